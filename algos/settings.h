@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "algos/agent.h"
+#include "envs/environment.h"
+
+namespace meander {
+
+// One setting as the command line, TOML and `meander config` see it: a name, where its value lives, and what it means.
+struct Setting {
+  std::string key;
+  std::variant<bool*, int64_t*, double*, std::string*> value;
+  std::string unit;      // "rows", "steps", "" for a pure number or a switch
+  std::string meaning;   // one line
+  double low = -1e300;   // allowed range of a number, both ends included
+  double high = 1e300;
+  std::vector<std::string> choices;  // allowed words of a string; empty: any
+};
+
+// The settings of one algorithm, and the way to an agent from them.
+struct AlgorithmSettings {
+  virtual ~AlgorithmSettings() = default;
+  virtual std::string name() const = 0;                  // "mfpo"
+  virtual std::string title() const = 0;                 // "Mean Flow Policy Optimization"
+  virtual std::vector<Setting> settings() = 0;           // pointers into this object
+  virtual void adapt(const EnvironmentInfo&) = 0;        // the task's defaults, before config and --set are applied
+  virtual std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const = 0;
+};
+
+std::vector<std::string> algorithm_names();
+// Throws Error with the nearest name if there is no such algorithm.
+std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name);
+
+// The names of `known` closest to `name` by edit distance, for "did you mean"; empty if none is near.
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
+
+}  // namespace meander

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/dtype.h"
+
+namespace meander {
+
+// One tensor of a file. The bytes stay valid as long as the file object.
+struct FileTensor {
+  DType dtype;
+  std::vector<int64_t> shape;
+  const std::byte* data = nullptr;
+
+  int64_t size() const;  // number of elements
+  template <class T>
+  std::span<const T> as() const { return {reinterpret_cast<const T*>(data), static_cast<size_t>(size())}; }
+};
+
+// A safetensors file opened for reading (memory-mapped). Layout: 8 bytes little-endian header length, a JSON header
+// {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {...}}, the data.
+// Every byte of the header is checked (length, offsets inside the file, sizes against shapes, no overlap): a missing,
+// truncated or damaged file throws Error with the path and what is wrong.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(std::string path);
+  ~SafetensorsFile();
+  SafetensorsFile(SafetensorsFile&&) noexcept;
+  SafetensorsFile(const SafetensorsFile&) = delete;
+  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::string& metadata(const std::string& key) const;  // throws Error if absent
+  const std::map<std::string, FileTensor>& tensors() const { return tensors_; }
+  bool contains(const std::string& name) const { return tensors_.contains(name); }
+  const FileTensor& at(const std::string& name) const;         // throws Error if absent
+  // The values of `name`; throws Error if it is absent, of another dtype, or has another number of elements
+  // (expected < 0: any).
+  template <class T>
+  std::span<const T> values(const std::string& name, int64_t expected = -1) const;
+
+ private:
+  std::string path_;
+  std::map<std::string, std::string> metadata_;
+  std::map<std::string, FileTensor> tensors_;
+  void* mapping_ = nullptr;
+  size_t length_ = 0;
+};
+
+// Collects tensors (by reference: the memory must live until write) and writes them.
+class SafetensorsWriter {
+ public:
+  void metadata(std::string key, std::string value);
+  void add(std::string name, DType dtype, std::vector<int64_t> shape, const void* data);
+  template <class T>
+  void add(std::string name, std::vector<int64_t> shape, const T* data) {
+    add(std::move(name), dtype_of<T>, std::move(shape), static_cast<const void*>(data));
+  }
+  // Writes beside `path`, flushes to the disk and renames over it: a reader, a crash or kill -9 sees the old file or
+  // the new one. Throws Failure (disk full, not writable, ...) and leaves the old file and no temporary one.
+  void write(const std::string& path) const;
+
+ private:
+  struct Entry {
+    std::string name;
+    DType dtype;
+    std::vector<int64_t> shape;
+    const void* data;
+  };
+  std::map<std::string, std::string> metadata_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace meander

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+
+// A whole multi-layer perceptron in one call, float32: hidden layers Dense -> LayerNorm -> activation (or as `norm`
+// says), a linear last layer. A block of rows goes through all layers while it stays in cache.
+namespace meander::kernels {
+
+enum class Activation { relu, gelu, mish, tanh };           // GELU is the tanh form
+enum class Norm { none, before_activation, after_activation };  // where LayerNorm (eps 1e-6, scale and shift) stands
+
+// Sizes, and where each parameter lies in the network's flat buffer (offsets in floats).
+struct MlpShape {
+  static constexpr int max_layers = 8;
+  int layers = 0;                       // Dense layers, the linear last one included
+  int64_t width[max_layers + 1] = {};   // width[0] inputs, ..., width[layers] outputs
+  Activation activation = Activation::gelu;
+  Norm norm = Norm::before_activation;
+  int64_t weight[max_layers] = {};      // [width[l], width[l + 1]]
+  int64_t bias[max_layers] = {};        // [width[l + 1]]
+  int64_t scale[max_layers] = {};       // [width[l + 1]], hidden layers with a norm
+  int64_t shift[max_layers] = {};
+};
+constexpr float layer_norm_eps = 1e-6f;
+
+// Floats that mlp_forward writes to `tape` for mlp_backward, and floats of scratch any function below needs.
+int64_t mlp_tape_size(const MlpShape&, int64_t rows);
+int64_t mlp_workspace(const MlpShape&, int64_t rows);
+
+// y [rows, out] = mlp(x [rows, in]). tape: null, or mlp_tape_size floats that keep what mlp_backward needs.
+void mlp_forward(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
+                 float* workspace);
+
+// The same network on rows that share inputs in groups of `group`: row i has the inputs
+//   [own[i], shared[i / group]] if own_leads, else [shared[i / group], own[i]],
+// own [rows, own_cols], shared [rows / group, width[0] - own_cols]. The shared part goes through the first layer once a
+// group (its product is the start of the sum), so the result differs from mlp_forward by rounding only.
+void mlp_forward_shared(const MlpShape&, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace);
+
+// y = mlp(x), and dy [tangent_rows, out]: the derivative along dx [tangent_rows, in] for the LAST tangent_rows rows
+// (0 <= tangent_rows <= rows). LayerNorm: dy = scale rstd (dz - mean(dz) - n mean(n dz)), n the normalised row.
+// y and tape are the same bits as mlp_forward's.
+void mlp_value_and_tangent(const MlpShape&, const float* params, int64_t rows, const float* x, int64_t tangent_rows,
+                           const float* dx, float* y, float* dy, float* tape, float* workspace);
+
+// Pullback of mlp_forward at the x and tape of that call: adds the gradient of every parameter to dparams (same layout
+// as params; null: not wanted) and writes dx [rows, in] (null: not wanted), from the cotangent dy [rows, out].
+void mlp_backward(const MlpShape&, const float* params, int64_t rows, const float* x, const float* tape,
+                  const float* dy, float* dx, float* dparams, float* workspace);
+
+// The readable form of forward and tangent, float and double, one row at a time: tests hold the rest against it.
+template <class T>
+void mlp_reference(const MlpShape&, const T* params, int64_t rows, const T* x, const T* dx /* or null */, T* y, T* dy);
+
+}  // namespace meander::kernels
