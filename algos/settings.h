@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "algos/agent.h"
+#include "core/nearest.h"
 #include "envs/environment.h"
 
 namespace meander {
@@ -35,8 +36,5 @@ struct AlgorithmSettings {
 std::vector<std::string> algorithm_names();
 // Throws Error with the nearest name if there is no such algorithm.
 std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name);
-
-// The names of `known` closest to `name` by edit distance, for "did you mean"; empty if none is near.
-std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 
 }  // namespace meander

@@ -1,0 +1,236 @@
+#include "app/verify_environment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/error.h"
+#include "envs/environment.h"
+#include "envs/mujoco.h"
+
+namespace meander {
+namespace {
+
+using Json = nlohmann::json;
+using Numbers = std::span<const double>;
+
+#if defined(__x86_64__)
+constexpr bool same_bits = true;
+#else
+constexpr bool same_bits = false;
+#endif
+constexpr int64_t steps_compared_elsewhere = 5;  // before rounding has grown through contacts
+constexpr double tolerance_elsewhere = 1e-6;
+constexpr double last_place = std::numeric_limits<double>::epsilon();
+
+// An episode as the file's metadata describes it.
+struct Episode {
+  std::string prefix;  // "ep0/"
+  int64_t steps, hold;
+};
+
+// The lines of the report, in order of first appearance, each with its largest error so far.
+class Report {
+ public:
+  // A line's tolerance is that of its first comparison.
+  void compare(const std::string& quantity, Numbers got, Numbers expected, double tolerance, const std::string& where) {
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (got[i] == expected[i]) continue;
+      double error = std::abs(got[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
+      if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
+      raise(line(quantity, tolerance), error, message(where, ", entry ", i));
+    }
+    line(quantity, tolerance);
+  }
+  void compare(const std::string& quantity, double got, double expected, double tolerance, const std::string& where) {
+    compare(quantity, Numbers(&got, 1), Numbers(&expected, 1), tolerance, where);
+  }
+  std::vector<CheckLine> lines() && { return std::move(lines_); }
+
+ private:
+  CheckLine& line(const std::string& quantity, double tolerance) {
+    const auto [found, is_new] = index_.try_emplace(quantity, lines_.size());
+    if (is_new) lines_.push_back({.quantity = quantity, .error = 0, .tolerance = tolerance, .note = ""});
+    return lines_[found->second];
+  }
+  static void raise(CheckLine& line, double error, const std::string& where) {
+    if (error <= line.error) return;
+    line.error = error;
+    line.note = "at " + where;
+  }
+
+  std::vector<CheckLine> lines_;
+  std::map<std::string, size_t> index_;
+};
+
+// What a replay needs beyond the Environment interface; without MuJoCo (Pendulum-v1) the saved state has it all.
+class Replayed {
+ public:
+  explicit Replayed(const std::string& task)
+      : environment_(make_environment(task)), mujoco_(dynamic_cast<MujocoEnvironment*>(environment_.get())) {}
+
+  Environment& environment() { return *environment_; }
+  const MujocoEnvironment* mujoco() const { return mujoco_; }
+
+  void start_from(Numbers state) {
+    if (mujoco_) return mujoco_->start_from(state);
+    std::vector<double> with_steps(state.begin(), state.end());
+    with_steps.push_back(0);
+    environment_->load(with_steps);
+  }
+  std::vector<double> state() const {
+    if (mujoco_) return mujoco_->integration_state();
+    std::vector<double> state = environment_->save();
+    state.pop_back();
+    return state;
+  }
+  std::vector<double> positions() const { return mujoco_ ? copy(mujoco_->positions()) : first_half(state()); }
+  std::vector<double> velocities() const { return mujoco_ ? copy(mujoco_->velocities()) : second_half(state()); }
+  std::vector<double> activations() const { return mujoco_ ? copy(mujoco_->activations()) : std::vector<double>{}; }
+
+ private:
+  static std::vector<double> copy(Numbers x) { return {x.begin(), x.end()}; }
+  static std::vector<double> first_half(const std::vector<double>& x) { return {x.begin(), x.begin() + x.size() / 2}; }
+  static std::vector<double> second_half(const std::vector<double>& x) { return {x.begin() + x.size() / 2, x.end()}; }
+
+  std::unique_ptr<Environment> environment_;
+  MujocoEnvironment* mujoco_;
+};
+
+// A tensor of the file; throws Error if it is absent, not float64 or of another shape.
+Numbers tensor(const SafetensorsFile& file, const std::string& name, const std::vector<int64_t>& shape) {
+  const FileTensor& found = file.at(name);
+  if (found.shape != shape) {
+    const auto text = [](const std::vector<int64_t>& s) { return Json(s).dump(); };
+    throw Error(message(file.path(), ": ", name, ": expected shape ", text(shape), ", got ", text(found.shape)));
+  }
+  return file.values<double>(name, found.size());
+}
+
+std::vector<Episode> read_episodes(const SafetensorsFile& file) {
+  std::vector<Episode> episodes;
+  try {
+    for (const Json& entry : Json::parse(file.metadata("episodes")))
+      episodes.push_back({message("ep", episodes.size(), "/"), entry.at("steps").get<int64_t>(),
+                          entry.at("hold").get<int64_t>()});
+  } catch (const Json::exception&) {
+    throw Error(file.path() + ": its metadata 'episodes' is not a JSON list of objects with whole 'steps' and 'hold'");
+  }
+  for (const Episode& episode : episodes)
+    if (episode.steps < 1 || episode.hold < 1)
+      throw Error(message(file.path(), ": ", episode.prefix, " has steps ", episode.steps, " and hold ", episode.hold,
+                          ", expected both from 1 on"));
+  if (episodes.empty()) throw Error(file.path() + ": it holds no episode");
+  return episodes;
+}
+
+// The recorded rows: steps in increasing order.
+std::vector<int64_t> read_rows(const SafetensorsFile& file, const Episode& episode) {
+  const std::string name = episode.prefix + "rows";
+  const Numbers recorded = tensor(file, name, {file.at(name).size()});
+  std::vector<int64_t> rows;
+  for (double row : recorded) {
+    const int64_t after = rows.empty() ? -1 : rows.back();
+    if (!(row > static_cast<double>(after) && row < static_cast<double>(episode.steps) && row == std::floor(row)))
+      throw Error(message(file.path(), ": ", name, ": expected increasing whole numbers below ", episode.steps,
+                          ", got ", row, " after ", after));
+    rows.push_back(static_cast<int64_t>(row));
+  }
+  return rows;
+}
+
+double observation_tolerance(const std::string& task) {
+  if (!same_bits) return tolerance_elsewhere;
+  if (task.starts_with("Pendulum")) return 4 * std::numeric_limits<float>::epsilon();
+  return task.starts_with("InvertedDoublePendulum") || task.starts_with("Reacher") ? 4 * last_place : 0;
+}
+
+void compare_model(const SafetensorsFile& file, const MujocoEnvironment& environment, Report& report) {
+  std::istringstream words(file.metadata("model_info"));
+  std::vector<std::string> names;
+  for (std::string word; words >> word;) names.push_back(word);
+  const Numbers info = tensor(file, "model/info", {static_cast<int64_t>(names.size())});
+  for (size_t i = 0; i < names.size(); ++i)
+    report.compare("model/" + names[i], environment.model_number(names[i]), info[i], names[i] == "mass" ? 1e-12 : 0,
+                   "model/info");
+  for (const auto& [name, recorded] : file.tensors()) {
+    if (!name.starts_with("model/") || name == "model/info") continue;
+    const Numbers field = environment.model_array(name.substr(6));
+    report.compare(name, field, file.values<double>(name, static_cast<int64_t>(field.size())), 0, name);
+  }
+}
+
+void replay(const SafetensorsFile& file, const Episode& episode, Replayed& replayed, Report& report) {
+  Environment& environment = replayed.environment();
+  const EnvironmentInfo& info = environment.info();
+  const double exact = same_bits ? 0 : tolerance_elsewhere;
+  const double obs_tolerance = observation_tolerance(info.name);
+  const auto named = [&](const char* name) { return episode.prefix + name; };
+
+  const int64_t state_size = static_cast<int64_t>(replayed.state().size());
+  const Numbers state = tensor(file, named("reset/state"), {state_size});
+  const Numbers reset_obs = tensor(file, named("reset/obs"), {info.observations});
+  const Numbers before = replayed.mujoco() ? tensor(file, named("reset/pre"), {state_size}) : state;
+  const Numbers actions =
+      tensor(file, named("actions"), {(episode.steps + episode.hold - 1) / episode.hold, info.actions});
+  const Numbers reward = tensor(file, named("reward"), {episode.steps});
+  const Numbers terminated = tensor(file, named("terminated"), {episode.steps});
+  const Numbers truncated = tensor(file, named("truncated"), {episode.steps});
+  const std::vector<int64_t> rows = read_rows(file, episode);
+
+  replayed.start_from(before);
+  report.compare("reset/state", replayed.state(), state, exact, named("reset/state"));
+  report.compare("reset/obs", environment.observation(), reset_obs, obs_tolerance, named("reset/obs"));
+
+  // One recorded quantity of a row: its name in the file, and what it is now.
+  const auto compare_row = [&](const char* name, size_t row, Numbers now, double tolerance) {
+    const int64_t width = static_cast<int64_t>(now.size());
+    const Numbers all = tensor(file, named(name), {static_cast<int64_t>(rows.size()), width});
+    report.compare(name, now, all.subspan(row * now.size(), now.size()), tolerance,
+                   message(episode.prefix, "step ", rows[row]));
+  };
+  const int64_t steps = same_bits ? episode.steps : std::min(episode.steps, steps_compared_elsewhere);
+  for (int64_t i = 0, row = 0; i < steps; ++i) {
+    const Step step = environment.step(actions.subspan((i / episode.hold) * info.actions, info.actions));
+    const std::string where = message(episode.prefix, "step ", i);
+    report.compare("reward", step.reward, reward[i], same_bits ? 1e-12 : tolerance_elsewhere, where);
+    report.compare("terminated", step.terminated, terminated[i], 0, where);
+    report.compare("truncated", step.truncated, truncated[i], 0, where);
+    if (row == static_cast<int64_t>(rows.size()) || rows[row] != i) continue;
+    compare_row("qpos", row, replayed.positions(), exact);
+    compare_row("qvel", row, replayed.velocities(), exact);
+    if (!replayed.activations().empty()) compare_row("act", row, replayed.activations(), exact);
+    compare_row("obs", row, environment.observation(), obs_tolerance);
+    ++row;
+  }
+}
+
+}  // namespace
+
+bool is_environment_golden(const SafetensorsFile& file) {
+  return file.metadata().contains("task") && file.metadata().contains("family");
+}
+
+std::vector<CheckLine> verify_environment(const SafetensorsFile& file) {
+  const std::string& family = file.metadata("family");
+  const std::string& task = file.metadata("task");
+  if (family == "dmc" || family == "ogb")
+    throw Error(message(file.path(), ": ", family == "dmc" ? "DeepMind Control" : "OGBench", " tasks (", task,
+                        ") are not supported yet, only those of Gymnasium"));
+  if (family != "gym") throw Error(message(file.path(), ": unknown family '", family, "' of environments, expected gym"));
+
+  Replayed replayed(task);
+  Report report;
+  const std::string& limit = file.metadata("limit");
+  if (limit.empty() || limit.size() > 9 || limit.find_first_not_of("0123456789") != std::string::npos)
+    throw Error(message(file.path(), ": its metadata 'limit' is '", limit, "', expected a number of steps"));
+  report.compare("limit", replayed.environment().info().time_limit, std::stod(limit), 0, "the time limit");
+  if (replayed.mujoco()) compare_model(file, *replayed.mujoco(), report);
+  for (const Episode& episode : read_episodes(file)) replay(file, episode, replayed, report);
+  return std::move(report).lines();
+}
+
+}  // namespace meander

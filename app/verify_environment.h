@@ -1,0 +1,25 @@
+#pragma once
+
+#include <vector>
+
+#include "app/check_line.h"
+#include "core/safetensors.h"
+
+namespace meander {
+
+// True for a golden of an environment: a file whose metadata holds a task and a family.
+bool is_environment_golden(const SafetensorsFile& file);
+
+// Replays every episode of a golden through make_environment(task) and compares, quantity by quantity:
+//   limit, model/*   the time limit and the compiled model: equal (the mass, a sum, to 1e-12)
+//   reset/*          state and observation after the reset's last mj_forward, from the state before it
+//   qpos qvel act    after every recorded step of a free run: equal bit for bit
+//   obs              equal bit for bit; 4 units in the last place where the task takes sines or cosines
+//   reward           1e-12 max(1, |r|): the order of sums differs from the package's
+//   terminated, truncated   at every step
+// Bit equality needs the library and the kind of CPU the file was recorded with; elsewhere than on x86-64 the first
+// steps are compared to 1e-6.
+// Throws Error if the file is malformed, its task unknown, or its family one without environments here.
+std::vector<CheckLine> verify_environment(const SafetensorsFile& file);
+
+}  // namespace meander

@@ -1,0 +1,54 @@
+#include "envs/environment.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/nearest.h"
+#include "envs/gymnasium.h"
+#include "envs/pendulum.h"
+#include "envs/registry.h"
+
+namespace meander {
+namespace {
+
+const Registry& registry() {
+  static const Registry all = [] {
+    Registry r;
+    r["Pendulum-v1"] = make<Pendulum>;
+    add_gymnasium_locomotion(r);
+    add_gymnasium_control(r);
+    return r;
+  }();
+  return all;
+}
+
+}  // namespace
+
+Step Environment::act(std::span<const float> action) {
+  const EnvironmentInfo& about = info();
+  if (static_cast<int>(action.size()) != about.actions)
+    throw Error(message(about.name, ": expected an action of ", about.actions, " numbers, got ", action.size()));
+  scaled_.resize(action.size());
+  for (size_t i = 0; i < action.size(); ++i) {
+    const double middle = 0.5 * (about.action_low[i] + about.action_high[i]);
+    const double half = 0.5 * (about.action_high[i] - about.action_low[i]);
+    scaled_[i] = middle + half * std::clamp(static_cast<double>(action[i]), -1.0, 1.0);
+  }
+  return step(scaled_);
+}
+
+std::vector<std::string> environment_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, maker] : registry()) names.push_back(name);
+  return names;
+}
+
+std::unique_ptr<Environment> make_environment(const std::string& name) {
+  const auto found = registry().find(name);
+  if (found != registry().end()) return found->second(name);
+  const std::string near = nearest_name(name, environment_names());
+  throw Error(message("no environment '", name, "'",
+                      near.empty() ? "; `meander list` prints them all" : ", did you mean " + near + "?"));
+}
+
+}  // namespace meander

@@ -1,0 +1,188 @@
+#include "envs/mujoco.h"
+
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <mutex>
+
+#include "core/error.h"
+
+namespace meander {
+namespace {
+
+constexpr unsigned state_parts = mjSTATE_INTEGRATION;
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
+void install_handlers() {
+  mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
+  mju_user_warning = [](const char*) {};
+}
+
+// The compiled model of a file; environments alive at the same time share it, and none may change it.
+std::shared_ptr<const mjModel> load_model(const std::filesystem::path& file) {
+  static std::mutex mutex;
+  static std::map<std::filesystem::path, std::weak_ptr<const mjModel>> models;
+  const std::lock_guard lock(mutex);
+  install_handlers();
+  if (auto known = models[file].lock()) return known;
+  if (!std::filesystem::exists(file))
+    throw Error(message("missing model file ", file.string(), ": run ./meander once with a network, it fetches them"));
+  char reason[1000] = "";
+  mjModel* model = mj_loadXML(file.c_str(), nullptr, reason, sizeof reason);
+  if (!model) throw Error(message("cannot load model file ", file.string(), ": ", one_line(reason)));
+  std::shared_ptr<const mjModel> loaded(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
+  models[file] = loaded;
+  return loaded;
+}
+
+void check_size(const std::string& task, const char* what, size_t expected, size_t got) {
+  if (got != expected) throw Error(message(task, ": expected ", what, " of ", expected, " numbers, got ", got));
+}
+
+}  // namespace
+
+// ---- observations -------------------------------------------------------------------------------------------------
+
+void ObservationWriter::add(double x) {
+  assert(written_ < out_.size());
+  out_[written_++] = x;
+}
+
+void ObservationWriter::add(std::span<const double> x) {
+  assert(written_ + x.size() <= out_.size());
+  std::copy(x.begin(), x.end(), out_.begin() + written_);
+  written_ += x.size();
+}
+
+void ObservationWriter::add_clipped(std::span<const double> x, double bound) {
+  for (double value : x) add(std::clamp(value, -bound, bound));
+}
+
+// ---- episodes ------------------------------------------------------------------------------------------------------
+
+void MujocoEnvironment::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
+
+MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip)
+    : info_(std::move(info)),
+      model_(load_model(model_file)),
+      data_(mj_makeData(model_.get())),
+      frame_skip_(frame_skip) {
+  info_.actions = model_->nu;
+  for (int i = 0; i < model_->nu; ++i) {
+    info_.action_low.push_back(model_->actuator_ctrlrange[2 * i]);
+    info_.action_high.push_back(model_->actuator_ctrlrange[2 * i + 1]);
+  }
+  observation_.resize(info_.observations);
+}
+
+void MujocoEnvironment::reset(Stream& random) {
+  mj_resetData(model_.get(), data_.get());
+  randomise(random);
+  mj_forward(model_.get(), data_.get());
+  steps_ = 0;
+  measure_and_observe();
+}
+
+void MujocoEnvironment::start_from(std::span<const double> state) {
+  check_size(info_.name, "a simulation state", mj_stateSize(model_.get(), state_parts), state.size());
+  mj_resetData(model_.get(), data_.get());
+  mj_setState(model_.get(), data_.get(), state.data(), state_parts);
+  mj_forward(model_.get(), data_.get());
+  steps_ = 0;
+  measure_and_observe();
+}
+
+bool MujocoEnvironment::finish_step() {
+  ++steps_;
+  measure_and_observe();
+  return steps_ >= info_.time_limit;
+}
+
+void MujocoEnvironment::measure_and_observe() {
+  measured_ = measure();
+  ObservationWriter out(observation_);
+  observe(out);
+  assert(out.written() == observation_.size());
+}
+
+// ---- saving and loading --------------------------------------------------------------------------------------------
+
+std::vector<double> MujocoEnvironment::integration_state() const {
+  std::vector<double> state(mj_stateSize(model_.get(), state_parts));
+  mj_getState(model_.get(), data_.get(), state.data(), state_parts);
+  return state;
+}
+
+std::vector<double> MujocoEnvironment::save() const {
+  std::vector<double> state = integration_state();
+  state.insert(state.end(), observation_.begin(), observation_.end());
+  state.push_back(steps_);
+  state.push_back(measured_);
+  return state;
+}
+
+void MujocoEnvironment::load(std::span<const double> state) {
+  const size_t simulation = mj_stateSize(model_.get(), state_parts);
+  check_size(info_.name, "a state", simulation + observation_.size() + 2, state.size());
+  mj_resetData(model_.get(), data_.get());
+  mj_setState(model_.get(), data_.get(), state.data(), state_parts);
+  std::copy_n(state.begin() + simulation, observation_.size(), observation_.begin());
+  steps_ = static_cast<int>(state[state.size() - 2]);
+  measured_ = state.back();
+}
+
+// ---- looking inside ------------------------------------------------------------------------------------------------
+
+std::span<const double> MujocoEnvironment::positions() const { return {data_->qpos, static_cast<size_t>(model_->nq)}; }
+std::span<const double> MujocoEnvironment::velocities() const { return {data_->qvel, static_cast<size_t>(model_->nv)}; }
+std::span<const double> MujocoEnvironment::activations() const { return {data_->act, static_cast<size_t>(model_->na)}; }
+double MujocoEnvironment::control_interval() const { return model_->opt.timestep * frame_skip_; }
+
+int MujocoEnvironment::body(const char* name) const {
+  const int id = mj_name2id(model_.get(), mjOBJ_BODY, name);
+  if (id < 0) throw Error(message(info_.name, ": the model has no body '", name, "'"));
+  return id;
+}
+
+std::span<const double> MujocoEnvironment::body_position(int body) const { return {data_->xpos + 3 * body, 3}; }
+
+std::span<const double> MujocoEnvironment::model_array(const std::string& field) const {
+  const mjModel& m = *model_;
+  struct Field { const char* name; const mjtNum* data; int rows, cols; };
+  const Field fields[] = {
+      {"body_mass", m.body_mass, m.nbody, 1},
+      {"body_inertia", m.body_inertia, m.nbody, 3},
+      {"body_ipos", m.body_ipos, m.nbody, 3},
+      {"body_iquat", m.body_iquat, m.nbody, 4},
+      {"qpos0", m.qpos0, m.nq, 1},
+      {"actuator_ctrlrange", m.actuator_ctrlrange, m.nu, 2},
+      {"jnt_range", m.jnt_range, m.njnt, 2},
+      {"dof_armature", m.dof_armature, m.nv, 1},
+      {"dof_damping", m.dof_damping, m.nv, 1},
+  };
+  for (const Field& f : fields)
+    if (field == f.name) return {f.data, static_cast<size_t>(f.rows) * f.cols};
+  throw Error(message(info_.name, ": no field '", field, "' of the model can be read"));
+}
+
+double MujocoEnvironment::model_number(const std::string& field) const {
+  const mjModel& m = *model_;
+  double mass = 0;
+  for (int i = 0; i < m.nbody; ++i) mass += m.body_mass[i];
+  const std::pair<const char*, double> numbers[] = {
+      {"nq", m.nq}, {"nv", m.nv}, {"nu", m.nu}, {"na", m.na}, {"nbody", m.nbody}, {"ngeom", m.ngeom}, {"njnt", m.njnt},
+      {"nsensordata", m.nsensordata}, {"timestep", m.opt.timestep}, {"skip", frame_skip_}, {"mass", mass},
+  };
+  for (const auto& [name, value] : numbers)
+    if (field == name) return value;
+  throw Error(message(info_.name, ": no number '", field, "' of the model can be read"));
+}
+
+}  // namespace meander
