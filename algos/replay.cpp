@@ -1,0 +1,175 @@
+#include "algos/replay.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cassert>
+#include <charconv>
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+
+namespace meander {
+
+// ---- lazy memory -----------------------------------------------------------------------------------------------------
+
+LazyMemory::LazyMemory(size_t bytes) : bytes_(bytes) {
+  data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data_ == MAP_FAILED) throw Failure(message("cannot reserve ", bytes, " bytes of memory for the replay"));
+}
+
+LazyMemory::~LazyMemory() {
+  if (data_) munmap(data_, bytes_);
+}
+
+LazyMemory::LazyMemory(LazyMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+
+// ---- writing ---------------------------------------------------------------------------------------------------------
+
+Replay::Replay(int environments, int64_t capacity, int observations, int actions)
+    : observations_(observations), actions_(actions) {
+  if (environments < 1 || observations < 1 || actions < 1 || capacity < environments || capacity > 1'000'000'000)
+    throw Error(message("replay: expected at least one environment, observation and action and between ", environments,
+                        " and 1e9 transitions, got ", environments, ", ", observations, ", ", actions, " and ",
+                        capacity));
+  const int64_t share = capacity / environments;
+  rows_ = share + share / 200 + 1;  // one for the head
+  const size_t rows = static_cast<size_t>(rows_);
+  rings_.reserve(static_cast<size_t>(environments));
+  for (int e = 0; e < environments; ++e)
+    rings_.push_back({LazyMemory(rows * observations * sizeof(float)), LazyMemory(rows * actions * sizeof(float)),
+                      LazyMemory(rows * sizeof(float)), LazyMemory(rows * sizeof(Follows)),
+                      LazyMemory(rows * sizeof(uint32_t))});
+}
+
+void Replay::begin_episode(int environment, std::span<const float> observation) {
+  write_observation(rings_.at(environment), observation);
+}
+
+void Replay::append(int environment, std::span<const float> action, float reward, bool terminated, bool episode_over,
+                    std::span<const float> next_observation) {
+  Ring& ring = rings_.at(environment);
+  assert(ring.written > 0 && std::ssize(action) == actions_);
+  const int64_t row = head(ring);
+  std::copy(action.begin(), action.end(), ring.actions.as<float>() + row * actions_);
+  ring.rewards.as<float>()[row] = reward;
+  // The next observation first: in the shortest ring it displaces the oldest transition before the new one is counted.
+  write_observation(ring, next_observation);
+  ring.follows.as<Follows>()[row] = terminated     ? Follows::termination
+                                    : episode_over ? Follows::truncation
+                                                   : Follows::state;
+  index_transition(ring, row);
+}
+
+void Replay::write_observation(Ring& ring, std::span<const float> observation) {
+  assert(std::ssize(observation) == observations_);
+  const int64_t row = ring.written++ % rows_;
+  if (ring.count > 0 && ring.transitions.as<uint32_t>()[ring.first] == row) {  // the oldest transition goes
+    ring.first = (ring.first + 1) % rows_;
+    --ring.count;
+  }
+  std::copy(observation.begin(), observation.end(), ring.observations.as<float>() + row * observations_);
+  ring.follows.as<Follows>()[row] = Follows::nothing;
+}
+
+void Replay::index_transition(Ring& ring, int64_t row) {
+  ring.transitions.as<uint32_t>()[(ring.first + ring.count) % rows_] = static_cast<uint32_t>(row);
+  ++ring.count;
+}
+
+// ---- sampling --------------------------------------------------------------------------------------------------------
+
+int64_t Replay::size() const {
+  int64_t total = 0;
+  for (const Ring& ring : rings_) total += ring.count;
+  return total;
+}
+
+void Replay::sample(const kernels::RandomKey& key, const Batch& batch) {
+  const int64_t total = size();
+  if (total == 0) throw Error("replay: nothing to sample from, no transition has been stored");
+  const int64_t n = batch.state.rows;
+  draws_.resize(static_cast<size_t>(n));
+  kernels::philox_index(key, n, static_cast<uint32_t>(total), draws_.data());
+  for (int64_t i = 0; i < n; ++i) {
+    // The draw counts through the transitions of the first ring, then of the second, and so on.
+    int64_t transition = draws_[i];
+    const Ring* ring = rings_.data();
+    for (; transition >= ring->count; ++ring) transition -= ring->count;
+    const int64_t row = ring->transitions.as<uint32_t>()[(ring->first + transition) % rows_];
+    const int64_t next = (row + 1) % rows_;
+    const float* observations = ring->observations.as<float>();
+    std::copy_n(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
+    std::copy_n(observations + next * observations_, observations_, batch.next_state.f32() + i * observations_);
+    std::copy_n(ring->actions.as<float>() + row * actions_, actions_, batch.action.f32() + i * actions_);
+    batch.reward.f32()[i] = ring->rewards.as<float>()[row];
+    batch.mask.f32()[i] = ring->follows.as<Follows>()[row] == Follows::termination ? 0.0f : 1.0f;
+  }
+}
+
+size_t Replay::bytes() const {
+  size_t total = 0;
+  for (const Ring& r : rings_)
+    total += r.observations.bytes() + r.actions.bytes() + r.rewards.bytes() + r.follows.bytes() + r.transitions.bytes();
+  return total;
+}
+
+// ---- files -----------------------------------------------------------------------------------------------------------
+
+void Replay::save(SafetensorsWriter& file) const {
+  file.metadata("replay.rows", message(rows_));
+  for (size_t e = 0; e < rings_.size(); ++e) {
+    const Ring& ring = rings_[e];
+    const std::string prefix = message("replay.", e, ".");
+    const int64_t used = std::min(ring.written, rows_);
+    file.metadata(prefix + "written", message(ring.written));
+    file.add(prefix + "observations", {used, observations_}, ring.observations.as<float>());
+    file.add(prefix + "actions", {used, actions_}, ring.actions.as<float>());
+    file.add(prefix + "rewards", {used}, ring.rewards.as<float>());
+    file.add(prefix + "follows", {used}, ring.follows.as<uint8_t>());
+  }
+}
+
+static int64_t count_from(const SafetensorsFile& file, const std::string& key) {
+  const std::string& text = file.metadata(key);
+  int64_t value = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < 0)
+    throw Error(message(file.path(), ": metadata ", key, ": expected a count, got '", text, "'"));
+  return value;
+}
+
+void Replay::load(const SafetensorsFile& file) {
+  const int64_t rows = count_from(file, "replay.rows");
+  if (rows != rows_)
+    throw Error(message(file.path(), ": expected a replay of ", rows_, " rows, got ", rows,
+                        " (resume with the same replay_capacity)"));
+  for (size_t e = 0; e < rings_.size(); ++e) {
+    Ring& ring = rings_[e];
+    const std::string prefix = message("replay.", e, ".");
+    ring.written = count_from(file, prefix + "written");
+    const int64_t used = std::min(ring.written, rows_);
+    const auto read = [&]<class T>(const char* name, int64_t width, T* to) {
+      const std::span<const T> from = file.values<T>(prefix + name, used * width);
+      std::copy(from.begin(), from.end(), to);
+    };
+    read("observations", observations_, ring.observations.as<float>());
+    read("actions", actions_, ring.actions.as<float>());
+    read("rewards", 1, ring.rewards.as<float>());
+    read("follows", 1, ring.follows.as<uint8_t>());
+    ring.first = ring.count = 0;
+    const uint8_t* follows = ring.follows.as<uint8_t>();
+    for (int64_t k = ring.written - used; k < ring.written; ++k) {  // oldest to newest
+      const int64_t row = k % rows_;
+      const bool is_head = k == ring.written - 1;
+      if (follows[row] > static_cast<uint8_t>(Follows::termination) || (is_head && follows[row] != 0))
+        throw Error(message(file.path(), ": ", prefix, "follows: row ", row, " holds ", int{follows[row]},
+                            ", the file is damaged"));
+      if (follows[row] != static_cast<uint8_t>(Follows::nothing)) index_transition(ring, row);
+    }
+  }
+}
+
+}  // namespace meander

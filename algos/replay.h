@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "algos/agent.h"
+#include "core/safetensors.h"
+#include "kernels/philox.h"
+
+namespace meander {
+
+// Zeroed memory that the system provides page by page when it is first touched: a short run uses little of it.
+class LazyMemory {
+ public:
+  explicit LazyMemory(size_t bytes);  // throws Failure if the address space cannot be reserved
+  ~LazyMemory();
+  LazyMemory(LazyMemory&& other) noexcept;
+  LazyMemory(const LazyMemory&) = delete;
+  LazyMemory& operator=(const LazyMemory&) = delete;
+
+  template <class T>
+  T* as() const { return static_cast<T*>(data_); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  void* data_;
+  size_t bytes_;
+};
+
+// The transitions (s, a, r, mask, s') of the last environment steps, each observation stored once: s' of a row is the
+// observation of the row after it. Every environment writes a ring of its own, so neighbours in a ring belong together
+// unless an episode ends between them; the final observation of an episode is a row without an action.
+//
+//     row      0    1    2    3    4    5
+//     holds    s0   s1   s2*  s0'  s1'  s2'        * final observation: never sampled as s
+//              a0   a1        a0'  a1'  (head)     head: the current observation, its action is still to come
+class Replay {
+ public:
+  // Room for `capacity` transitions, shared equally by `environments` rings. Half a percent more rows hold the final
+  // observations of episodes of 200 steps or more; shorter ones displace old transitions a little earlier.
+  // Throws Error if a number is below 1 or a ring would be shorter than one transition.
+  Replay(int environments, int64_t capacity, int observations, int actions);
+
+  // The first observation [S] of an episode of `environment`.
+  void begin_episode(int environment, std::span<const float> observation);
+  // What followed the last observation of `environment`: the action [A] in [-1, 1], its reward, and the observation [S]
+  // it led to, also if the episode is over. `terminated`: a true end, no value beyond it (mask 0).
+  void append(int environment, std::span<const float> action, float reward, bool terminated, bool episode_over,
+              std::span<const float> next_observation);
+
+  int64_t size() const;  // transitions that can be sampled
+  // Fills every row of `batch` with a transition drawn uniformly with replacement. What is drawn depends on the key and
+  // size() alone. Throws Error if there is none.
+  void sample(const kernels::RandomKey& key, const Batch& batch);
+
+  size_t bytes() const;  // reserved, also where not yet touched
+
+  // The rows in use, by reference: the replay must not change until the file is written. load expects a file of a
+  // replay made with the same numbers, else throws Error.
+  void save(SafetensorsWriter& file) const;
+  void load(const SafetensorsFile& file);
+
+ private:
+  // What follows a row: nothing (the head or a final observation), a next state, or one beyond which the episode ended.
+  enum class Follows : uint8_t { nothing, state, truncation, termination };
+
+  struct Ring {
+    LazyMemory observations, actions, rewards, follows;
+    LazyMemory transitions;        // ring of the row numbers (uint32) that hold a transition, oldest first
+    int64_t written = 0;           // rows ever written; the head is row (written - 1) % rows
+    int64_t first = 0, count = 0;  // of `transitions`
+  };
+
+  int64_t head(const Ring& ring) const { return (ring.written - 1) % rows_; }
+  void write_observation(Ring& ring, std::span<const float> observation);
+  void index_transition(Ring& ring, int64_t row);
+
+  int64_t rows_;  // of each ring
+  int observations_, actions_;
+  std::vector<Ring> rings_;
+  std::vector<uint32_t> draws_;
+};
+
+}  // namespace meander
