@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,8 +26,9 @@ struct FileTensor {
 
 // A safetensors file opened for reading (memory-mapped). Layout: 8 bytes little-endian header length, a JSON header
 // {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {...}}, the data.
-// Every byte of the header is checked (length, offsets inside the file, sizes against shapes, no overlap): a missing,
-// truncated or damaged file throws Error with the path and what is wrong.
+// Every byte of the header is checked (length, offsets inside the file, sizes against shapes, no overlap, no gap): a
+// missing, truncated or damaged file throws Error with the path and what is wrong, in one line.
+// A tensor of a dtype that DType lacks (I64, BOOL, F16, ...) is checked too, but not offered: asking for it throws Error.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(std::string path);
@@ -47,9 +49,13 @@ class SafetensorsFile {
   std::span<const T> values(const std::string& name, int64_t expected = -1) const;
 
  private:
+  void read_header();
+
   std::string path_;
   std::map<std::string, std::string> metadata_;
   std::map<std::string, FileTensor> tensors_;
+  std::map<std::string, std::string> refused_;               // name -> dtype of the tensors not offered
+  std::vector<std::unique_ptr<std::byte[]>> realigned_;      // copies of tensors that lie unaligned in the file
   void* mapping_ = nullptr;
   size_t length_ = 0;
 };
@@ -58,13 +64,15 @@ class SafetensorsFile {
 class SafetensorsWriter {
  public:
   void metadata(std::string key, std::string value);
+  // Throws Error if `name` was added before or a dimension is negative.
   void add(std::string name, DType dtype, std::vector<int64_t> shape, const void* data);
   template <class T>
   void add(std::string name, std::vector<int64_t> shape, const T* data) {
     add(std::move(name), dtype_of<T>, std::move(shape), static_cast<const void*>(data));
   }
-  // Writes beside `path`, flushes to the disk and renames over it: a reader, a crash or kill -9 sees the old file or
-  // the new one. Throws Failure (disk full, not writable, ...) and leaves the old file and no temporary one.
+  // Writes beside `path` (to path + ".partial"), flushes to the disk and renames over it: a reader, a crash or kill -9
+  // sees the old file or the new one. Throws Failure (disk full, not writable, ...) and leaves the old file and no
+  // temporary one; only a killed process leaves its temporary, and the next write replaces it.
   void write(const std::string& path) const;
 
  private:

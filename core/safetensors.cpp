@@ -1,0 +1,349 @@
+#include "core/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/error.h"
+
+namespace meander {
+
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
+
+using Json = nlohmann::json;
+
+constexpr uint64_t prefix_length = 8;
+constexpr uint64_t longest_header = 100'000'000;  // the limit of the format's reference implementation
+
+// The format's dtypes: bytes an element, and ours where there is one.
+struct FormatDType {
+  const char* name;
+  int64_t bytes;
+  bool known;
+  DType dtype;
+};
+constexpr FormatDType format_dtypes[] = {
+    {"F32", 4, true, DType::float32}, {"F64", 8, true, DType::float64}, {"I32", 4, true, DType::int32},
+    {"U32", 4, true, DType::uint32},  {"U8", 1, true, DType::uint8},    {"I64", 8, false, {}},
+    {"U64", 8, false, {}},            {"BOOL", 1, false, {}},           {"I8", 1, false, {}},
+    {"I16", 2, false, {}},            {"U16", 2, false, {}},            {"F16", 2, false, {}},
+    {"BF16", 2, false, {}},           {"F8_E4M3", 1, false, {}},        {"F8_E5M2", 1, false, {}},
+};
+
+const char* format_name(DType dtype) {
+  for (const auto& entry : format_dtypes)
+    if (entry.known && entry.dtype == dtype) return entry.name;
+  throw Error("no safetensors name for this dtype");
+}
+
+// Names come from the file: quoted as JSON, so that a line break in one cannot break the error's single line.
+std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string reason(int error) { return std::strerror(error); }
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  explicit operator bool() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+  int close() { return fd_ < 0 ? 0 : ::close(std::exchange(fd_, -1)); }
+
+ private:
+  int fd_;
+};
+
+struct HeaderEntry {
+  std::string name;
+  const FormatDType* dtype;
+  std::vector<int64_t> shape;
+  uint64_t begin, end;  // from the start of the data
+};
+
+// One "name": {"dtype", "shape", "data_offsets"}; throws what is wrong with it, without the path.
+HeaderEntry parse_entry(const std::string& name, const Json& json) {
+  const std::string where = message("tensor ", quoted(name), ": ");
+  if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
+    throw Error(where + "expected an object with dtype, shape and data_offsets");
+  HeaderEntry entry{name, nullptr, {}, 0, 0};
+
+  if (!json["dtype"].is_string()) throw Error(where + "dtype is not a string");
+  const auto& dtype = json["dtype"].get_ref<const std::string&>();
+  for (const auto& known : format_dtypes)
+    if (dtype == known.name) entry.dtype = &known;
+  if (!entry.dtype) throw Error(message(where, "unknown dtype ", quoted(dtype)));
+
+  if (!json["shape"].is_array()) throw Error(where + "shape is not a list");
+  int64_t size = entry.dtype->bytes;
+  for (const Json& dimension : json["shape"]) {
+    if (!dimension.is_number_unsigned() || dimension.get<uint64_t>() > INT64_MAX)
+      throw Error(where + "a dimension of its shape is not a whole number from 0 on");
+    entry.shape.push_back(dimension.get<int64_t>());
+    if (__builtin_mul_overflow(size, entry.shape.back(), &size)) throw Error(where + "its shape is too large");
+  }
+
+  const Json& offsets = json["data_offsets"];
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+    throw Error(where + "data_offsets are not two whole numbers from 0 on");
+  entry.begin = offsets[0].get<uint64_t>();
+  entry.end = offsets[1].get<uint64_t>();
+  if (entry.end < entry.begin || entry.end - entry.begin != static_cast<uint64_t>(size))
+    throw Error(message(where, "its shape takes ", size, " bytes, its data_offsets are ", entry.begin, " to ", entry.end));
+  return entry;
+}
+
+}  // namespace
+
+int64_t FileTensor::size() const {
+  int64_t n = 1;
+  for (int64_t dimension : shape) n *= dimension;
+  return n;
+}
+
+// ---- reading ---------------------------------------------------------------------------------------------------------
+
+SafetensorsFile::SafetensorsFile(std::string path) : path_(std::move(path)) {
+  // Without O_NONBLOCK, opening a named pipe would wait for its writer.
+  Descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) throw Error(message(path_, ": cannot open: ", reason(errno)));
+  struct stat status;
+  if (::fstat(file.get(), &status) != 0) throw Error(message(path_, ": cannot read: ", reason(errno)));
+  if (!S_ISREG(status.st_mode)) throw Error(message(path_, ": not a file"));
+  length_ = static_cast<size_t>(status.st_size);
+  if (length_ < prefix_length)
+    throw Error(message(path_, ": truncated or not a safetensors file: ", length_, " bytes, not even a header length"));
+  void* mapping = ::mmap(nullptr, length_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapping == MAP_FAILED) throw Error(message(path_, ": cannot read: ", reason(errno)));
+  mapping_ = mapping;
+  try {
+    read_header();
+  } catch (const Error& error) {
+    ::munmap(mapping_, length_);
+    throw Error(message(path_, ": ", error.what()));
+  } catch (...) {
+    ::munmap(mapping_, length_);
+    throw;
+  }
+}
+
+void SafetensorsFile::read_header() {
+  const auto* bytes = static_cast<const std::byte*>(mapping_);
+  const uint64_t after_prefix = length_ - prefix_length;
+  uint64_t header_length;
+  std::memcpy(&header_length, bytes, prefix_length);
+  if (header_length > longest_header)
+    throw Error(message("not a safetensors file: its first 8 bytes give a header of ", header_length, " bytes"));
+  if (header_length > after_prefix)
+    throw Error(message("truncated: the header takes ", header_length, " bytes, ", after_prefix, " are left"));
+
+  const auto* text = reinterpret_cast<const char*>(bytes + prefix_length);
+  Json header;
+  try {
+    header = Json::parse(text, text + header_length);
+  } catch (const Json::parse_error& error) {
+    throw Error(message("damaged, or not a safetensors file: the header is not JSON at its byte ", error.byte));
+  }
+  if (!header.is_object()) throw Error("damaged, or not a safetensors file: the header is not a JSON object");
+
+  std::vector<HeaderEntry> entries;
+  for (const auto& [name, json] : header.items()) {
+    if (name != "__metadata__") {
+      entries.push_back(parse_entry(name, json));
+      continue;
+    }
+    if (!json.is_object()) throw Error("damaged: __metadata__ is not an object");
+    for (const auto& [key, value] : json.items()) {
+      if (!value.is_string()) throw Error(message("damaged: __metadata__ ", quoted(key), " is not a string"));
+      metadata_[key] = value.get<std::string>();
+    }
+  }
+
+  // In the order of the data each tensor begins where the one before ended, and the last ends with the file.
+  std::sort(entries.begin(), entries.end(), [](const HeaderEntry& a, const HeaderEntry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  const std::byte* data = bytes + prefix_length + header_length;
+  const uint64_t data_length = after_prefix - header_length;
+  uint64_t position = 0;
+  for (auto& entry : entries) {
+    if (entry.begin != position)
+      throw Error(message("damaged: tensor ", quoted(entry.name), " begins at byte ", entry.begin, " of the data, the one ",
+                          "before it ends at ", position));
+    if (entry.end > data_length)
+      throw Error(message("truncated: tensor ", quoted(entry.name), " ends at byte ", entry.end, " of the data, which has ",
+                          data_length));
+    position = entry.end;
+    if (!entry.dtype->known) {
+      refused_[entry.name] = entry.dtype->name;
+      continue;
+    }
+    const std::byte* where = data + entry.begin;
+    if (reinterpret_cast<uintptr_t>(where) % static_cast<uintptr_t>(entry.dtype->bytes) != 0) {
+      realigned_.push_back(std::make_unique<std::byte[]>(entry.end - entry.begin));
+      std::memcpy(realigned_.back().get(), where, entry.end - entry.begin);
+      where = realigned_.back().get();
+    }
+    tensors_[entry.name] = {entry.dtype->dtype, std::move(entry.shape), where};
+  }
+  if (position != data_length)
+    throw Error(message("damaged: ", data_length - position, " bytes after the last tensor"));
+}
+
+SafetensorsFile::~SafetensorsFile() {
+  if (mapping_) ::munmap(mapping_, length_);
+}
+
+SafetensorsFile::SafetensorsFile(SafetensorsFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      metadata_(std::move(other.metadata_)),
+      tensors_(std::move(other.tensors_)),
+      refused_(std::move(other.refused_)),
+      realigned_(std::move(other.realigned_)),
+      mapping_(std::exchange(other.mapping_, nullptr)),
+      length_(std::exchange(other.length_, 0)) {}
+
+const std::string& SafetensorsFile::metadata(const std::string& key) const {
+  const auto found = metadata_.find(key);
+  if (found == metadata_.end()) throw Error(message(path_, ": no metadata ", quoted(key)));
+  return found->second;
+}
+
+const FileTensor& SafetensorsFile::at(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found != tensors_.end()) return found->second;
+  if (const auto refused = refused_.find(name); refused != refused_.end())
+    throw Error(message(path_, ": tensor ", quoted(name), " is ", refused->second,
+                        "; F32, F64, I32, U32 and U8 can be read"));
+  throw Error(message(path_, ": no tensor ", quoted(name)));
+}
+
+template <class T>
+std::span<const T> SafetensorsFile::values(const std::string& name, int64_t expected) const {
+  const FileTensor& tensor = at(name);
+  if (tensor.dtype != dtype_of<T>)
+    throw Error(message(path_, ": tensor ", quoted(name), ": expected ", meander::name(dtype_of<T>), ", is ",
+                        meander::name(tensor.dtype)));
+  if (expected >= 0 && tensor.size() != expected)
+    throw Error(message(path_, ": tensor ", quoted(name), ": expected ", expected, " elements, has ", tensor.size(),
+                        " of shape ", Json(tensor.shape).dump()));
+  return tensor.as<T>();
+}
+
+template std::span<const float> SafetensorsFile::values<float>(const std::string&, int64_t) const;
+template std::span<const double> SafetensorsFile::values<double>(const std::string&, int64_t) const;
+template std::span<const int32_t> SafetensorsFile::values<int32_t>(const std::string&, int64_t) const;
+template std::span<const uint32_t> SafetensorsFile::values<uint32_t>(const std::string&, int64_t) const;
+template std::span<const uint8_t> SafetensorsFile::values<uint8_t>(const std::string&, int64_t) const;
+
+// ---- writing ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+void write_all(int fd, const void* data, uint64_t length) {
+  const auto* bytes = static_cast<const char*>(data);
+  while (length > 0) {
+    const ssize_t written = ::write(fd, bytes, std::min<uint64_t>(length, 1 << 30));
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw Failure(message("cannot write: ", reason(written < 0 ? errno : ENOSPC)));
+    bytes += written;
+    length -= static_cast<uint64_t>(written);
+  }
+}
+
+// Opens the temporary file for us alone. Someone else's write may rename it away between open and lock: then it is no
+// longer the file of that name, and we open again.
+int open_locked(const std::string& temporary) {
+  for (;;) {
+    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) throw Failure(message("cannot write: ", reason(errno)));
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(fd);
+      throw Failure("cannot write: someone else is writing it now");
+    }
+    struct stat opened, named;
+    if (::fstat(fd, &opened) == 0 && ::stat(temporary.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+        opened.st_dev == named.st_dev)
+      return fd;
+    ::close(fd);
+  }
+}
+
+}  // namespace
+
+void SafetensorsWriter::metadata(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
+
+void SafetensorsWriter::add(std::string name, DType dtype, std::vector<int64_t> shape, const void* data) {
+  for (const Entry& entry : entries_)
+    if (entry.name == name) throw Error(message("safetensors: tensor ", quoted(name), " is added twice"));
+  for (int64_t dimension : shape)
+    if (dimension < 0) throw Error(message("safetensors: tensor ", quoted(name), " has a negative dimension"));
+  entries_.push_back({std::move(name), dtype, std::move(shape), data});
+}
+
+void SafetensorsWriter::write(const std::string& path) const {
+  // The widest elements first: the format allows no gaps, and so each tensor is aligned to its elements.
+  std::vector<const Entry*> order;
+  for (const Entry& entry : entries_) order.push_back(&entry);
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Entry* a, const Entry* b) { return bytes(a->dtype) > bytes(b->dtype); });
+
+  Json header = Json::object();
+  if (!metadata_.empty()) header["__metadata__"] = metadata_;
+  std::vector<uint64_t> lengths;
+  uint64_t position = 0;
+  for (const Entry* entry : order) {
+    const auto length = static_cast<uint64_t>(FileTensor{entry->dtype, entry->shape}.size() * bytes(entry->dtype));
+    header[entry->name] = {{"dtype", format_name(entry->dtype)},
+                           {"shape", entry->shape},
+                           {"data_offsets", {position, position + length}}};
+    lengths.push_back(length);
+    position += length;
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::type_error&) {
+    throw Error(message(path, ": a tensor's name or the metadata is not UTF-8"));
+  }
+  text.append((8 - text.size() % 8) % 8, ' ');
+
+  const std::string temporary = path + ".partial";
+  try {
+    Descriptor file(open_locked(temporary));
+    try {
+      if (::ftruncate(file.get(), 0) != 0) throw Failure(message("cannot write: ", reason(errno)));
+      const uint64_t header_length = text.size();
+      write_all(file.get(), &header_length, prefix_length);
+      write_all(file.get(), text.data(), text.size());
+      for (size_t i = 0; i < order.size(); ++i) write_all(file.get(), order[i]->data, lengths[i]);
+      if (::fsync(file.get()) != 0) throw Failure(message("cannot write: ", reason(errno)));
+      if (::rename(temporary.c_str(), path.c_str()) != 0) throw Failure(message("cannot replace: ", reason(errno)));
+    } catch (...) {
+      ::unlink(temporary.c_str());
+      throw;
+    }
+    // The rename itself lasts only once the folder is flushed; some file systems cannot, and say EINVAL.
+    const auto parent = std::filesystem::path(path).parent_path();
+    Descriptor folder(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder && ::fsync(folder.get()) != 0 && errno != EINVAL)
+      throw Failure(message("cannot flush its folder: ", reason(errno)));
+  } catch (const Failure& failure) {
+    throw Failure(message(path, ": ", failure.what()));
+  }
+}
+
+}  // namespace meander
