@@ -1,0 +1,105 @@
+#include "core/arena.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define MEANDER_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define MEANDER_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#else
+#define MEANDER_POISON(p, n) ((void)0)
+#define MEANDER_UNPOISON(p, n) ((void)0)
+#endif
+
+namespace meander {
+namespace {
+constexpr size_t alignment = 64;
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t red_zone = 64;
+#else
+constexpr size_t red_zone = 0;
+#endif
+}  // namespace
+
+Arena::Arena(size_t reserve) {
+  // A system that does not overcommit refuses a large reserve: take what it gives.
+  for (; reserve >= (size_t{1} << 26); reserve /= 2) {
+    void* p = mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) continue;
+    base_ = static_cast<std::byte*>(p);
+    reserve_ = reserve;
+    MEANDER_POISON(base_, std::min(reserve_, size_t{1} << 32));
+    return;
+  }
+  throw Failure("no memory for the arena: the system refused to reserve 64 MiB");
+}
+
+Arena::~Arena() {
+  MEANDER_UNPOISON(base_, std::min(reserve_, size_t{1} << 32));
+  munmap(base_, reserve_);
+}
+
+Arena& Arena::current() {
+  thread_local Arena arena;
+  return arena;
+}
+
+void* Arena::allocate(size_t size) {
+  const size_t taken = (size + red_zone + alignment - 1) / alignment * alignment;
+  if (taken > reserve_ - top_)
+    throw Failure(message("the arena is used up: ", size, " more bytes wanted, ", reserve_ - top_, " of ", reserve_,
+                          " left"));
+  std::byte* p = base_ + top_;
+  top_ += taken;
+  high_water_ = std::max(high_water_, top_);
+  MEANDER_UNPOISON(p, size);
+  return p;
+}
+
+void Arena::release(size_t mark) {
+  MEANDER_POISON(base_ + mark, top_ - mark);
+  top_ = mark;
+}
+
+Tensor empty(int64_t rows, int64_t cols, DType dtype) {
+  return {Arena::current().allocate(static_cast<size_t>(rows * cols * bytes(dtype))), rows, cols, dtype};
+}
+
+Tensor zeros(int64_t rows, int64_t cols, DType dtype) {
+  Tensor y = empty(rows, cols, dtype);
+  std::memset(y.data, 0, static_cast<size_t>(y.size() * bytes(dtype)));
+  return y;
+}
+
+Tensor full(int64_t rows, int64_t cols, double value, DType dtype) {
+  Tensor y = empty(rows, cols, dtype);
+  if (dtype == DType::float64)
+    std::fill_n(y.as<double>(), y.size(), value);
+  else
+    std::fill_n(y.as<float>(), y.size(), static_cast<float>(value));
+  return y;
+}
+
+Tensor copy(Tensor x) {
+  Tensor y = empty(x.rows, x.cols, x.dtype);
+  std::memcpy(y.data, x.data, static_cast<size_t>(x.size() * bytes(x.dtype)));
+  return y;
+}
+
+Tensor cast(Tensor x, DType dtype) {
+  if (x.dtype == dtype) return x;
+  Tensor y = empty(x.rows, x.cols, dtype);
+  if (dtype == DType::float64)
+    std::copy_n(x.as<float>(), x.size(), y.as<double>());
+  else
+    std::transform(x.as<double>(), x.as<double>() + x.size(), y.as<float>(),
+                   [](double v) { return static_cast<float>(v); });
+  return y;
+}
+
+}  // namespace meander

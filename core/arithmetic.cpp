@@ -1,0 +1,105 @@
+#include "core/elements.h"
+#include "core/operations.h"
+
+namespace meander {
+namespace {
+
+using detail::map_broadcast;
+
+// y = a + b
+struct Add {
+  static constexpr int inputs = 2, outputs = 1;
+  static constexpr unsigned row_inputs = 0b11;
+  Tensors<1> value(Tensors<2> in) const {
+    return {map_broadcast("add", in[0], in[1], [](auto a, auto b) { return a + b; })};
+  }
+  Values<1> pushforward(Values<2>, Values<1> y, Values<2> d) const {
+    return {broadcast_to(d[0] + d[1], y[0].rows(), y[0].cols())};
+  }
+  void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
+    for (int i : {0, 1})
+      if (c.wants(i)) c.add(i, sum_to(dy[0], in[i].rows(), in[i].cols()));
+  }
+};
+
+// y = a b
+struct Multiply {
+  static constexpr int inputs = 2, outputs = 1;
+  static constexpr unsigned row_inputs = 0b11;
+  Tensors<1> value(Tensors<2> in) const {
+    return {map_broadcast("multiply", in[0], in[1], [](auto a, auto b) { return a * b; })};
+  }
+  Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const { return {d[0] * in[1] + in[0] * d[1]}; }
+  void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
+    for (int i : {0, 1})
+      if (c.wants(i)) c.add(i, sum_to(dy[0] * in[1 - i], in[i].rows(), in[i].cols()));
+  }
+};
+
+// y = a / b
+struct Divide {
+  static constexpr int inputs = 2, outputs = 1;
+  static constexpr unsigned row_inputs = 0b11;
+  Tensors<1> value(Tensors<2> in) const {
+    return {map_broadcast("divide", in[0], in[1], [](auto a, auto b) { return a / b; })};
+  }
+  Values<1> pushforward(Values<2> in, Values<1> y, Values<2> d) const { return {(d[0] - y[0] * d[1]) / in[1]}; }
+  void pullback(Values<2> in, Values<1> y, Values<1> dy, Cotangents c) const {
+    const Value da = dy[0] / in[1];
+    if (c.wants(0)) c.add(0, sum_to(da, in[0].rows(), in[0].cols()));
+    if (c.wants(1)) c.add(1, sum_to(-(da * y[0]), in[1].rows(), in[1].cols()));
+  }
+};
+
+// y = mask != 0 ? a : b
+struct Select {
+  static constexpr int inputs = 3, outputs = 1;
+  static constexpr unsigned row_inputs = 0b111;
+  Tensors<1> value(Tensors<3> in) const {
+    const auto keep = [](auto m, auto a) { return m != 0 ? a : decltype(a)(0); };
+    const auto other = [](auto m, auto b) { return m != 0 ? decltype(b)(0) : b; };
+    // One side is exactly zero everywhere, so the sum is the chosen number (0 for a chosen -0).
+    return {map_broadcast("select", map_broadcast("select", in[0], in[1], keep),
+                          map_broadcast("select", in[0], in[2], other), [](auto a, auto b) { return a + b; })};
+  }
+  Values<1> pushforward(Values<3> in, Values<1> y, Values<3> d) const {
+    const Value none = zeros(1, 1, y[0].dtype());
+    return {broadcast_to(select(in[0], d[1] ? d[1] : none, d[2] ? d[2] : none), y[0].rows(), y[0].cols())};
+  }
+  void pullback(Values<3> in, Values<1>, Values<1> dy, Cotangents c) const {
+    const Value none = zeros(1, 1, dy[0].dtype());
+    if (c.wants(1)) c.add(1, sum_to(select(in[0], dy[0], none), in[1].rows(), in[1].cols()));
+    if (c.wants(2)) c.add(2, sum_to(select(in[0], none, dy[0]), in[2].rows(), in[2].cols()));
+  }
+};
+
+// y = scale x + offset
+struct Affine {
+  double scale, offset;
+  static constexpr int inputs = 1, outputs = 1;
+  static constexpr unsigned row_inputs = 0b1;
+  Tensors<1> value(Tensors<1> in) const {
+    return {detail::map(in[0], [this]<class T>(T x) { return T(scale) * x + T(offset); })};
+  }
+  Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {affine(d[0], scale, 0)}; }
+  void pullback(Values<1>, Values<1>, Values<1> dy, Cotangents c) const { c.add(0, affine(dy[0], scale, 0)); }
+};
+
+}  // namespace
+
+Value add(Value a, Value b) { return !a ? b : !b ? a : perform(Add{}, {a, b})[0]; }
+Value subtract(Value a, Value b) { return !b ? a : add(a, -b); }
+Value multiply(Value a, Value b) { return a && b ? perform(Multiply{}, {a, b})[0] : Value(); }
+Value divide(Value a, Value b) {
+  if (!b) throw Error("divide: the divisor is absent");
+  return a ? perform(Divide{}, {a, b})[0] : Value();
+}
+Value affine(Value x, double scale, double offset) { return x ? perform(Affine{scale, offset}, {x})[0] : Value(); }
+Value select(Value mask, Value a, Value b) { return perform(Select{}, {mask, a, b})[0]; }
+Value less(Value a, Value b) {
+  return map_broadcast("less", a.tensor, b.tensor, []<class T>(T x, T y) { return T(x < y); });
+}
+Value minimum(Value a, Value b) { return select(less(a, b), a, b); }
+Value maximum(Value a, Value b) { return select(less(b, a), a, b); }
+
+}  // namespace meander

@@ -1,0 +1,174 @@
+#include <numbers>
+
+#include "core/elements.h"
+#include "core/operations.h"
+
+namespace meander {
+namespace {
+
+using kernels::Activation;
+using kernels::MlpShape;
+using kernels::Norm;
+
+Value activate(Activation activation, Value x) {
+  switch (activation) {
+    case Activation::relu: return relu(x);
+    case Activation::gelu: return gelu(x);
+    case Activation::mish: return mish(x);
+    case Activation::tanh: return tanh(x);
+  }
+  throw Error("unknown activation");
+}
+
+template <size_t N>
+bool plain(const std::array<Value, N>& values) {
+  return std::all_of(values.begin(), values.end(), [](const Value& v) { return v.plain(); });
+}
+
+float* workspace(const MlpShape& shape, int64_t rows) {
+  return arena_array<float>(static_cast<size_t>(kernels::mlp_workspace(shape, rows)));
+}
+
+void check_input(const MlpShape& shape, Tensor params, Tensor x) {
+  if (x.cols != shape.width[0])
+    throw Error(message("mlp: ", x.cols, " input columns, the network takes ", shape.width[0]));
+  const int last = shape.layers - 1;
+  if (params.rows != 1 || params.cols < shape.bias[last] + shape.width[last + 1])
+    throw Error(message("mlp: parameters ", detail::shape(params), " are too few for the network"));
+}
+
+// Gradients of the fused network: kernels::mlp_backward at the saved activations.
+void pull_back_fused(const MlpShape& shape, Value x, Value params, Value tape, Value dy, Cotangents c) {
+  const Tensor dparams = c.wants(1) ? c.accumulator(1) : Tensor();
+  const Tensor dx = c.wants(0) ? empty(x.rows(), x.cols()) : Tensor();
+  {
+    ArenaScope scope;
+    kernels::mlp_backward(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), tape.tensor.f32(), dy.tensor.f32(),
+                          dx ? dx.f32() : nullptr, dparams ? dparams.f32() : nullptr, workspace(shape, x.rows()));
+  }
+  c.add(0, dx);
+}
+
+// (y, dy) = the network at x and its derivative along dx, in one pass; dx may belong to the last rows only.
+// Composite: jvp of mlp_composite.
+struct MlpValueAndTangent {
+  MlpShape shape;
+  bool keep = false;
+  static constexpr int inputs = 3, outputs = 3;   // x, params, dx -> y, dy, tape
+  static constexpr unsigned row_inputs = 0;
+
+  static Values<2> composite(const MlpShape& shape, Value x, Value params, Value dx) {
+    const auto [y, dy] = jvp([&](Value x) { return mlp_composite(shape, params, x); }, {x}, {dx});
+    return {y, dy};
+  }
+  Tensors<3> value(Tensors<3> in) const {
+    const auto [x, params, dx] = in;
+    check_input(shape, params, x);
+    const int64_t out = shape.width[shape.layers];
+    const Tensor y = empty(x.rows, out), dy = empty(dx.rows, out);
+    const Tensor tape = keep ? empty(1, kernels::mlp_tape_size(shape, x.rows)) : Tensor();
+    ArenaScope scope;
+    kernels::mlp_value_and_tangent(shape, params.f32(), x.rows, x.f32(), dx.rows, dx.f32(), y.f32(), dy.f32(),
+                                   keep ? tape.f32() : nullptr, workspace(shape, x.rows + dx.rows));
+    return {y, dy, tape};
+  }
+  Values<3> pushforward(Values<3> in, Values<3>, Values<3> d) const {
+    const auto [out, tangent] =
+        jvp([&](Value x, Value params, Value dx) { return composite(shape, x, params, dx); },
+            {in[0], in[1], in[2]}, {d[0], d[1], d[2]});
+    return {tangent[0], tangent[1], Value()};
+  }
+  // The activations of the one pass serve the gradient through y; a gradient through dy needs second derivatives and
+  // takes the composite. Which of the two is known only here.
+  void pullback(Values<3> in, Values<3> out, Values<3> dy, Cotangents c) const {
+    if (!dy[1] && plain(in) && plain(dy)) return pull_back_fused(shape, in[0], in[1], out[2], dy[0], c);
+    const auto v = vjp([&](Value x, Value params, Value dx) { return composite(shape, x, params, dx); },
+                       {in[0], in[1], in[2]});
+    const auto cotangent = v.pull({dy[0], dy[1]});
+    for (int i : {0, 1, 2}) c.add(i, cotangent[i]);
+  }
+};
+
+// y = the whole network at x. Composite: mlp_composite.
+struct Mlp {
+  MlpShape shape;
+  bool keep = false;
+  static constexpr int inputs = 2, outputs = 2;   // x, params -> y, tape
+  static constexpr unsigned row_inputs = 0b01;
+
+  Tensors<2> value(Tensors<2> in) const {
+    const auto [x, params] = in;
+    check_input(shape, params, x);
+    const Tensor y = empty(x.rows, shape.width[shape.layers]);
+    const Tensor tape = keep ? empty(1, kernels::mlp_tape_size(shape, x.rows)) : Tensor();
+    ArenaScope scope;
+    kernels::mlp_forward(shape, params.f32(), x.rows, x.f32(), y.f32(), keep ? tape.f32() : nullptr,
+                         workspace(shape, x.rows));
+    return {y, tape};
+  }
+  std::pair<Values<2>, Values<2>> value_and_tangent(Values<2> in, Values<2> d) const {
+    if (d[1]) {  // along the parameters: no fused rule
+      const auto [y, dy] = jvp([&](Value x, Value params) { return mlp_composite(shape, params, x); },
+                               {in[0], in[1]}, {d[0], d[1]});
+      return {Values<2>{y}, Values<2>{dy}};
+    }
+    const auto out = perform(MlpValueAndTangent{shape}, {in[0], in[1], d[0]});
+    return {Values<2>{out[0]}, Values<2>{out[1]}};
+  }
+  Values<2> pushforward(Values<2>, Values<2>, Values<2>) const { return {}; }  // value_and_tangent serves
+  void pullback(Values<2> in, Values<2> out, Values<2> dy, Cotangents c) const {
+    if (plain(in) && plain(dy)) return pull_back_fused(shape, in[0], in[1], out[1], dy[0], c);
+    const auto v = vjp([&](Value x, Value params) { return mlp_composite(shape, params, x); }, {in[0], in[1]});
+    const auto cotangent = v.pull({dy[0]});
+    for (int i : {0, 1}) c.add(i, cotangent[i]);
+  }
+};
+
+}  // namespace
+
+Value fourier_features(Value t, Value frequencies) {
+  const Value angle = (t * 2.0 * std::numbers::pi) * frequencies;
+  return concat_columns(cos(angle), sin(angle));
+}
+
+Value mlp_composite(const MlpShape& shape, Value params, Value x) {
+  check_input(shape, params.tensor, x.tensor);
+  for (int l = 0; l < shape.layers; ++l) {
+    const int64_t in = shape.width[l], out = shape.width[l + 1];
+    x = dense(x, parameter(params, shape.weight[l], in, out), parameter(params, shape.bias[l], 1, out));
+    if (l + 1 == shape.layers) break;
+    const auto norm = [&](Value v) {
+      return layer_norm(v, parameter(params, shape.scale[l], 1, out), parameter(params, shape.shift[l], 1, out));
+    };
+    if (shape.norm == Norm::before_activation) x = norm(x);
+    x = activate(shape.activation, x);
+    if (shape.norm == Norm::after_activation) x = norm(x);
+  }
+  return x;
+}
+
+Value mlp(const MlpShape& shape, Value params, Value x) {
+  if (x.dtype() != DType::float32) return mlp_composite(shape, params, x);
+  return perform(Mlp{shape}, {x, params})[0];
+}
+
+Value mlp_shared_composite(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads) {
+  const Value all = repeat_rows(shared, own.rows() / shared.rows());
+  return mlp(shape, params, own_leads ? concat_columns(own, all) : concat_columns(all, own));
+}
+
+Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads) {
+  if (own.cols() + shared.cols() != shape.width[0] || own.rows() % shared.rows() != 0)
+    throw Error(message("mlp_shared: own ", detail::shape(own.tensor), " and shared ", detail::shape(shared.tensor),
+                        " do not fit ", shape.width[0], " inputs"));
+  if (!params.plain() || !own.plain() || !shared.plain() || own.dtype() != DType::float32)
+    return mlp_shared_composite(shape, params, own, shared, own_leads);
+  const Tensor y = empty(own.rows(), shape.width[shape.layers]);
+  ArenaScope scope;
+  kernels::mlp_forward_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
+                              own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
+                              workspace(shape, own.rows()));
+  return y;
+}
+
+}  // namespace meander

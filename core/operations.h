@@ -1,0 +1,114 @@
+#pragma once
+
+#include "core/autodiff.h"
+#include "kernels/mlp.h"
+
+// The differentiable operations. Each is stated with its pushforward and pullback in the .cpp named in its section; here
+// is what it computes. Shapes are [rows, cols]. All take float32 or float64 (one dtype a call) and throw Error where
+// shapes do not fit. An absent Value is zero: it vanishes from a sum and makes a product absent.
+namespace meander {
+
+// ---- arithmetic.cpp: broadcasting; rows and cols of a and b are equal or 1 -----------------------------------------
+Value add(Value a, Value b);
+Value subtract(Value a, Value b);
+Value multiply(Value a, Value b);
+Value divide(Value a, Value b);
+Value minimum(Value a, Value b);                       // the derivative of a tie goes to b
+Value maximum(Value a, Value b);                       // likewise
+Value select(Value mask, Value a, Value b);            // mask != 0 ? a : b; no derivative by the mask
+Value less(Value a, Value b);                          // a < b as 1 or 0; without derivative
+Value affine(Value x, double scale, double offset);    // scale x + offset
+
+inline Value operator+(Value a, Value b) { return add(a, b); }
+inline Value operator-(Value a, Value b) { return subtract(a, b); }
+inline Value operator*(Value a, Value b) { return multiply(a, b); }
+inline Value operator/(Value a, Value b) { return divide(a, b); }
+inline Value operator-(Value a) { return affine(a, -1, 0); }
+inline Value operator+(Value a, double b) { return affine(a, 1, b); }
+inline Value operator-(Value a, double b) { return affine(a, 1, -b); }
+inline Value operator*(Value a, double b) { return affine(a, b, 0); }
+inline Value operator/(Value a, double b) { return affine(a, 1 / b, 0); }
+inline Value operator+(double a, Value b) { return affine(b, 1, a); }
+inline Value operator-(double a, Value b) { return affine(b, -1, a); }
+inline Value operator*(double a, Value b) { return affine(b, a, 0); }
+
+// ---- pointwise.cpp ---------------------------------------------------------------------------------------------------
+Value exp(Value x);
+Value log(Value x);
+Value sqrt(Value x);
+Value sin(Value x);
+Value cos(Value x);
+Value tanh(Value x);
+Value sigmoid(Value x);                                // 1 / (1 + exp(-x))
+Value relu(Value x);                                   // max(x, 0); slope 0 at 0
+Value gelu(Value x);                                   // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+Value mish(Value x);                                   // x tanh(log(1 + exp(x)))
+Value clip(Value x, double low, double high);          // slope 1 inside the bounds, both included, else 0
+Value square(Value x);
+
+// ---- reduce.cpp ------------------------------------------------------------------------------------------------------
+Value sum_row(Value x);                                // [n, m] -> [n, 1]
+Value sum_column(Value x);                             // [n, m] -> [1, m]
+Value sum_all(Value x);                                // -> [1, 1]
+Value mean_row(Value x);
+Value mean_column(Value x);
+Value mean_all(Value x);
+Value broadcast_to(Value x, int64_t rows, int64_t cols);  // repeats the rows and cols that are 1
+Value sum_to(Value x, int64_t rows, int64_t cols);        // its transpose: sums the rows, the cols that become 1
+Value repeat_rows(Value x, int64_t times);             // [n, m] -> [n times, m], each row `times` times in a row
+Value sum_groups(Value x, int64_t size);               // its transpose: sums each `size` consecutive rows
+
+// ---- shape.cpp -------------------------------------------------------------------------------------------------------
+Value concat_columns(Value a, Value b);                // [a, b]; a row count of 1 is broadcast
+Value slice_columns(Value x, int64_t first, int64_t count);
+Value pad_columns(Value x, int64_t first, int64_t cols);  // the transpose: zeros around
+Value slice_rows(Value x, int64_t first, int64_t count);
+Value pad_rows(Value x, int64_t first, int64_t rows);
+Value reshape(Value x, int64_t rows, int64_t cols);
+// A [rows, cols] parameter inside a flat buffer [1, n] from element `offset` on; its cotangent is added to the buffer's
+// in place.
+Value parameter(Value flat, int64_t offset, int64_t rows, int64_t cols);
+Value embed(Value x, int64_t offset, int64_t size);    // the transpose: x inside a [1, size] buffer of zeros
+Tensor argmax_row(Tensor x);                           // int32 [n, 1]: the column of the largest, the first on a tie
+Value gather_row(Value x, Tensor column);              // y[i] = x[i, column[i]], [n, 1]
+Value gather_rows(Value x, Tensor row);                // y[i] = x[row[i]], int32 row [n, 1]
+
+// ---- product.cpp -----------------------------------------------------------------------------------------------------
+Value product(Value a, Value b);                       // a b
+Value product_nt(Value a, Value b);                    // a b'
+Value product_tn(Value a, Value b);                    // a' b
+Value dense(Value x, Value weight, Value bias);        // x W + b; x [n, in], W [in, out], b [1, out]
+
+// ---- normalise.cpp ---------------------------------------------------------------------------------------------------
+Values<2> normalise(Value x, double eps);              // { (x - mean) rstd, rstd } by row, rstd = 1 / sqrt(variance + eps)
+Value layer_norm(Value x, Value scale, Value shift, double eps = kernels::layer_norm_eps);
+
+// ---- distribution.cpp ------------------------------------------------------------------------------------------------
+Value softmax(Value x);                                // by row
+Value log_sum_exp(Value x);                            // by row, [n, 1]
+Value log_softmax(Value x);
+// [n, 1] = sum_j softmax(x)_j value_j, value [1, m].
+Value softmax_expectation(Value x, Value value);
+// Mean over the rows of -sum_j target_j log softmax(logits)_j.
+Value cross_entropy(Value target, Value logits);
+// Mean over all elements of (a - b)^2.
+Value mean_squared_error(Value a, Value b);
+// C51 projection of the masses prob at the positions where on linspace(v_min, v_max, cols): kernels/rows.h. Linear in
+// prob; throws Error if where has a derivative.
+Value c51_project(Value prob, Value where, double v_min, double v_max);
+// y with Phi(y) = (1 - f) Phi(lower) + f Phi(upper): kernels/truncated_normal.h. All of one shape.
+Value truncated_normal(Value lower, Value upper, Value f);
+
+// ---- network.cpp -----------------------------------------------------------------------------------------------------
+// [cos(2 pi t w), sin(2 pi t w)], t [n, 1], learnable frequencies w [1, k] -> [n, 2 k].
+Value fourier_features(Value t, Value frequencies);
+// A whole multi-layer perceptron, params its flat buffer [1, n]: kernels/mlp.h. Fused: value, value and tangent in one
+// pass (also for tangents of the last rows only), and pullback; whatever else is asked for is derived from the composite.
+Value mlp(const kernels::MlpShape&, Value params, Value x);
+Value mlp_composite(const kernels::MlpShape&, Value params, Value x);
+// The same on inputs of which a group of rows shares a part: kernels/mlp.h, mlp_forward_shared. Fused without
+// derivatives, else the composite.
+Value mlp_shared(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads);
+Value mlp_shared_composite(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads);
+
+}  // namespace meander

@@ -1,0 +1,171 @@
+#include <numbers>
+
+#include "core/elements.h"
+#include "core/operations.h"
+#include "kernels/elementwise.h"
+
+namespace meander {
+namespace {
+
+using Kernel = void (*)(int64_t n, const float* x, float* y);
+
+// float32 through our kernels (the same bits everywhere), float64 through libm.
+template <class F>
+Tensor evaluate(Tensor x, Kernel kernel, F in_double) {
+  if (x.dtype != DType::float32) return detail::map(x, [&](auto v) { return decltype(v)(in_double(double(v))); });
+  Tensor y = empty(x.rows, x.cols);
+  kernel(x.size(), x.f32(), y.f32());
+  return y;
+}
+
+// y = f(x) element by element. An operation states value(x) and slope(x, y) = f'(x); both rules are slope times what
+// comes in.
+template <class Op>
+struct Pointwise {
+  static constexpr int inputs = 1, outputs = 1;
+  static constexpr unsigned row_inputs = 0b1;
+  const Op& self() const { return static_cast<const Op&>(*this); }
+  Tensors<1> value(Tensors<1> in) const { return {self().evaluate(in[0])}; }
+  Values<1> pushforward(Values<1> in, Values<1> y, Values<1> d) const { return {self().slope(in[0], y[0]) * d[0]}; }
+  void pullback(Values<1> in, Values<1> y, Values<1> dy, Cotangents c) const {
+    c.add(0, self().slope(in[0], y[0]) * dy[0]);
+  }
+};
+
+struct Exp : Pointwise<Exp> {
+  Tensor evaluate(Tensor x) const { return meander::evaluate(x, kernels::exp, [](double v) { return std::exp(v); }); }
+  Value slope(Value, Value y) const { return y; }
+};
+struct Log : Pointwise<Log> {
+  Tensor evaluate(Tensor x) const { return meander::evaluate(x, kernels::log, [](double v) { return std::log(v); }); }
+  Value slope(Value x, Value) const { return Value(full(1, 1, 1, x.dtype())) / x; }
+};
+struct Sqrt : Pointwise<Sqrt> {
+  Tensor evaluate(Tensor x) const { return detail::map(x, [](auto v) { return std::sqrt(v); }); }
+  Value slope(Value, Value y) const { return Value(full(1, 1, 0.5, y.dtype())) / y; }
+};
+struct Sin : Pointwise<Sin> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, y, nullptr); },
+                             [](double v) { return std::sin(v); });
+  }
+  Value slope(Value x, Value) const { return cos(x); }
+};
+struct Cos : Pointwise<Cos> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, nullptr, y); },
+                             [](double v) { return std::cos(v); });
+  }
+  Value slope(Value x, Value) const { return -sin(x); }
+};
+struct Tanh : Pointwise<Tanh> {
+  Tensor evaluate(Tensor x) const { return meander::evaluate(x, kernels::tanh, [](double v) { return std::tanh(v); }); }
+  Value slope(Value, Value y) const { return 1 - y * y; }
+};
+struct Sigmoid : Pointwise<Sigmoid> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, kernels::sigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
+  }
+  Value slope(Value, Value y) const { return y * (1 - y); }
+};
+
+// max(x, 0) and, as its slope, the step function, whose own slope is 0.
+struct Step : Pointwise<Step> {
+  double low, high;   // 1 where low <= x <= high
+  Step(double l, double h) : low(l), high(h) {}
+  Tensor evaluate(Tensor x) const {
+    return detail::map(x, [this]<class T>(T v) { return T(T(low) <= v && v <= T(high)); });
+  }
+  Value slope(Value, Value) const { return {}; }
+};
+struct Relu : Pointwise<Relu> {
+  Tensor evaluate(Tensor x) const { return detail::map(x, []<class T>(T v) { return v > 0 ? v : T(0); }); }
+  Value slope(Value, Value y) const { return perform(Step(std::numeric_limits<float>::denorm_min(), 1e300), {y})[0]; }
+};
+struct Clip : Pointwise<Clip> {
+  double low, high;
+  Clip(double l, double h) : low(l), high(h) {}
+  Tensor evaluate(Tensor x) const {
+    return detail::map(x, [this]<class T>(T v) { return v < T(low) ? T(low) : v > T(high) ? T(high) : v; });
+  }
+  Value slope(Value x, Value) const { return perform(Step(low, high), {x})[0]; }
+};
+
+constexpr double gelu_scale = 0.7978845608028654;  // sqrt(2 / pi)
+constexpr double gelu_cubic = 0.044715;
+
+// 0.5 x (1 + h), h = tanh(c (x + k x^3)). Its slope is an operation with a kernel of its own; slopes beyond the first
+// follow from the composite.
+struct GeluSlope : Pointwise<GeluSlope> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, kernels::gelu_slope, [](double v) {
+      const double h = std::tanh(gelu_scale * (v + gelu_cubic * v * v * v));
+      return 0.5 * (1 + h) + 0.5 * v * (1 - h * h) * gelu_scale * (1 + 3 * gelu_cubic * v * v);
+    });
+  }
+  // With h' = (1 - h^2) g', g' = c (1 + 3 k x^2), g'' = 6 c k x:
+  // (0.5 (1 + h) + 0.5 x h')' = h' + 0.5 x h'',  h'' = (1 - h^2) g'' - 2 h h' g'
+  Value slope(Value x, Value) const {
+    const Value h = tanh(gelu_scale * (x + gelu_cubic * (x * x * x)));
+    const Value g1 = gelu_scale * (1 + 3 * gelu_cubic * (x * x)), g2 = (6 * gelu_scale * gelu_cubic) * x;
+    const Value h1 = (1 - h * h) * g1, h2 = (1 - h * h) * g2 - 2 * (h * h1 * g1);
+    return h1 + 0.5 * (x * h2);
+  }
+};
+struct Gelu : Pointwise<Gelu> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, kernels::gelu, [](double v) {
+      return 0.5 * v * (1 + std::tanh(gelu_scale * (v + gelu_cubic * v * v * v)));
+    });
+  }
+  Value slope(Value x, Value) const { return perform(GeluSlope{}, {x})[0]; }
+};
+
+// x tanh(s), s = log(1 + exp x), s' = sigmoid(x).
+struct MishSlope : Pointwise<MishSlope> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, kernels::mish_slope, [](double v) {
+      const double h = std::tanh(v > 30 ? v : std::log1p(std::exp(v)));
+      return h + v * (1 - h * h) / (1 + std::exp(-v));
+    });
+  }
+  // With h = tanh(s), q = sigmoid(x): h' = (1 - h^2) q, q' = q (1 - q);
+  // (h + x h')' = 2 h' + x h'',  h'' = -2 h h' q + (1 - h^2) q'
+  Value slope(Value x, Value) const {
+    const Value q = sigmoid(x);
+    // tanh(log(1 + e^x)) = (1 + e^x)^2 - 1 over (1 + e^x)^2 + 1; in p = 1 - q = 1 / (1 + e^x): (1 - p^2) / (1 + p^2).
+    const Value p2 = square(sigmoid(-x));
+    const Value h = (1 - p2) / (1 + p2);
+    const Value h1 = (1 - h * h) * q;
+    return 2 * h1 + x * ((1 - h * h) * (q * (1 - q)) - 2 * (h * h1 * q));
+  }
+};
+struct Mish : Pointwise<Mish> {
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, kernels::mish,
+                             [](double v) { return v * std::tanh(v > 30 ? v : std::log1p(std::exp(v))); });
+  }
+  Value slope(Value x, Value) const { return perform(MishSlope{}, {x})[0]; }
+};
+
+template <class Op>
+Value pointwise(Op op, Value x) {
+  return x ? perform(op, {x})[0] : Value();
+}
+
+}  // namespace
+
+Value exp(Value x) { return perform(Exp{}, {x})[0]; }
+Value log(Value x) { return perform(Log{}, {x})[0]; }
+Value sqrt(Value x) { return pointwise(Sqrt{}, x); }
+Value sin(Value x) { return pointwise(Sin{}, x); }
+Value cos(Value x) { return perform(Cos{}, {x})[0]; }
+Value tanh(Value x) { return pointwise(Tanh{}, x); }
+Value sigmoid(Value x) { return perform(Sigmoid{}, {x})[0]; }
+Value relu(Value x) { return pointwise(Relu{}, x); }
+Value gelu(Value x) { return pointwise(Gelu{}, x); }
+Value mish(Value x) { return pointwise(Mish{}, x); }
+Value clip(Value x, double low, double high) { return perform(Clip(low, high), {x})[0]; }
+Value square(Value x) { return x * x; }
+
+}  // namespace meander
