@@ -1,0 +1,97 @@
+// Functions over arrays. Included by isa_kernels.cpp only.
+
+template <class F>
+static inline __attribute__((always_inline)) void map(int64_t n, const float* x, float* y, F&& f) {
+  for_vectors(n, [&](int64_t i, auto count) { store(y + i, f(load(x + i, count)), count); });
+}
+
+static void exp_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return exp(v); }); }
+static void log_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return log(v); }); }
+static void tanh_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return tanh(v); }); }
+static void gelu_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return gelu(v); }); }
+static void mish_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return mish(v); }); }
+static void sigmoid_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return sigmoid(v); }); }
+static void gelu_slope_array(int64_t n, const float* x, float* y) {
+  map(n, x, y, [](V v) { V value; return gelu_slope(v, value); });
+}
+static void mish_slope_array(int64_t n, const float* x, float* y) {
+  map(n, x, y, [](V v) { V value; return mish_slope(v, value); });
+}
+static void sincos_array(int64_t n, const float* x, float* sine, float* cosine) {
+  for_vectors(n, [&](int64_t i, auto count) {
+    V s, c;
+    sincos(load(x + i, count), s, c);
+    store(sine + i, s, count);
+    store(cosine + i, c, count);
+  });
+}
+
+// Philox on W blocks at a time, one counter word in each of four arrays: the compiler makes vectors of the loops.
+static void philox_bits(const uint32_t key[2], uint32_t first_block, const uint32_t counter[3], int64_t blocks,
+                        uint32_t* out) {
+  constexpr int lanes = 16;
+  for (int64_t b = 0; b < blocks; b += lanes) {
+    uint32_t word[4][lanes];
+    for (int j = 0; j < lanes; ++j) {
+      word[0][j] = first_block + static_cast<uint32_t>(b) + static_cast<uint32_t>(j);
+      for (int w = 1; w < 4; ++w) word[w][j] = counter[w - 1];
+    }
+    uint32_t key0 = key[0], key1 = key[1];
+    for (int round = 0; round < 10; ++round) {
+      for (int j = 0; j < lanes; ++j) {
+        const uint64_t p0 = uint64_t{0xD2511F53u} * word[0][j], p1 = uint64_t{0xCD9E8D57u} * word[2][j];
+        const uint32_t w1 = word[1][j], w3 = word[3][j];
+        word[0][j] = static_cast<uint32_t>(p1 >> 32) ^ w1 ^ key0;
+        word[1][j] = static_cast<uint32_t>(p1);
+        word[2][j] = static_cast<uint32_t>(p0 >> 32) ^ w3 ^ key1;
+        word[3][j] = static_cast<uint32_t>(p0);
+      }
+      key0 += 0x9E3779B9u;
+      key1 += 0xBB67AE85u;
+    }
+    const int64_t n = blocks - b < lanes ? blocks - b : lanes;
+    for (int64_t j = 0; j < n; ++j)
+      for (int w = 0; w < 4; ++w) out[4 * (b + j) + w] = word[w][j];
+  }
+}
+
+// Pair i of `bits` becomes sqrt(-2 log u0) (cos, sin)(2 pi u1).
+static void box_muller(int64_t pairs, const uint32_t* bits, float* out) {
+  for (int64_t i = 0; i < pairs; i += W) {
+    const int64_t n = pairs - i < W ? pairs - i : W;
+    float u0[W] = {}, u1[W] = {}, cosine[W], sine[W];
+    for (int64_t j = 0; j < n; ++j) {
+      u0[j] = (static_cast<float>(bits[2 * (i + j)] >> 9) + 0.5f) * 0x1p-23f;
+      u1[j] = (static_cast<float>(bits[2 * (i + j) + 1] >> 9) + 0.5f) * 0x1p-23f;
+    }
+    V s, c;
+    const V radius = sqrt(-2.0f * log(load(u0)));
+    sincos(6.28318531f * load(u1), s, c);
+    store(cosine, radius * c);
+    store(sine, radius * s);
+    for (int64_t j = 0; j < n; ++j) {
+      out[2 * (i + j)] = cosine[j];
+      out[2 * (i + j) + 1] = sine[j];
+    }
+  }
+}
+
+static void adam(int64_t n, const AdamConstants& k, float correction1, float correction2, const float* gradient,
+                 float* params, float* m, float* v) {
+  const V beta1 = broadcast(k.beta1), beta2 = broadcast(k.beta2);
+  for_vectors(n, [&](int64_t i, auto count) {
+    const V g = load(gradient + i, count);
+    const V mean = fma(beta1, load(m + i, count), (1.0f - k.beta1) * g);
+    const V square = fma(beta2, load(v + i, count), (1.0f - k.beta2) * (g * g));
+    const V step = (mean * correction1) / (sqrt(square * correction2) + k.epsilon);
+    store(m + i, mean, count);
+    store(v + i, square, count);
+    store(params + i, fma(broadcast(-k.learning_rate), step, load(params + i, count)), count);
+  });
+}
+
+static void exponential_average(int64_t n, float tau, const float* source, float* target) {
+  for_vectors(n, [&](int64_t i, auto count) {
+    store(target + i, fma(broadcast(tau), load(source + i, count), (1.0f - tau) * load(target + i, count)), count);
+  });
+}

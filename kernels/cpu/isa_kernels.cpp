@@ -1,0 +1,55 @@
+// All CPU kernels, compiled once for each instruction set in a namespace named after it (see CMakeLists.txt). Nothing
+// of another header is called here and everything but `table` is local to this object: a function compiled for a wide
+// instruction set must never be the copy that a narrow machine links.
+#include <cstdint>
+
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 in its own AVX-512 header
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define MEANDER_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define MEANDER_VECTOR_BYTES 32
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#define MEANDER_VECTOR_BYTES 16
+#endif
+
+#include "kernels/cpu/table.h"
+
+namespace meander::kernels::MEANDER_ISA_NAMESPACE {
+namespace {
+#include "kernels/cpu/vector.h"
+#include "kernels/cpu/vector_math.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/rows.h"
+}  // namespace
+
+extern const IsaKernels table;
+const IsaKernels table = {
+    .exp = exp_array,
+    .log = log_array,
+    .tanh = tanh_array,
+    .gelu = gelu_array,
+    .gelu_slope = gelu_slope_array,
+    .mish = mish_array,
+    .mish_slope = mish_slope_array,
+    .sigmoid = sigmoid_array,
+    .sincos = sincos_array,
+    .philox_bits = philox_bits,
+    .box_muller = box_muller,
+    .sum_row = sum_row,
+    .sum_column = sum_column,
+    .max_row = max_row,
+    .softmax = softmax,
+    .log_sum_exp = log_sum_exp,
+    .softmax_expectation = softmax_expectation,
+    .layer_norm = layer_norm,
+    .adam = adam,
+    .exponential_average = exponential_average,
+    .truncated_normal = nullptr,
+    .normal_mass_ratio = nullptr,
+};
+
+}  // namespace meander::kernels::MEANDER_ISA_NAMESPACE

@@ -1,0 +1,101 @@
+#include "kernels/rows.h"
+
+#include "kernels/cpu/table.h"
+#include "kernels/threads.h"
+
+namespace meander::kernels {
+namespace {
+
+int64_t row_grain(int64_t cols) { return cols >= 4096 ? 1 : 4096 / (cols > 0 ? cols : 1); }
+
+// f(first row, number of rows) over the threads.
+template <class F>
+void over_rows(int64_t rows, int64_t cols, F&& f) {
+  parallel_for(rows, row_grain(cols), [&](int64_t begin, int64_t end) { f(begin, end - begin); });
+}
+
+// Where a position falls on the grid: between atom `low` and `low + 1`, `upper_share` of its mass to the latter.
+struct GridPlace {
+  int64_t low;
+  float upper_share;
+};
+GridPlace grid_place(int64_t atoms, float v_min, float v_max, float where) {
+  const float clipped = where < v_min ? v_min : where > v_max ? v_max : where;
+  const float last = static_cast<float>(atoms - 1);
+  const float position = (clipped - v_min) / ((v_max - v_min) / last);
+  int64_t low = position > 0.0f ? static_cast<int64_t>(position) : 0;  // a NaN goes to 0 and keeps its share NaN
+  if (low > atoms - 2) low = atoms - 2;
+  const float share = position - static_cast<float>(low);
+  return {low, share > 1.0f ? 1.0f : share};
+}
+
+}  // namespace
+
+void sum_row(int64_t rows, int64_t cols, const float* x, float* y) {
+  const IsaKernels& isa = active();
+  over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.sum_row(n, cols, x + i * cols, y + i); });
+}
+
+void sum_column(int64_t rows, int64_t cols, const float* x, float* y) {
+  const IsaKernels& isa = active();
+  parallel_for(cols, 64, [&](int64_t begin, int64_t end) { isa.sum_column(rows, cols, begin, end, x, y, false); });
+}
+
+void max_row(int64_t rows, int64_t cols, const float* x, float* y) {
+  const IsaKernels& isa = active();
+  over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.max_row(n, cols, x + i * cols, y + i); });
+}
+
+void softmax(int64_t rows, int64_t cols, const float* x, float* y) {
+  const IsaKernels& isa = active();
+  over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.softmax(n, cols, x + i * cols, y + i * cols); });
+}
+
+void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y) {
+  const IsaKernels& isa = active();
+  over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.log_sum_exp(n, cols, x + i * cols, y + i); });
+}
+
+void softmax_expectation(int64_t rows, int64_t cols, const float* x, const float* value, float* y) {
+  const IsaKernels& isa = active();
+  over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.softmax_expectation(n, cols, x + i * cols, value, y + i); });
+}
+
+void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift, float* y,
+                float* normalised, float* rstd) {
+  const IsaKernels& isa = active();
+  over_rows(rows, cols, [&](int64_t i, int64_t n) {
+    isa.layer_norm(n, cols, eps, x + i * cols, scale, shift, y + i * cols, normalised ? normalised + i * cols : nullptr,
+                   rstd ? rstd + i : nullptr);
+  });
+}
+
+void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where,
+                 float* y) {
+  over_rows(rows, atoms, [=](int64_t first, int64_t n) {
+    for (int64_t i = first; i < first + n; ++i) {
+      float* row = y + i * atoms;
+      for (int64_t j = 0; j < atoms; ++j) row[j] = 0.0f;
+      for (int64_t j = 0; j < atoms; ++j) {
+        const float mass = prob[i * atoms + j];
+        const GridPlace place = grid_place(atoms, v_min, v_max, where[i * atoms + j]);
+        row[place.low] += mass * (1.0f - place.upper_share);
+        row[place.low + 1] += mass * place.upper_share;
+      }
+    }
+  });
+}
+
+void c51_project_transpose(int64_t rows, int64_t atoms, float v_min, float v_max, const float* where, const float* dy,
+                           float* dprob) {
+  over_rows(rows, atoms, [=](int64_t first, int64_t n) {
+    for (int64_t i = first; i < first + n; ++i)
+      for (int64_t j = 0; j < atoms; ++j) {
+        const GridPlace place = grid_place(atoms, v_min, v_max, where[i * atoms + j]);
+        const float* row = dy + i * atoms + place.low;
+        dprob[i * atoms + j] = row[0] * (1.0f - place.upper_share) + row[1] * place.upper_share;
+      }
+  });
+}
+
+}  // namespace meander::kernels

@@ -1,0 +1,93 @@
+// Operations on the rows of a matrix. Included by isa_kernels.cpp only.
+
+static inline float row_sum(int64_t cols, const float* x) {
+  Lanes s = all_lanes(0.0f);
+  for_lanes(cols, [&](int g, int64_t j, auto count) { s.part[g] += load(x + j, count); });
+  return sum(s);
+}
+static inline float row_max(int64_t cols, const float* x) {
+  Lanes m = all_lanes(-__builtin_inff());
+  for_lanes(cols, [&](int g, int64_t j, auto count) {
+    m.part[g] = maximum(keep(load(x + j, count), count, m.part[g]), m.part[g]);
+  });
+  return fold(m, [](float a, float b) { return a > b ? a : b; });
+}
+
+static void sum_row(int64_t rows, int64_t cols, const float* x, float* y) {
+  for (int64_t i = 0; i < rows; ++i) y[i] = row_sum(cols, x + i * cols);
+}
+// Columns [first, last) of all rows.
+static void sum_column(int64_t rows, int64_t cols, int64_t first, int64_t last, const float* x, float* y,
+                       bool accumulate) {
+  for_vectors(last - first, [&](int64_t j, auto count) {
+    V s = accumulate ? load(y + first + j, count) : V{};
+    for (int64_t i = 0; i < rows; ++i) s += load(x + i * cols + first + j, count);
+    store(y + first + j, s, count);
+  });
+}
+static void max_row(int64_t rows, int64_t cols, const float* x, float* y) {
+  for (int64_t i = 0; i < rows; ++i) y[i] = row_max(cols, x + i * cols);
+}
+
+// e = exp(x - max x) where e is not null; returns the sum.
+static inline float row_exp_sum(int64_t cols, const float* x, float largest, float* e) {
+  Lanes s = all_lanes(0.0f);
+  for_lanes(cols, [&](int g, int64_t j, auto count) {
+    const V v = exp(load(x + j, count) - largest);
+    if (e) store(e + j, v, count);
+    s.part[g] += keep(v, count);
+  });
+  return sum(s);
+}
+static void softmax(int64_t rows, int64_t cols, const float* x, float* y) {
+  for (int64_t i = 0; i < rows; ++i, x += cols, y += cols) {
+    const float total = row_exp_sum(cols, x, row_max(cols, x), y);
+    for_lanes(cols, [&](int, int64_t j, auto count) { store(y + j, load(y + j, count) / total, count); });
+  }
+}
+static void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y) {
+  for (int64_t i = 0; i < rows; ++i, x += cols) {
+    const float largest = row_max(cols, x);
+    y[i] = largest + log(broadcast(row_exp_sum(cols, x, largest, nullptr)))[0];
+  }
+}
+static void softmax_expectation(int64_t rows, int64_t cols, const float* x, const float* value, float* y) {
+  for (int64_t i = 0; i < rows; ++i, x += cols) {
+    const float largest = row_max(cols, x);
+    Lanes weight = all_lanes(0.0f), weighted = all_lanes(0.0f);
+    for_lanes(cols, [&](int g, int64_t j, auto count) {
+      const V e = keep(exp(load(x + j, count) - largest), count);
+      weight.part[g] += e;
+      weighted.part[g] = fma(e, load(value + j, count), weighted.part[g]);
+    });
+    y[i] = sum(weighted) / sum(weight);
+  }
+}
+
+// Mean and 1 / sqrt(var + eps) of a row.
+struct Moments {
+  float mean, rstd;
+};
+static inline Moments row_moments(int64_t cols, float eps, const float* x) {
+  const float mean = row_sum(cols, x) / static_cast<float>(cols);
+  Lanes s = all_lanes(0.0f);
+  for_lanes(cols, [&](int g, int64_t j, auto count) {
+    const V d = keep(load(x + j, count) - mean, count);
+    s.part[g] = fma(d, d, s.part[g]);
+  });
+  const float variance = sum(s) / static_cast<float>(cols);
+  return {mean, (1.0f / sqrt(broadcast(variance + eps)))[0]};
+}
+
+static void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift,
+                       float* y, float* normalised, float* rstd) {
+  for (int64_t i = 0; i < rows; ++i, x += cols, y += cols) {
+    const Moments moments = row_moments(cols, eps, x);
+    for_lanes(cols, [&](int, int64_t j, auto count) {
+      const V n = (load(x + j, count) - moments.mean) * moments.rstd;
+      if (normalised) store(normalised + i * cols + j, n, count);
+      store(y + j, fma(n, load(scale + j, count), load(shift + j, count)), count);
+    });
+    if (rstd) rstd[i] = moments.rstd;
+  }
+}

@@ -1,0 +1,140 @@
+// Functions of one variable on a vector: argument reduction and polynomials fitted for these intervals (weighted
+// minimax in double, coefficients rounded to float). Only + - * / sqrt, fma and bit operations, all exactly rounded on
+// every instruction set: hence the same bits everywhere. Included by isa_kernels.cpp only.
+
+// Nearest integer for |x| < 2^22, as float and as int.
+constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23
+static inline V round_small(V x) { return (x + round_magic) - round_magic; }
+static inline I round_to_int(V x) { return as_int(x + round_magic) - 0x4b400000; }
+
+// 2^n for -126 <= n <= 127
+static inline V power_of_two(I n) { return as_float((n + 127) << 23); }
+
+// exp x for x in [-87.33, 89]; a NaN stays one. x = n log 2 + r, |r| <= log(2) / 2; scaled twice, as 2^128 is no float.
+static inline V exp_within(V x) {
+  const V n = round_small(x * 1.44269504f);
+  V r = fma(-n, broadcast(0.693145752f), x);
+  r = fma(-n, broadcast(1.42860682e-6f), r);
+  V p = broadcast(0.00138142216f);
+  p = fma(p, r, broadcast(0.00836889911f));
+  p = fma(p, r, broadcast(0.0416684039f));
+  p = fma(p, r, broadcast(0.166665196f));
+  p = fma(p, r, broadcast(0.49999994f));
+  p = fma(p * r, r, r);
+  const I k = round_to_int(n), half = k >> 1;
+  return (p + 1.0f) * power_of_two(half) * power_of_two(k - half);
+}
+static inline V exp(V x) {
+  const V y = exp_within(maximum(broadcast(-87.5f), minimum(broadcast(89.0f), x)));
+  return x < -87.3365402f ? V{} : y;
+}
+
+// log x: x = 2^n m, m in [sqrt 1/2, sqrt 2), f = m - 1
+static inline V log(V x) {
+  const I tiny = x < 1.17549435e-38f;
+  const V scaled = tiny ? x * 16777216.0f : x;
+  const I shifted = as_int(scaled) - 0x3f3504f3;  // bits of sqrt 1/2
+  const I exponent = shifted >> 23;
+  const V f = as_float((shifted & 0x007fffff) + 0x3f3504f3) - 1.0f;
+  const V n = __builtin_convertvector(exponent - (tiny & 24), V);
+  V p = broadcast(0.0674659163f);
+  p = fma(p, f, broadcast(-0.116756387f));
+  p = fma(p, f, broadcast(0.118881777f));
+  p = fma(p, f, broadcast(-0.124055922f));
+  p = fma(p, f, broadcast(0.142195508f));
+  p = fma(p, f, broadcast(-0.166679963f));
+  p = fma(p, f, broadcast(0.200021192f));
+  p = fma(p, f, broadcast(-0.250000089f));
+  p = fma(p, f, broadcast(0.333333135f));
+  const V square = f * f;
+  V y = fma(p * f, square, n * 1.42860682e-6f);
+  y = fma(square, broadcast(-0.5f), y);
+  y = fma(n, broadcast(0.693145752f), y + f);
+  y = x == 0.0f ? broadcast(-__builtin_inff()) : y;
+  y = x < 0.0f ? broadcast(__builtin_nanf("")) : y;
+  return x < __builtin_inff() ? y : x;  // +inf and NaN pass
+}
+
+// tanh: a polynomial near 0, else 1 - 2 / (exp 2|x| + 1)
+static inline V tanh(V x) {
+  const V a = absolute(x), u = x * x;
+  V p = broadcast(0.00214753975f);
+  p = fma(p, u, broadcast(-0.00818267744f));
+  p = fma(p, u, broadcast(0.0217029694f));
+  p = fma(p, u, broadcast(-0.0539472029f));
+  p = fma(p, u, broadcast(0.133332103f));
+  p = fma(p, u, broadcast(-0.333333313f));
+  const V near = fma(p * u, x, x);
+  const V far = 1.0f - 2.0f / (exp_within(minimum(broadcast(20.0f), 2.0f * a)) + 1.0f);
+  return a < 0.625f ? near : copy_sign(far, x);
+}
+
+// sin and cos: x = n pi/2 + r, pi/2 in three parts
+static inline void sincos(V x, V& sine, V& cosine) {
+  const V n = round_small(x * 0.636619772f);
+  V r = fma(-n, broadcast(1.57079637f), x);
+  r = fma(-n, broadcast(-4.37113883e-08f), r);
+  r = fma(-n, broadcast(-1.71512451e-15f), r);
+  const V u = r * r;
+  V s = broadcast(2.71830413e-06f);
+  s = fma(s, u, broadcast(-0.000198393347f));
+  s = fma(s, u, broadcast(0.00833332911f));
+  s = fma(s, u, broadcast(-0.166666672f));
+  s = fma(s * u, r, r);
+  V c = broadcast(2.44330822e-05f);
+  c = fma(c, u, broadcast(-0.00138873153f));
+  c = fma(c, u, broadcast(0.0416666456f));
+  c = fma(c, u * u, fma(u, broadcast(-0.5f), broadcast(1.0f)));
+  const I quadrant = round_to_int(n);
+  const I swap = (quadrant & 1) != 0;
+  const V sin_part = swap ? c : s, cos_part = swap ? s : c;
+  sine = as_float(as_int(sin_part) ^ ((quadrant & 2) << 30));
+  cosine = as_float(as_int(cos_part) ^ (((quadrant + 1) & 2) << 30));
+}
+
+static inline V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
+
+// GELU, tanh form, is x sigmoid(2 z), z = sqrt(2/pi) (x + 0.044715 x^3). Below -10 it is 0 in float32.
+constexpr float gelu_linear = 1.59576912f, gelu_cubic = 0.0713548163f;  // 2 sqrt(2/pi), and times 0.044715
+static inline V gelu_exp(V x) {  // exp(-2 z), x >= -10
+  const V u = x * x;
+  return exp_within(maximum(broadcast(-87.0f), -x * fma(u, broadcast(gelu_cubic), broadcast(gelu_linear))));
+}
+static inline V gelu(V x) {
+  const V inside = maximum(broadcast(-10.0f), x);
+  const V y = x / (1.0f + gelu_exp(inside));
+  return x < -10.0f ? V{} : y;
+}
+static inline V gelu_slope(V x, V& value) {
+  const V inside = maximum(broadcast(-10.0f), minimum(broadcast(10.0f), x));
+  const V e = gelu_exp(inside), s = 1.0f / (1.0f + e);
+  const V dz = fma(inside * inside, broadcast(3.0f * gelu_cubic), broadcast(gelu_linear));
+  const V slope = fma(inside * s * (e * s), dz, s);
+  value = gelu(x);
+  return x < -10.0f ? V{} : slope;
+}
+
+// Mish: with w = exp x, tanh(log(1 + w)) = n / (n + 2), n = w (w + 2). Above 20 it is x.
+static inline V mish_exp(V x) { return exp(minimum(broadcast(20.0f), x)); }
+static inline V mish(V x) {
+  const V w = mish_exp(x), n = w * (w + 2.0f);
+  const V inside = maximum(broadcast(-104.0f), x);
+  return x > 20.0f ? x : inside * (n / (n + 2.0f));
+}
+static inline V mish_slope(V x, V& value) {
+  const V inside = maximum(broadcast(-104.0f), minimum(broadcast(20.0f), x));
+  const V w = mish_exp(x), n = w * (w + 2.0f), d = n + 2.0f;
+  const V slope = n / d + 4.0f * inside * w * (w + 1.0f) / (d * d);
+  value = mish(x);
+  return slope;
+}
+
+static inline V relu(V x) { return x < 0.0f ? V{} : x; }
+static inline V relu_slope(V x, V& value) {
+  value = relu(x);
+  return x > 0.0f ? broadcast(1.0f) : V{};
+}
+static inline V tanh_slope(V x, V& value) {
+  value = tanh(x);
+  return fma(-value, value, broadcast(1.0f));
+}
