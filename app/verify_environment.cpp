@@ -144,7 +144,6 @@ std::vector<int64_t> read_rows(const SafetensorsFile& file, const Episode& episo
 
 double observation_tolerance(const std::string& task) {
   if (!same_bits) return tolerance_elsewhere;
-  if (task.starts_with("Pendulum")) return 4 * std::numeric_limits<float>::epsilon();
   return task.starts_with("InvertedDoublePendulum") || task.starts_with("Reacher") ? 4 * last_place : 0;
 }
 
@@ -220,7 +219,7 @@ std::vector<CheckLine> verify_environment(const SafetensorsFile& file) {
   if (family == "dmc" || family == "ogb")
     throw Error(message(file.path(), ": ", family == "dmc" ? "DeepMind Control" : "OGBench", " tasks (", task,
                         ") are not supported yet, only those of Gymnasium"));
-  if (family != "gym") throw Error(message(file.path(), ": unknown family '", family, "' of environments, expected gym"));
+  if (family != "gym") throw Error(message(file.path(), ": expected a task of the family gym, got '", family, "'"));
 
   Replayed replayed(task);
   Report report;
