@@ -1,0 +1,16 @@
+#include "algos/mfpo.h"
+#include "algos/settings.h"
+#include "core/error.h"
+
+namespace meander {
+
+std::vector<std::string> algorithm_names() { return {"mfpo"}; }
+
+std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name) {
+  if (name == "mfpo") return std::make_unique<MfpoSettings>();
+  const std::string near = nearest_name(name, algorithm_names());
+  throw Error(message("unknown algorithm '", name, "'", near.empty() ? "" : "; did you mean '" + near + "'?",
+                      " (see meander list)"));
+}
+
+}  // namespace meander

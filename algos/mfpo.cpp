@@ -1,0 +1,409 @@
+#include "algos/mfpo.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "core/error.h"
+
+// The algorithm, phase by phase, in the order of an update (at the end). Time runs from t = 1 (noise) to t = 0 (action).
+namespace meander {
+
+Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed)
+    : observations_(observations),
+      actions_(actions),
+      settings_(settings),
+      seed_(seed),
+      interval_{settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+      adam_{static_cast<float>(settings.learning_rate)},
+      mean_velocity_(observations, actions, actions, settings.hidden_width, settings.hidden_layers),
+      average_divergence_(observations, actions, 1, settings.hidden_width, settings.hidden_layers),
+      critic_network_(observations, actions, settings.atoms, settings.v_min, settings.v_max, settings.hidden_width,
+                      settings.hidden_layers),
+      actor_(mean_velocity_.layout.size()),
+      divergence_(average_divergence_.layout.size()),
+      critic_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
+      log_alpha_(1),
+      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())} {
+  mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  average_divergence_.layout.initialise(divergence_.params.data(), Stream(seed, Purpose::initialise_divergence, 0));
+  critic_network_.layout.initialise(critic_[0].params.data(), Stream(seed, Purpose::initialise_critic1, 0));
+  critic_network_.layout.initialise(critic_[1].params.data(), Stream(seed, Purpose::initialise_critic2, 0));
+  for (int i : {0, 1}) std::copy_n(critic_[i].params.data(), critic_[i].params.size(), target_[i].params.data());
+  log_alpha_.params.data()[0] = static_cast<float>(std::log(settings.alpha));
+}
+
+double Mfpo::alpha() const {
+  return std::max(std::exp(double(log_alpha_.params.data()[0])), settings_.alpha_floor);
+}
+
+Tensor Mfpo::both(Value q1, Value q2) const {
+  return (settings_.clipped_double_q ? minimum(q1, q2) : 0.5 * (q1 + q2)).tensor;
+}
+
+// ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ------------------------------------------
+// log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
+Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor* log_prob) const {
+  const double step = 1.0 / double(settings_.sampling_steps);
+  const Value h = full(1, 1, step);
+  Value x = noise, logp;
+  if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
+  for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
+    const Value t = full(1, 1, 1 - double(i) * step);
+    const Value u = mean_velocity_(actor_.tensor(), state, x, t, h);
+    if (log_prob && settings_.divergence_network)
+      logp = logp + step * average_divergence_(divergence_.tensor(), state, x, t, h);
+    x = x - step * u;
+  }
+  if (log_prob) *log_prob = logp.tensor;
+  return clip(x, -1, 1).tensor;
+}
+
+Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise) const {
+  FlowSample s;
+  s.action = flow_sample(state, noise, &s.log_prob);
+  return s;
+}
+
+// ---- 1. critics: distributional soft Bellman target, cross-entropy ----------------------------------------------------
+Mfpo::TargetDistribution Mfpo::target_distribution(const Batch& batch, Tensor next_log_prob,
+                                                   const Tensor (&logits)[2]) const {
+  const double lo = settings_.v_min, hi = settings_.v_max;
+  const Value z = critic_network_.atoms();
+  const Value soft_return = z - alpha() * Value(next_log_prob);
+  const Value position = Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft_return);
+
+  TargetDistribution d;
+  d.positions = clip(position, lo, hi).tensor;
+  Value prob[2];
+  for (int i : {0, 1}) {
+    prob[i] = softmax(logits[i]);
+    d.projected[i] = c51_project(prob[i], d.positions, lo, hi).tensor;
+    d.mean[i] = sum_row(d.projected[i] * z).tensor;
+  }
+  // Clipped double Q takes the whole distribution with the smaller mean.
+  d.chosen = settings_.clipped_double_q ? select(less(d.mean[0], d.mean[1]), d.projected[0], d.projected[1]).tensor
+                                        : (0.5 * (Value(d.projected[0]) + Value(d.projected[1]))).tensor;
+  const Value mass = 0.5 * (prob[0] + prob[1]);
+  d.clipped_low = *mean_column(sum_row(mass * less(position, full(1, 1, lo)))).tensor.f32();
+  d.clipped_high = *mean_column(sum_row(mass * less(full(1, 1, hi), position))).tensor.f32();
+  return d;
+}
+
+Mfpo::CriticLoss Mfpo::critic_loss(int critic, Tensor state, Tensor action, Tensor target) const {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const Value logits = critic_network_.logits(params, state, action);
+        return Values<2>{cross_entropy(target, logits), logits};
+      },
+      critic_[critic].tensor());
+  return {*out[0].tensor.f32(), out[1].tensor, gradient.tensor};
+}
+
+// ---- 3. actor: regress the mean velocity on the flow towards exp(Q / alpha) -------------------------------------------
+// e ~ N(0, 1) truncated so that a = (x_t - t e) / (1 - t) stays in [-1, 1].
+Mfpo::GaussianProposals Mfpo::gaussian_proposals(Tensor x, Tensor t, Tensor uniform) const {
+  const int64_t k = uniform.rows / x.rows;
+  const Value one_minus_t = 1 - Value(t);
+  GaussianProposals p;
+  p.lower = ((Value(x) - one_minus_t) / t).tensor;
+  p.upper = ((Value(x) + one_minus_t) / t).tensor;
+  p.noise = truncated_normal(repeat_rows(p.lower, k), repeat_rows(p.upper, k), uniform).tensor;
+  const Value action = (repeat_rows(x, k) - repeat_rows(t, k) * p.noise) / repeat_rows(one_minus_t, k);
+  p.action = clip(action, -1, 1).tensor;   // rounding only
+  return p;
+}
+
+Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor policy_action, Tensor gaussian_action) const {
+  const int64_t batch = state.rows, k1 = policy_action.rows / batch;
+  const int64_t k2 = gaussian_action ? gaussian_action.rows / batch : 0;
+  // The proposals of a state side by side, so that each critic scores them in one pass.
+  const Value a1 = reshape(policy_action, batch, k1 * actions_);
+  const Value all = k2 ? concat_columns(a1, reshape(gaussian_action, batch, k2 * actions_)) : a1;
+  const Value action = reshape(all, batch * (k1 + k2), actions_);
+  ProposalValues v;
+  for (int i : {0, 1})
+    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action), batch, k1 + k2).tensor;
+  v.chosen = both(v.q[0], v.q[1]);
+  return v;
+}
+
+// Self-normalised importance weights: log w = Q / alpha + log N(x_t; (1 - t) a, t^2) - log pi(a) for policy proposals;
+// Gaussian proposals are drawn from the second factor, so Q / alpha is left.
+Mfpo::ProposalWeights Mfpo::proposal_weights(Tensor x, Tensor t, const FlowSample& policy, Tensor q) const {
+  const int64_t batch = x.rows, k1 = policy.action.rows / batch, k2 = q.cols - k1;
+  const Value scaled = Value(q) / alpha();
+  const Value mean = repeat_rows(1 - Value(t), k1) * Value(policy.action);
+  const Value distance = reshape(sum_row(square(repeat_rows(x, k1) - mean)), batch, k1);
+  ProposalWeights w;
+  w.log_policy = (slice_columns(scaled, 0, k1) - distance / (2.0 * square(t)) -
+                  reshape(policy.log_prob, batch, k1)).tensor;
+  w.policy = softmax(w.log_policy).tensor;
+  if (k2) {
+    w.log_gaussian = slice_columns(scaled, k1, k2).tensor;
+    w.gaussian = softmax(w.log_gaussian).tensor;
+  }
+  return w;
+}
+
+// v = sum_k w_k (x_t - a_k) / t from either set of proposals, mixed by their effective sample sizes.
+Mfpo::Velocity Mfpo::velocity(Tensor x, Tensor t, const ProposalWeights& weights, Tensor policy_action,
+                              Tensor gaussian_action) const {
+  const auto weighted = [&](Tensor w, Tensor action) {
+    const Value each = (repeat_rows(x, w.cols) - Value(action)) / repeat_rows(t, w.cols);
+    return sum_groups(reshape(w, w.size(), 1) * each, w.cols).tensor;
+  };
+  const auto effective_sample_size = [](Tensor w) { return (full(1, 1, 1) / sum_row(square(w))).tensor; };
+  Velocity v;
+  v.policy = weighted(weights.policy, policy_action);
+  v.ess_policy = effective_sample_size(weights.policy);
+  if (!weights.gaussian) {
+    v.gaussian = v.mixed = v.policy;
+    v.ess_gaussian = zeros(x.rows, 1);
+    v.share = full(x.rows, 1, 1);
+    return v;
+  }
+  v.gaussian = weighted(weights.gaussian, gaussian_action);
+  v.ess_gaussian = effective_sample_size(weights.gaussian);
+  v.share = settings_.proposals == "gaussian"
+                ? zeros(x.rows, 1)
+                : (Value(v.ess_policy) / (Value(v.ess_policy) + Value(v.ess_gaussian) + 1e-10)).tensor;
+  v.mixed = (Value(v.share) * Value(v.policy) + (1 - Value(v.share)) * Value(v.gaussian)).tensor;
+  return v;
+}
+
+Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const auto u = [&](Value x, Value t, Value h) { return mean_velocity_(params, state, x, t, h); };
+        const MeanFlowRegression m = regress_mean_field(u, x, interval, velocity, velocity);
+        return Values<4>{m.loss, m.mean_field, m.derivative, m.target};
+      },
+      actor_.tensor());
+  return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
+}
+
+// ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -------------------------------
+Mfpo::Divergence Mfpo::hutchinson(Tensor state, Tensor x, Tensor t, Tensor probe) const {
+  const int64_t n = probe.rows / x.rows;
+  const Value h = zeros(1, 1);
+  const auto v = [&](Value x) {
+    return mean_velocity_(actor_.tensor(), repeat_rows(state, n), x, repeat_rows(t, n), h);
+  };
+  const auto [velocity, jz] = jvp(v, {repeat_rows(x, n)}, {probe});
+  Divergence d;
+  d.derivative = jz.tensor;
+  d.estimate = (sum_groups(sum_row(jz * Value(probe)), n) / double(n)).tensor;
+  d.velocity = slice_columns(reshape(velocity, x.rows, n * actions_), 0, actions_).tensor;
+  return d;
+}
+
+Mfpo::RegressionLoss Mfpo::divergence_loss(Tensor state, Tensor x, const Interval& interval,
+                                           const Divergence& divergence) const {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const auto delta = [&](Value x, Value t, Value h) { return average_divergence_(params, state, x, t, h); };
+        const MeanFlowRegression m =
+            regress_mean_field(delta, x, interval, divergence.velocity, divergence.estimate);
+        return Values<4>{m.loss, m.mean_field, m.derivative, m.target};
+      },
+      divergence_.tensor());
+  return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
+}
+
+// ---- 5. temperature: towards the target entropy -----------------------------------------------------------------------
+Mfpo::TemperatureLoss Mfpo::temperature_loss(float entropy) const {
+  const double target_entropy = settings_.target_entropy_per_action * actions_;
+  const auto [out, gradient] = value_and_grad(
+      [&](Value log_alpha) { return Values<1>{exp(log_alpha) * (double(entropy) - target_entropy)}; },
+      log_alpha_.tensor());
+  return {*out[0].tensor.f32(), gradient.tensor};
+}
+
+// ---- one update -------------------------------------------------------------------------------------------------------
+namespace {
+
+constexpr const char* metrics_of_mfpo[] = {
+    "critic_loss1", "critic_loss2", "actor_loss", "divergence_loss", "temperature_loss", "q_mean",       "entropy",
+    "alpha",        "ess1",         "ess2",       "lambda",          "velocity_norm",    "clipped_low",  "clipped_high"};
+
+float mean(Tensor x) { return *mean_all(x).tensor.f32(); }
+
+// Stops before a step that would spoil the parameters.
+void check_finite(const char* loss_name, float loss, Tensor gradient) {
+  bool finite = std::isfinite(loss);
+  for (int64_t i = 0; i < gradient.size(); ++i) finite &= std::isfinite(gradient.f32()[i]);
+  if (!finite) throw Failure(message(loss_name, " or its gradient is not finite (loss ", loss, ")"));
+}
+
+}  // namespace
+
+std::span<const char* const> Mfpo::metric_names() const { return metrics_of_mfpo; }
+
+Mfpo::Draws Mfpo::draw(uint64_t step) const {
+  const int64_t batch = settings_.batch_size;
+  const auto normal = [&](Purpose purpose, int64_t rows, int64_t cols) {
+    const Tensor x = empty(rows, cols);
+    kernels::philox_normal({seed_, static_cast<uint32_t>(purpose), step}, x.size(), x.f32());
+    return x;
+  };
+  Draws d;
+  d.next_noise = normal(Purpose::next_action, batch, actions_);
+  d.interval_a = normal(Purpose::interval_a, batch, 1);
+  d.interval_b = normal(Purpose::interval_b, batch, 1);
+  d.proposal_noise = normal(Purpose::proposal_noise, batch * settings_.policy_proposals, actions_);
+  d.flow_noise = normal(Purpose::interpolation_noise, batch, actions_);
+  d.truncated_uniform = empty(batch * settings_.gaussian_proposals, actions_);
+  kernels::philox_uniform({seed_, static_cast<uint32_t>(Purpose::truncated_uniform), step},
+                          d.truncated_uniform.size(), d.truncated_uniform.f32());
+  d.divergence_interval_a = normal(Purpose::divergence_interval_a, batch, 1);
+  d.divergence_interval_b = normal(Purpose::divergence_interval_b, batch, 1);
+  d.divergence_noise = normal(Purpose::divergence_noise, batch, actions_);
+  d.divergence_probe = normal(Purpose::divergence_probe, batch * settings_.probes, actions_);
+  return d;
+}
+
+void Mfpo::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  update(batch, draw(step), step, metrics);
+}
+
+void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  const int64_t n = static_cast<int64_t>(step);
+
+  // 1. Critics, on the action of the current actor at s'.
+  const FlowSample next = sample(batch.next_state, draws.next_noise);
+  Tensor logits[2];
+  for (int i : {0, 1})
+    logits[i] = critic_network_.logits(target_[i].tensor(), batch.next_state, next.action).tensor;
+  const TargetDistribution target = target_distribution(batch, next.log_prob, logits);
+  CriticLoss critic[2];
+  for (int i : {0, 1}) {
+    critic[i] = critic_loss(i, batch.state, batch.action, target.chosen);
+    check_finite(metrics_of_mfpo[i], critic[i].loss, critic[i].gradient);
+  }
+  for (int i : {0, 1}) critic_[i].descend(critic[i].gradient, adam_, n);
+
+  // 2. Target critics follow.
+  for (int i : {0, 1})
+    kernels::exponential_average(critic_[i].params.size(), static_cast<float>(settings_.target_rate),
+                                 critic_[i].params.data(), target_[i].params.data());
+
+  // 3. Actor.
+  const Interval time = interval_(draws.interval_a, draws.interval_b);
+  const FlowSample policy = sample(batch.state, draws.proposal_noise);
+  const Tensor first = slice_columns(reshape(policy.action, batch.state.rows, settings_.policy_proposals * actions_),
+                                     0, actions_).tensor;
+  const Tensor x = interpolate(first, draws.flow_noise, time.t);
+  GaussianProposals gaussian{};
+  if (settings_.proposals != "policy") gaussian = gaussian_proposals(x, time.t, draws.truncated_uniform);
+  const ProposalValues q = proposal_values(batch.state, policy.action, gaussian.action);
+  const ProposalWeights weights = proposal_weights(x, time.t, policy, q.chosen);
+  const Velocity v = velocity(x, time.t, weights, policy.action, gaussian.action);
+  const RegressionLoss actor = actor_loss(batch.state, x, time, v.mixed);
+  check_finite("actor_loss", actor.loss, actor.gradient);
+  actor_.descend(actor.gradient, adam_, n);
+
+  // 4. Average divergence of the new actor.
+  RegressionLoss divergence{};
+  if (settings_.divergence_network) {
+    const Interval time = interval_(draws.divergence_interval_a, draws.divergence_interval_b);
+    const Tensor x = interpolate(first, draws.divergence_noise, time.t);
+    divergence = divergence_loss(batch.state, x, time, hutchinson(batch.state, x, time.t, draws.divergence_probe));
+    check_finite("divergence_loss", divergence.loss, divergence.gradient);
+    divergence_.descend(divergence.gradient, adam_, n);
+  }
+
+  // 5. Temperature, by the entropy of the proposals.
+  const float entropy = -mean(policy.log_prob);
+  const double alpha_used = alpha();
+  const TemperatureLoss temperature = temperature_loss(entropy);
+  check_finite("temperature_loss", temperature.loss, temperature.gradient);
+  if (settings_.tune_alpha) log_alpha_.descend(temperature.gradient, adam_, n);
+
+  const float values[] = {critic[0].loss, critic[1].loss, actor.loss, divergence.loss, temperature.loss, mean(q.chosen),
+                          entropy, static_cast<float>(alpha_used), mean(v.ess_policy), mean(v.ess_gaussian),
+                          mean(v.share), mean(sqrt(sum_row(square(v.mixed))).tensor), target.clipped_low,
+                          target.clipped_high};
+  std::copy(std::begin(values), std::end(values), metrics.begin());
+}
+
+// ---- acting -----------------------------------------------------------------------------------------------------------
+Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise) const {
+  const int64_t batch = state.rows, k = noise.rows / batch;
+  Choice c;
+  c.action = flow_sample(state, noise, nullptr);
+  const auto value = [&](int i) {
+    return reshape(critic_network_.value(target_[i].tensor(), state, c.action), batch, k);
+  };
+  c.q = both(value(0), value(1));
+  c.best = argmax_row(c.q);
+  const Tensor row = empty(batch, 1, DType::int32);
+  for (int64_t i = 0; i < batch; ++i)
+    row.as<int32_t>()[i] = static_cast<int32_t>(i * k) + c.best.as<int32_t>()[i];
+  c.chosen = gather_rows(c.action, row).tensor;
+  return c;
+}
+
+void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
+  ArenaScope scope;
+  const Tensor noise = empty(1, actions_);
+  kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::explore), step}, actions_, noise.f32());
+  const Tensor a = flow_sample(view(state.data(), 1, observations_), noise, nullptr);
+  std::copy_n(a.f32(), actions_, action.data());
+}
+
+void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
+  ArenaScope scope;
+  const Tensor noise = empty(settings_.evaluation_candidates, actions_);
+  kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::evaluate), step}, noise.size(), noise.f32());
+  const Choice c = best_candidate(view(state.data(), 1, observations_), noise);
+  std::copy_n(c.chosen.f32(), actions_, action.data());
+}
+
+// ---- files ------------------------------------------------------------------------------------------------------------
+std::vector<Mfpo::NamedParameters> Mfpo::networks() {
+  const ParameterLayout* critic = &critic_network_.layout;
+  return {{"actor", &mean_velocity_.layout, &actor_},
+          {"divergence", &average_divergence_.layout, &divergence_},
+          {"critic1", critic, &critic_[0]},
+          {"critic2", critic, &critic_[1]},
+          {"log_alpha", nullptr, &log_alpha_},
+          {"target1", critic, &target_[0]},
+          {"target2", critic, &target_[1]}};
+}
+
+void Mfpo::save(SafetensorsWriter& file) const {
+  for (const NamedParameters& n : const_cast<Mfpo*>(this)->networks()) {
+    const std::string name = n.name;
+    const bool target = name.starts_with("target");
+    const auto put = [&](const std::string& prefix, const Buffer& b) {
+      if (n.layout)
+        n.layout->save(file, prefix + name + "/", b.data());
+      else
+        file.add(prefix + name, {1}, b.data());
+    };
+    put("", n.trained->params);
+    if (target) continue;
+    put("adam_m/", n.trained->m);
+    put("adam_v/", n.trained->v);
+  }
+}
+
+void Mfpo::load(const SafetensorsFile& file) {
+  for (const NamedParameters& n : networks()) {
+    const std::string name = n.name;
+    const auto get = [&](const std::string& prefix, Buffer& b) {
+      if (n.layout)
+        n.layout->load(file, prefix + name + "/", b.data());
+      else
+        b.data()[0] = file.values<float>(prefix + name, 1)[0];
+    };
+    get("", n.trained->params);
+    if (name.starts_with("target")) continue;
+    get("adam_m/", n.trained->m);
+    get("adam_v/", n.trained->v);
+  }
+}
+
+}  // namespace meander

@@ -1,0 +1,172 @@
+#pragma once
+
+#include "algos/mean_flow.h"
+#include "algos/settings.h"
+#include "nn/critic.h"
+#include "nn/flow_network.h"
+#include "nn/trained.h"
+
+namespace meander {
+
+// Mean Flow Policy Optimization: Dong, Zhang, Cheng, arXiv 2604.14698 (2026).
+// Symbols: B batch, S observation size, A action size, T sampling steps, K1 policy proposals, K2 Gaussian proposals,
+// N Hutchinson probes. Defaults are those of the authors' code.
+struct MfpoSettings final : AlgorithmSettings {
+  int64_t batch_size = 256;
+  double discount = 0.99;
+  double target_rate = 0.005;               // tau
+  double learning_rate = 3e-4;
+  int64_t hidden_width = 256;
+  int64_t hidden_layers = 3;
+  int64_t sampling_steps = 2;               // T
+  int64_t policy_proposals = 16;            // K1
+  int64_t gaussian_proposals = 32;          // K2
+  std::string proposals = "both";           // both, policy, gaussian
+  int64_t probes = 2;                       // N
+  bool divergence_network = true;
+  int64_t evaluation_candidates = 10;
+  bool clipped_double_q = true;
+  int64_t atoms = 101;
+  double v_min = -1600, v_max = 1600;
+  double alpha = 0.01;                      // initial temperature
+  bool tune_alpha = true;
+  double alpha_floor = 0;
+  double target_entropy_per_action = -0.5;
+  double interval_mean = -0.4, interval_deviation = 1.0, share_equal_times = 0.75;
+
+  std::string name() const override { return "mfpo"; }
+  std::string title() const override { return "Mean Flow Policy Optimization"; }
+  std::vector<Setting> settings() override;
+  void adapt(const EnvironmentInfo&) override;
+  std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
+};
+
+class Mfpo final : public Agent {
+ public:
+  Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed);
+
+  // ---- all random numbers of one update, [rows, A] unless said otherwise ----------------------------------------------
+  struct Draws {
+    Tensor next_noise;                      // z of the next action, B rows
+    Tensor interval_a, interval_b;          // [B, 1]
+    Tensor proposal_noise;                  // z of the K1 policy proposals of each state, B K1 rows
+    Tensor flow_noise;                      // e of x_t, B rows
+    Tensor truncated_uniform;               // of the K2 Gaussian proposals, B K2 rows
+    Tensor divergence_interval_a, divergence_interval_b;  // [B, 1]
+    Tensor divergence_noise;                // B rows
+    Tensor divergence_probe;                // B N rows
+  };
+  Draws draw(uint64_t step) const;
+
+  // ---- the phases, each a pure function of parameters, batch and draws; results live in the arena --------------------
+  struct FlowSample {
+    Tensor action;                          // in [-1, 1]
+    Tensor log_prob;                        // [rows, 1], not corrected for the clip
+  };
+  // K samples a state: state [B, S], noise [B K, A].
+  FlowSample sample(Tensor state, Tensor noise) const;
+
+  struct TargetDistribution {
+    Tensor positions;                       // [B, atoms]: clipped r + gamma mask (z - alpha log_prob)
+    Tensor projected[2], mean[2];           // [B, atoms], [B, 1]
+    Tensor chosen;                          // [B, atoms]
+    float clipped_low, clipped_high;        // mean share of the target mass beyond each end of the support
+  };
+  TargetDistribution target_distribution(const Batch& batch, Tensor next_log_prob, const Tensor (&logits)[2]) const;
+
+  struct CriticLoss {
+    float loss;
+    Tensor logits, gradient;
+  };
+  CriticLoss critic_loss(int critic, Tensor state, Tensor action, Tensor target) const;
+
+  struct GaussianProposals {
+    Tensor lower, upper;                    // [B, A]
+    Tensor noise, action;                   // [B K2, A]
+  };
+  GaussianProposals gaussian_proposals(Tensor x, Tensor t, Tensor uniform) const;
+
+  struct ProposalValues {                   // Q of all proposals of a state, [B, K1 + K2]
+    Tensor q[2], chosen;
+  };
+  ProposalValues proposal_values(Tensor state, Tensor policy_action, Tensor gaussian_action) const;
+
+  struct ProposalWeights {
+    Tensor log_policy, log_gaussian;        // [B, K1], [B, K2], before the softmax
+    Tensor policy, gaussian;
+  };
+  ProposalWeights proposal_weights(Tensor x, Tensor t, const FlowSample& policy, Tensor q) const;
+
+  struct Velocity {
+    Tensor policy, gaussian, mixed;         // v1, v2, v, [B, A]
+    Tensor ess_policy, ess_gaussian, share; // ESS1, ESS2, lambda, [B, 1]
+  };
+  Velocity velocity(Tensor x, Tensor t, const ProposalWeights& weights, Tensor policy_action,
+                    Tensor gaussian_action) const;
+
+  struct RegressionLoss {
+    float loss;
+    Tensor mean_field, derivative, target;  // as MeanFlowRegression's
+    Tensor gradient;                        // [1, parameters]
+  };
+  RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
+
+  struct Divergence {
+    Tensor velocity;                        // v = u(s, x, t, 0), [B, A]
+    Tensor derivative;                      // J z, [B N, A]
+    Tensor estimate;                        // mean z' J z, [B, 1]
+  };
+  Divergence hutchinson(Tensor state, Tensor x, Tensor t, Tensor probe) const;
+  RegressionLoss divergence_loss(Tensor state, Tensor x, const Interval& interval, const Divergence& divergence) const;
+
+  struct TemperatureLoss {
+    float loss;
+    Tensor gradient;                        // [1, 1]
+  };
+  TemperatureLoss temperature_loss(float entropy) const;
+
+  struct Choice {
+    Tensor action, q;                       // the candidates of each state, [B K, A], [B, K]
+    Tensor best, chosen;                    // int32 [B, 1]; [B, A]
+  };
+  // Candidates from noise [B K, A], the best by the target critics.
+  Choice best_candidate(Tensor state, Tensor noise) const;
+
+  // ---- Agent -----------------------------------------------------------------------------------------------------------
+  int observations() const override { return observations_; }
+  int actions() const override { return actions_; }
+  int batch_size() const override { return static_cast<int>(settings_.batch_size); }
+  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  std::span<const char* const> metric_names() const override;
+  void save(SafetensorsWriter& file) const override;
+  void load(const SafetensorsFile& file) override;
+
+  // One update with the given draws.
+  void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
+  // The five optimised networks and the two targets by name: actor, divergence, critic1, critic2, log_alpha, target1,
+  // target2. For verification, which sets them from a recording.
+  struct NamedParameters {
+    const char* name;
+    const ParameterLayout* layout;          // null: log_alpha, one number
+    Trained* trained;
+  };
+  std::vector<NamedParameters> networks();
+  double alpha() const;
+
+ private:
+  Tensor flow_sample(Tensor state, Tensor noise, Tensor* log_prob) const;
+  Tensor both(Value q1, Value q2) const;    // the smaller, or the mean without clipped double Q
+
+  int observations_, actions_;
+  MfpoSettings settings_;
+  uint64_t seed_;
+  IntervalSampler interval_;
+  kernels::AdamConstants adam_;
+  FlowNetwork mean_velocity_, average_divergence_;
+  Critic critic_network_;
+  Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
+};
+
+}  // namespace meander

@@ -1,0 +1,21 @@
+#include "nn/critic.h"
+
+namespace meander {
+
+Critic::Critic(int64_t observations, int64_t actions, int64_t atoms, double v_min, double v_max, int64_t hidden_width,
+               int64_t hidden_layers)
+    : trunk_(add_mlp(layout, observations + actions, hidden_width, hidden_layers, atoms)), atoms_(atoms) {
+  for (int64_t j = 0; j < atoms; ++j)
+    atoms_.data()[j] = static_cast<float>(v_min + (v_max - v_min) * double(j) / double(atoms - 1));
+}
+
+Value Critic::logits(Value params, Value state, Value action) const {
+  if (state.rows() == action.rows()) return mlp(trunk_, params, concat_columns(state, action));
+  return mlp_shared(trunk_, params, action, state, false);
+}
+
+Value Critic::value(Value params, Value state, Value action) const {
+  return softmax_expectation(logits(params, state, action), atoms());
+}
+
+}  // namespace meander

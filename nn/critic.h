@@ -1,0 +1,25 @@
+#pragma once
+
+#include "nn/mlp.h"
+
+namespace meander {
+
+// A distributional critic (C51): logits over the atoms z_j = linspace(v_min, v_max) of the return from (state, action).
+struct Critic {
+  ParameterLayout layout;
+
+  Critic(int64_t observations, int64_t actions, int64_t atoms, double v_min, double v_max, int64_t hidden_width,
+         int64_t hidden_layers);
+
+  // state [B, S], action [B K, A]: K actions a state. -> [B K, atoms]
+  Value logits(Value params, Value state, Value action) const;
+  // Q = sum_j softmax(logits)_j z_j, [B K, 1]
+  Value value(Value params, Value state, Value action) const;
+  Tensor atoms() const { return atoms_.tensor(); }   // [1, atoms]
+
+ private:
+  kernels::MlpShape trunk_;
+  Buffer atoms_;
+};
+
+}  // namespace meander

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/random.h"
+#include "core/safetensors.h"
+#include "nn/buffer.h"
+
+namespace meander {
+
+// How a parameter starts.
+enum class Initial { zero, one, xavier_uniform, frequency };  // frequency: N(0, 0.2^2), the time embedding's
+
+// One named parameter inside a network's flat buffer.
+struct ParameterInfo {
+  std::string name;             // "dense_0/kernel"
+  std::vector<int64_t> shape;   // a kernel is [in, out]
+  int64_t offset;
+  Initial initial;
+  int64_t size() const;
+};
+
+// The names, shapes and places of a network's parameters in one flat buffer.
+class ParameterLayout {
+ public:
+  int64_t add(std::string name, std::vector<int64_t> shape, Initial initial);  // -> its offset
+  int64_t size() const { return size_; }
+  const std::vector<ParameterInfo>& entries() const { return entries_; }
+
+  // Xavier uniform (Glorot and Bengio 2010): U(+-sqrt(6 / (in + out))); the others as Initial says.
+  void initialise(float* flat, Stream random) const;
+  void save(SafetensorsWriter& file, const std::string& prefix, const float* flat) const;
+  // Throws Error, with the file's path, if a tensor is missing or has another shape or dtype.
+  void load(const SafetensorsFile& file, const std::string& prefix, float* flat) const;
+
+ private:
+  std::vector<ParameterInfo> entries_;
+  int64_t size_ = 0;
+};
+
+}  // namespace meander
