@@ -24,10 +24,13 @@ namespace {
 #include "kernels/cpu/vector_math.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/cpu/product.h"
 }  // namespace
 
 extern const IsaKernels table;
 const IsaKernels table = {
+    .panel = panel,
+    .tile_rows = tile_rows,
     .exp = exp_array,
     .log = log_array,
     .tanh = tanh_array,
@@ -48,6 +51,9 @@ const IsaKernels table = {
     .layer_norm = layer_norm,
     .adam = adam,
     .exponential_average = exponential_average,
+    .pack = pack,
+    .product_rows = product_rows,
+    .product_tn = product_tn,
     .truncated_normal = nullptr,
     .normal_mass_ratio = nullptr,
 };

@@ -11,8 +11,17 @@ namespace meander::kernels {
 
 using Unary = void (*)(int64_t n, const float* x, float* y);
 
-// A matrix product in the packed form of kernels/cpu/product.h.
+// The right factor of a product, B [k, n]: packed by panels (see kernels/cpu/product.h), or where it lies, with rows
+// `plain_stride` apart and `packed` holding the last panel alone if its columns are cut.
+struct IsaMatrix {
+  const float* packed = nullptr;
+  const float* plain = nullptr;
+  int64_t plain_stride = 0;
+};
+
 struct IsaKernels {
+  int64_t panel;      // columns of a panel
+  int64_t tile_rows;  // rows of a register tile
   Unary exp, log, tanh, gelu, gelu_slope, mish, mish_slope, sigmoid;
   void (*sincos)(int64_t n, const float* x, float* sine, float* cosine);
 
@@ -33,6 +42,13 @@ struct IsaKernels {
   void (*adam)(int64_t n, const AdamConstants& c, float correction1, float correction2, const float* gradient,
                float* params, float* m, float* v);
   void (*exponential_average)(int64_t n, float tau, const float* source, float* target);
+
+  void (*pack)(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
+               bool transposed, float* out);
+  void (*product_rows)(int64_t rows, int64_t n, int64_t k, const float* a, int64_t a_stride, const IsaMatrix& b,
+                       const float* init, int64_t init_stride, float* c, int64_t c_stride);
+  void (*product_tn)(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
+                     int64_t first_panel, int64_t last_panel);
 
   void (*truncated_normal)(int64_t n, const float* lower, const float* upper, const float* f, float* y);
   void (*normal_mass_ratio)(int64_t n, const float* lower, const float* upper, const float* y, float* ratio);

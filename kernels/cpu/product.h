@@ -1,0 +1,180 @@
+// Matrix products. Every output is one chain of fma over k in order, whatever the tile. Included by isa_kernels.cpp only.
+//
+// A register tile is `tile_rows` rows by `tile_vectors` vectors of columns. B is read by panels of `panel` columns,
+// either packed (k by k, a panel after the other, the last one padded with zeros to 16 or 32 columns) or, for few rows,
+// where it lies. A is read from rows a constant stride apart, so that the broadcasts of a tile need one base register.
+
+#if defined(__AVX512F__)
+constexpr int tile_rows = 14, tile_vectors = 2;
+#else
+constexpr int tile_rows = 6, tile_vectors = 16 / W;
+#endif
+constexpr int panel = tile_vectors * W;
+constexpr int depth = 512;                 // of A at a time; deeper products carry their sums through c
+constexpr int a_row = depth + 16;          // the constant stride; no multiple of 4 KiB
+constexpr int block_rows = 4 * tile_rows;  // rows that go through a panel together
+
+static inline int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+static inline int64_t panels(int64_t n) { return (n + panel - 1) / panel; }
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// c = init + A B for one tile. Row i of A is a + i row_stride; both move on by a step from k to k + 1.
+template <int rows, int vectors, int row_stride>
+static void tile(int64_t k, const float* a, int64_t a_step, const float* b, int64_t b_step, const float* init,
+                 int64_t init_stride, float* c, int64_t c_stride) {
+  V s[rows][vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < vectors; ++j) s[i][j] = load(init + i * init_stride + j * W);
+  for (; k > 0; --k) {
+    V bk[vectors];
+#pragma GCC unroll 16
+    for (int j = 0; j < vectors; ++j) bk[j] = load(b + j * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const V aik = broadcast(a[i * row_stride]);
+#pragma GCC unroll 16
+      for (int j = 0; j < vectors; ++j) s[i][j] = fma(aik, bk[j], s[i][j]);
+    }
+    a += a_step;
+    b += b_step;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 16
+    for (int j = 0; j < vectors; ++j) store(c + i * c_stride + j * W, s[i][j]);
+}
+
+using Tile = void (*)(int64_t k, const float* a, int64_t a_step, const float* b, int64_t b_step, const float* init,
+                      int64_t init_stride, float* c, int64_t c_stride);
+template <int vectors, int row_stride>
+struct Tiles {
+#if defined(__AVX512F__)
+  static constexpr Tile by_rows[] = {
+      nullptr, tile<1, vectors, row_stride>, tile<2, vectors, row_stride>, tile<3, vectors, row_stride>,
+      tile<4, vectors, row_stride>, tile<5, vectors, row_stride>, tile<6, vectors, row_stride>,
+      tile<7, vectors, row_stride>, tile<8, vectors, row_stride>, tile<9, vectors, row_stride>,
+      tile<10, vectors, row_stride>, tile<11, vectors, row_stride>, tile<12, vectors, row_stride>,
+      tile<13, vectors, row_stride>, tile<14, vectors, row_stride>};
+#else
+  static constexpr Tile by_rows[] = {
+      nullptr, tile<1, vectors, row_stride>, tile<2, vectors, row_stride>, tile<3, vectors, row_stride>,
+      tile<4, vectors, row_stride>, tile<5, vectors, row_stride>, tile<6, vectors, row_stride>};
+#endif
+};
+
+// Columns of panel p that exist, and the width it is padded to.
+static inline int64_t panel_columns(int64_t n, int64_t p) { return smaller(panel, n - p * panel); }
+static inline int64_t panel_width(int64_t n, int64_t p) { return padded(panel_columns(n, p)); }
+
+// One tile of panel p, whose columns may be cut.
+template <int row_stride>
+static inline void panel_tile(int64_t rows, int64_t n, int64_t p, int64_t k, const float* a, int64_t a_step,
+                              const float* b, int64_t b_step, const float* init, int64_t init_stride, float* c,
+                              int64_t c_stride) {
+  const int64_t columns = panel_columns(n, p);
+  init += p * panel;
+  c += p * panel;
+  if (columns == panel) {
+    Tiles<tile_vectors, row_stride>::by_rows[rows](k, a, a_step, b, b_step, init, init_stride, c, c_stride);
+    return;
+  }
+  float cut[tile_rows * panel];
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < panel; ++j) cut[i * panel + j] = j < columns ? init[i * init_stride + j] : 0.0f;
+  if (padded(columns) == panel)
+    Tiles<tile_vectors, row_stride>::by_rows[rows](k, a, a_step, b, b_step, cut, panel, cut, panel);
+  else
+    Tiles<16 / W, row_stride>::by_rows[rows](k, a, a_step, b, b_step, cut, panel, cut, panel);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) c[i * c_stride + j] = cut[i * panel + j];
+}
+
+// ---- packing ---------------------------------------------------------------------------------------------------------
+// Panel p of B [k, n] (rows `stride` apart) or of the transpose of B [n, k].
+static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {
+  const int64_t columns = panel_columns(n, p), width = panel_width(n, p);
+  b += p * panel;
+  for (int64_t i = 0; i < k; ++i, b += stride, out += width) {
+    if (columns == panel) {
+      for (int j = 0; j < tile_vectors; ++j) store(out + j * W, load(b + j * W));
+    } else {
+      for (int64_t j = 0; j < width; ++j) out[j] = j < columns ? b[j] : 0.0f;
+    }
+  }
+}
+static void pack_panel_transposed(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {
+  const int64_t columns = panel_columns(n, p), width = panel_width(n, p);
+  b += p * panel * stride;
+  constexpr int64_t strip = 16;  // of k, so that the rows written stay in cache
+  for (int64_t first = 0; first < k; first += strip) {
+    const int64_t last = smaller(first + strip, k);
+    for (int64_t j = 0; j < width; ++j)
+      for (int64_t i = first; i < last; ++i) out[i * width + j] = j < columns ? b[j * stride + i] : 0.0f;
+  }
+}
+static void pack(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
+                 bool transposed, float* out) {
+  for (int64_t p = first_panel; p < last_panel; ++p)
+    (transposed ? pack_panel_transposed : pack_panel)(k, n, p, b, stride, out + (p - first_panel) * panel * k);
+}
+
+// ---- c [rows, n] = init + a [rows, k] B --------------------------------------------------------------------------------
+static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int64_t a_stride, const IsaMatrix& b,
+                         const float* init, int64_t init_stride, float* c, int64_t c_stride) {
+  alignas(64) float copy[block_rows * a_row];
+  for (int64_t first = 0; first < rows; first += block_rows) {
+    const int64_t height = smaller(block_rows, rows - first), tiles = (height + tile_rows - 1) / tile_rows;
+    const float* start = init + first * init_stride;
+    int64_t start_stride = init_stride;
+    float* const to = c + first * c_stride;
+    int64_t k0 = 0;
+    do {
+      const float* from = a + first * a_stride + k0;
+      const int64_t deep = smaller(a_stride == a_row ? k : depth, k - k0);
+      if (a_stride != a_row) {
+        for (int64_t i = 0; i < height; ++i)
+          for_vectors(deep, [&](int64_t j, auto count) { store(copy + i * a_row + j, load(from + i * a_stride + j, count)); });
+        from = copy;
+      }
+      for (int64_t p = 0; p < panels(n); ++p) {
+        const bool in_place = b.plain && panel_columns(n, p) == panel;
+        const int64_t step = in_place ? b.plain_stride : panel_width(n, p);
+        const float* bp = in_place  ? b.plain + k0 * step + p * panel
+                          : b.plain ? b.packed + k0 * step
+                                    : b.packed + p * panel * k + k0 * step;
+        for (int64_t t = 0; t < tiles; ++t) {
+          const int64_t begin = height * t / tiles, end = height * (t + 1) / tiles;
+          panel_tile<a_row>(end - begin, n, p, deep, from + begin * a_row, 1, bp, step, start + begin * start_stride,
+                            start_stride, to + begin * c_stride, c_stride);
+        }
+      }
+      start = to;
+      start_stride = c_stride;
+      k0 += deep;
+    } while (k0 < k);
+  }
+}
+
+// ---- c [m, n] (+)= a^T b, a [k, m], b [k, n]: panels [first, last) of n ---------------------------------------------------
+static void product_tn(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
+                       int64_t first_panel, int64_t last_panel) {
+  constexpr int64_t chunk = 256;  // of k: the packed panel stays in L1
+  alignas(64) float packed[chunk * panel];
+  const int64_t tiles = (m + tile_rows - 1) / tile_rows;
+  for (int64_t p = first_panel; p < last_panel; ++p) {
+    if (!accumulate)
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < panel_columns(n, p); ++j) c[i * n + p * panel + j] = 0.0f;
+    for (int64_t k0 = 0; k0 < k; k0 += chunk) {
+      const int64_t deep = smaller(chunk, k - k0);
+      pack_panel(deep, n, p, b + k0 * n, n, packed);
+      for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t begin = m * t / tiles, end = m * (t + 1) / tiles;
+        panel_tile<1>(end - begin, n, p, deep, a + k0 * m + begin, m, packed, panel_width(n, p), c + begin * n, n,
+                      c + begin * n, n);
+      }
+    }
+  }
+}
