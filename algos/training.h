@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "algos/agent.h"
+#include "algos/replay.h"
+#include "algos/settings.h"
+#include "envs/environment.h"
+
+namespace meander {
+
+struct TrainingSettings {
+  int64_t seed = 0;
+  int64_t steps = 1'000'000;
+  int64_t start_steps = 10'000;
+  int64_t replay_capacity = 1'000'000;
+  int64_t evaluation_interval = 10'000;
+  int64_t evaluation_episodes = 10;
+  int64_t log_interval = 1'000;
+  int64_t checkpoint_interval = 50'000;
+
+  std::vector<Setting> settings();  // pointers into this object
+};
+
+// The undiscounted return of each episode of an evaluation.
+struct Evaluation {
+  std::vector<double> returns;
+
+  double mean() const;
+  double deviation() const;  // root of the mean squared distance from the mean
+  double lowest() const;
+  double highest() const;
+};
+
+// Runs `episodes` episodes of agent.act in an environment of its own. The random numbers depend on the seed and
+// `at_step` alone, so how often it is called changes nothing else. Empty if `stop` asked to end it early.
+std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64_t episodes, uint64_t seed,
+                                   int64_t at_step, const std::function<bool()>& stop = {});
+
+// What the training loop reports. Each is called at the end of step `step`, the step itself last.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void episode_ended(int64_t /*step*/, double /*episode_return*/) {}
+  // Means of the agent's metrics over the updates since the last call.
+  virtual void metrics(int64_t /*step*/, std::span<const double> /*means*/) {}
+  virtual void evaluated(int64_t /*step*/, const Evaluation&, bool /*best_so_far*/) {}
+  virtual void warning(int64_t /*step*/, const std::string& /*text*/) {}
+  virtual void step_done(int64_t /*step*/) {}
+  virtual void checkpoint(int64_t /*step*/) {}  // the time to call Training::save
+  // An update failed; the agent's parameters are those before it. The failure is thrown on when this returns.
+  virtual void update_failed(int64_t /*step*/) {}
+  virtual bool stop() { return false; }  // asked after every step and during evaluations
+};
+
+// The loop of off-policy learning: act, store, update once a step, evaluate now and then.
+//
+// Steps are counted from 1. Before step `start_steps` actions are uniform in [-1, 1]; from then on they are the agent's,
+// and every step is followed by one update. Everything random is named by (seed, purpose, count), so the counters are
+// all that a resumed run needs to go on with the same bits.
+class Training {
+ public:
+  // Starts the first episode. The agent and the environments must live as long as this. Throws Error if the agent's
+  // dimensions are not the environment's.
+  Training(const TrainingSettings& settings, Agent& agent, Environment& environment, Environment& evaluation_environment);
+
+  // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
+  // with the step if an update fails or the simulator returns a number that is not finite.
+  void run(Observer& observer);
+
+  int64_t step() const { return step_; }                // steps done
+  double best_return() const { return best_return_; }   // of the evaluations so far, -infinity before the first
+
+  // Agent, counters, environment state and replay. The file refers to memory of this object: write it before the next
+  // step. load goes on where save was called; throws Error if the file is of another task or agent.
+  void save(SafetensorsWriter& file);
+  void load(const SafetensorsFile& file);
+
+ private:
+  // The share of the target distribution cut off at one end of the critic's support, watched over 1,000 updates.
+  struct ClippedMass {
+    const char* metric;   // the agent's name for it
+    const char* setting;  // what to change
+    double sum = 0;
+    bool warned = false;
+  };
+
+  void begin_episode();
+  void observe();
+  void advance(Observer& observer);
+  void update(Observer& observer);
+  void watch_support(Observer& observer);
+  bool evaluate_now(Observer& observer);  // false: asked to stop meanwhile
+  template <class F>
+  void for_each_counter(F&& f);
+
+  TrainingSettings settings_;
+  Agent& agent_;
+  Environment& environment_;
+  Environment& evaluation_environment_;
+  Replay replay_;
+
+  int64_t step_ = 0;             // steps, updates and episodes so far
+  int64_t updates_ = 0;
+  int64_t episodes_ = 0;
+  double episode_return_ = 0;
+  int64_t last_evaluation_ = 0;  // the step it was done at
+  double best_return_;
+  int64_t summed_updates_ = 0;   // since the last report
+  std::vector<double> metric_sums_;
+  ClippedMass clipped_[2] = {{"clipped_low", "v_min"}, {"clipped_high", "v_max"}};
+
+  std::vector<float> observation_, action_, next_observation_, metrics_;
+  std::vector<double> means_, saved_counters_, saved_environment_;
+  std::vector<float> batch_memory_;
+  Batch batch_;
+};
+
+}  // namespace meander

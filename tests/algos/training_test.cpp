@@ -1,0 +1,305 @@
+#include "algos/training.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <utility>
+
+#include "allocations.h"
+#include "core/error.h"
+#include "fakes.h"
+
+using namespace meander;
+using fakes::Learner;
+using fakes::Line;
+
+namespace {
+
+struct Recorder : Observer {
+  void episode_ended(int64_t step, double episode_return) override { episodes.emplace_back(step, episode_return); }
+  void metrics(int64_t step, std::span<const double> means) override { logged.emplace_back(step, means[0]); }
+  void evaluated(int64_t step, const Evaluation& e, bool best_so_far) override {
+    evaluations.emplace_back(step, e.mean());
+    best.push_back(best_so_far);
+  }
+  void warning(int64_t, const std::string& text) override { warnings.push_back(text); }
+  void checkpoint(int64_t step) override {
+    checkpoints.push_back(step);
+    if (!training) return;
+    SafetensorsWriter file;
+    training->save(file);
+    file.write(path);
+  }
+  void update_failed(int64_t step) override { failed = step; }
+  void step_done(int64_t step) override { last_step = step; }
+  bool stop() override { return stop_at > 0 && last_step >= stop_at; }
+
+  std::vector<std::pair<int64_t, double>> episodes, logged, evaluations;
+  std::vector<bool> best;
+  std::vector<std::string> warnings;
+  std::vector<int64_t> checkpoints;
+  int64_t failed = 0, last_step = 0, stop_at = 0;
+  Training* training = nullptr;
+  std::string path;
+};
+
+TrainingSettings small() {
+  TrainingSettings s;
+  s.seed = 5;
+  s.steps = 400;
+  s.start_steps = 100;
+  s.replay_capacity = 150;  // wraps
+  s.evaluation_interval = 100;
+  s.evaluation_episodes = 2;
+  s.log_interval = 30;
+  s.checkpoint_interval = 70;
+  return s;
+}
+
+// One run from the start.
+struct Run {
+  explicit Run(const TrainingSettings& settings) : training(settings, learner, line, evaluation_line) {}
+  Learner learner;
+  Line line, evaluation_line;
+  Training training;
+  Recorder recorder;
+};
+
+}  // namespace
+
+// Steps count from 1: with start_steps 10,000, steps 1 to 9,999 are random and 12,000 steps give 2,001 updates.
+TEST_CASE("random steps, then one update a step") {
+  TrainingSettings s = small();
+  s.steps = 12'000, s.start_steps = 10'000, s.evaluation_interval = 5'000;
+  Run run(s);
+  run.training.run(run.recorder);
+  CHECK(run.training.step() == 12'000);
+  CHECK(run.learner.updates == 2'001);
+  CHECK(run.learner.explored.size() == 2'001);
+  CHECK(run.learner.explored.front() == 10'000);
+  CHECK(run.learner.explored.back() == 12'000);
+}
+
+// At the interval and at the last step; so many episodes; the time limit and the true end both finish an episode.
+TEST_CASE("evaluations, checkpoints and episodes come when they are due") {
+  TrainingSettings s = small();
+  s.steps = 250;
+  Run run(s);
+  run.training.run(run.recorder);
+  REQUIRE(run.recorder.evaluations.size() == 3);
+  CHECK(run.recorder.evaluations[0].first == 100);
+  CHECK(run.recorder.evaluations[1].first == 200);
+  CHECK(run.recorder.evaluations[2].first == 250);
+  CHECK(run.recorder.best[0]);
+  CHECK(run.recorder.checkpoints == std::vector<int64_t>{70, 140, 210, 250});
+  std::map<int64_t, int> lengths;
+  int64_t last = 0;
+  for (const auto& [step, episode_return] : run.recorder.episodes) ++lengths[step - std::exchange(last, step)];
+  CHECK(lengths.size() == 2);
+  CHECK(lengths[20] > 2);  // time limit
+  CHECK(lengths[7] > 2);   // true end
+  CHECK(run.learner.acted >= 3 * 2 * 7);
+}
+
+// What the learner gets: mask 0 on a true end alone, and at a time limit the next state is that episode's last one.
+TEST_CASE("time limits keep their value, true ends do not") {
+  struct Checker : Learner {
+    void update(const Batch& b, uint64_t step, std::span<float> metrics) override {
+      Learner::update(b, step, metrics);
+      for (int64_t i = 0; i < b.state.rows; ++i) {
+        const float time = b.state.f32()[2 * i + 1], next = b.next_state.f32()[2 * i + 1];
+        right = right && next == time + 1 && std::fabs(b.action.f32()[i]) <= 1;
+        if (b.mask.f32()[i] == 0) {
+          right = right && next == 7;
+          ++ends;
+        } else if (next == 20) {
+          ++limits;
+        }
+      }
+    }
+    bool right = true;
+    int ends = 0, limits = 0;
+  } checker;
+  Line line, evaluation_line;
+  Training training(small(), checker, line, evaluation_line);
+  Recorder recorder;
+  training.run(recorder);
+  CHECK(checker.right);
+  CHECK(checker.ends > 10);
+  CHECK(checker.limits > 10);
+}
+
+// What is reported is the mean over the updates since the last report.
+TEST_CASE("update metrics are averaged") {
+  struct Counter : Learner {
+    void update(const Batch& b, uint64_t step, std::span<float> metrics) override {
+      Learner::update(b, step, metrics);
+      metrics[0] = static_cast<float>(step);
+    }
+  } counter;
+  Line line, evaluation_line;
+  TrainingSettings s = small();
+  s.steps = 155;
+  Training training(s, counter, line, evaluation_line);
+  Recorder recorder;
+  training.run(recorder);
+  REQUIRE(recorder.logged.size() == 3);
+  CHECK(recorder.logged[0] == std::pair<int64_t, double>{120, 11});    // updates 1 to 21
+  CHECK(recorder.logged[1] == std::pair<int64_t, double>{150, 36.5});  // 22 to 51
+  CHECK(recorder.logged[2] == std::pair<int64_t, double>{155, 54});    // 52 to 56, the end
+}
+
+// How often it is evaluated must not change what is learnt.
+TEST_CASE("evaluations do not disturb training") {
+  TrainingSettings s = small();
+  Run often(s), seldom([&] { s.evaluation_interval = 399, s.evaluation_episodes = 3; return s; }());
+  often.training.run(often.recorder);
+  seldom.training.run(seldom.recorder);
+  CHECK(often.learner.weight == seldom.learner.weight);
+  CHECK(often.recorder.episodes == seldom.recorder.episodes);
+  CHECK(often.learner.acted != seldom.learner.acted);
+}
+
+TEST_CASE("the seed decides, and repeats") {
+  TrainingSettings s = small();
+  Run one(s), same(s);
+  s.seed = 6;
+  Run other(s);
+  for (Run* run : {&one, &same, &other}) run->training.run(run->recorder);
+  CHECK(one.learner.weight == same.learner.weight);
+  CHECK(one.recorder.evaluations == same.recorder.evaluations);
+  CHECK(one.learner.weight != other.learner.weight);
+}
+
+// Stopped at any step (in the random phase, within an episode, at an evaluation) and resumed: the same bits.
+TEST_CASE("resume goes on with the same bits") {
+  fakes::Folder folder;
+  Run whole(small());
+  whole.training.run(whole.recorder);
+  for (int64_t stop : {1, 33, 99, 100, 155, 200, 399}) {
+    CAPTURE(stop);
+    Run first(small());
+    first.recorder.stop_at = stop;
+    first.recorder.training = &first.training;
+    first.recorder.path = folder.file("last");
+    first.training.run(first.recorder);
+    REQUIRE(first.training.step() == stop);
+
+    Run second(small());
+    second.training.load(SafetensorsFile(folder.file("last")));
+    CHECK(second.training.step() == stop);
+    second.training.run(second.recorder);
+    CHECK(second.learner.weight == whole.learner.weight);
+    CHECK(second.learner.bias == whole.learner.bias);
+    CHECK(second.training.best_return() == whole.training.best_return());
+    const auto append = [](auto a, const auto& b) { a.insert(a.end(), b.begin(), b.end()); return a; };
+    CHECK(append(first.recorder.episodes, second.recorder.episodes) == whole.recorder.episodes);
+    CHECK(append(first.recorder.logged, second.recorder.logged) == whole.recorder.logged);
+    CHECK(append(first.recorder.evaluations, second.recorder.evaluations) == whole.recorder.evaluations);
+    CHECK(append(first.recorder.best, second.recorder.best) == whole.recorder.best);
+  }
+}
+
+// Ctrl-C during an evaluation ends it at once; the resumed run does it again.
+TEST_CASE("an evaluation that was interrupted is repeated") {
+  struct Impatient : Recorder {
+    bool stop() override { return asked++ >= 120; }  // the 20th evaluation step
+    int asked = 0;
+  };
+  fakes::Folder folder;
+  Run whole(small()), first(small()), second(small());
+  whole.training.run(whole.recorder);
+  Impatient impatient;
+  impatient.training = &first.training;
+  impatient.path = folder.file("last");
+  first.training.run(impatient);
+  REQUIRE(first.training.step() == 100);
+  CHECK(impatient.evaluations.empty());
+  second.training.load(SafetensorsFile(folder.file("last")));
+  second.training.run(second.recorder);
+  CHECK(second.recorder.evaluations == whole.recorder.evaluations);
+  CHECK(second.learner.weight == whole.learner.weight);
+}
+
+TEST_CASE("a checkpoint of another task or agent is refused") {
+  fakes::Folder folder;
+  Run run(small());
+  SafetensorsWriter file;
+  run.training.save(file);
+  file.metadata("environment", "Circle");
+  file.write(folder.file("last"));
+  CHECK_THROWS_WITH_AS(run.training.load(SafetensorsFile(folder.file("last"))),
+                       doctest::Contains("expected a checkpoint of Line, got one of Circle"), Error);
+}
+
+// The step and the loss are named, the caller can save the last good parameters, and those are what the agent holds.
+TEST_CASE("a loss that is not finite stops the run") {
+  Run run(small());
+  run.learner.fails_at = 12;
+  CHECK_THROWS_WITH_AS(run.training.run(run.recorder), "step 111: the actor's loss is not finite", Failure);
+  CHECK(run.recorder.failed == 111);
+  CHECK(run.learner.updates == 11);
+}
+
+TEST_CASE("a simulator that returns NaN stops the run") {
+  struct Broken : Line {
+    Step step(std::span<const double> action) override {
+      Step result = Line::step(action);
+      if (++steps == 17) result.reward = std::nan("");
+      return result;
+    }
+    int steps = 0;
+  } broken;
+  Learner learner;
+  Line evaluation_line;
+  Training training(small(), learner, broken, evaluation_line);
+  Recorder recorder;
+  CHECK_THROWS_WITH_AS(training.run(recorder), doctest::Contains("step 17"), Failure);
+}
+
+// Once, when more than 1 % is clipped on average over 1,000 updates, naming the end.
+TEST_CASE("a support that is too narrow is reported once") {
+  TrainingSettings s = small();
+  s.steps = 4'000;
+  Run narrow(s), wide(s);
+  narrow.learner.clipped = 0.02f;
+  wide.learner.clipped = 0.009f;
+  narrow.training.run(narrow.recorder);
+  wide.training.run(wide.recorder);
+  REQUIRE(narrow.recorder.warnings.size() == 1);
+  CHECK(narrow.recorder.warnings[0].find("v_max") != std::string::npos);
+  CHECK(wide.recorder.warnings.empty());
+}
+
+TEST_CASE("an agent of other dimensions is refused") {
+  struct Wide : Learner {
+    int observations() const override { return 3; }
+  } wide;
+  Line line, evaluation_line;
+  CHECK_THROWS_AS(Training(small(), wide, line, evaluation_line), Error);
+}
+
+// A run of 1e6 steps must not fragment or grow: after the first update no step calls operator new.
+TEST_CASE("no allocation after the first update") {
+  struct Quiet : Observer {
+    void step_done(int64_t step) override {
+      if (step == 110) before = allocations();
+      if (step == 390) after = allocations();
+    }
+    int64_t before = 0, after = -1;
+  } quiet;
+  TrainingSettings s = small();
+  s.evaluation_interval = 1000, s.checkpoint_interval = 1000;
+  Run run(s);
+  run.learner.explored.reserve(1000);
+  run.training.run(quiet);
+  CHECK(quiet.after - quiet.before == 0);
+}
+
+TEST_CASE("an evaluation's figures") {
+  const Evaluation e{{1, 2, 6}};
+  CHECK(e.mean() == 3);
+  CHECK(e.deviation() == doctest::Approx(std::sqrt(14.0 / 3)));
+  CHECK(e.lowest() == 1);
+  CHECK(e.highest() == 6);
+}
