@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Protects a newcomer's first minute: where something is missing or damaged, `meander` says so in one line with the
+# remedy, changes nothing, and an interrupted set-up repairs itself. Works on a copy of the script in a scratch folder,
+# without a network. Usage: setup_test.sh SCRIPT
+set -euo pipefail
+
+script=$1
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+
+# expect NAME STATUS PATTERN COMMAND...   the command ends with STATUS; the last line of its standard error matches
+# PATTERN, and no more than two lines precede it.
+expect() {
+  local name=$1 status=$2 pattern=$3 got=0 lines
+  shift 3
+  "$@" >"$scratch/out" 2>"$scratch/err" || got=$?
+  lines=$(wc -l <"$scratch/err")
+  if [[ $got != "$status" ]] || ! tail -n 1 "$scratch/err" | grep -qE "$pattern" || ((lines > 3)); then
+    printf 'FAILED %s: status %s, wanted %s and a last line like: %s\n' "$name" "$got" "$status" "$pattern"
+    cat "$scratch/err"
+    failures=$((failures + 1))
+  else
+    printf 'passed %s\n' "$name"
+  fi
+}
+
+check() {
+  local name=$1
+  shift
+  if "$@"; then printf 'passed %s\n' "$name"; else printf 'FAILED %s\n' "$name"; failures=$((failures + 1)); fi
+}
+
+# A checkout in which only the script is of interest.
+fresh() {
+  rm -rf "$scratch/clone"
+  mkdir "$scratch/clone"
+  cp "$script" "$scratch/clone/meander"
+}
+meander=$scratch/clone/meander
+
+wheels=$scratch/clone/.deps/wheels
+mujoco=$(sed -n 's/^mujoco_wheel=//p' "$script")
+mujoco=${mujoco//\$HOSTTYPE/$HOSTTYPE}
+
+# ---- the wheels ------------------------------------------------------------------------------------------------------
+
+fresh
+expect "no network" 1 "cannot fetch $mujoco .*check the network" \
+  env -u PIP_FIND_LINKS -u PIP_NO_INDEX PIP_INDEX_URL=http://127.0.0.1:9/ "$meander" fetch
+check "no network leaves nothing behind" [ -z "$(ls "$wheels")" ]
+
+fresh
+mkdir -p "$wheels"
+echo damaged >"$wheels/$mujoco"
+sum=$(sha256sum "$wheels/$mujoco")
+expect "a damaged wheel" 1 "wheels/$mujoco is damaged: expected SHA-256 [0-9a-f]{64}, got ${sum%% *}; remove it \(rm " \
+  "$meander" fetch
+check "a damaged wheel is not unpacked" [ ! -e "$scratch/clone/.deps/mujoco-3.3.1" ]
+
+# With wheels of our own making, their checksums put into the copy of the script.
+python3 - "$scratch" "$mujoco" <<'PYTHON'
+import sys, zipfile
+scratch, mujoco = sys.argv[1:]
+with zipfile.ZipFile(f"{scratch}/{mujoco}", "w") as wheel:
+    wheel.writestr("mujoco/include/mujoco/mujoco.h", "header")
+    wheel.writestr("mujoco/libmujoco.so.3.3.1", "library")
+    wheel.writestr("mujoco/other.so", "not wanted")
+    wheel.writestr("mujoco-3.3.1.dist-info/licenses/LICENSE", "licence")
+with zipfile.ZipFile(f"{scratch}/gymnasium-1.2.3-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("gymnasium/envs/mujoco/assets/ant.xml", "ant")
+    wheel.writestr("gymnasium-1.2.3.dist-info/licenses/LICENSE", "licence")
+PYTHON
+fresh
+mkdir -p "$wheels"
+for name in mujoco gymnasium; do
+  wheel=$(cd "$scratch" && ls $name*.whl)
+  cp "$scratch/$wheel" "$wheels"
+  sum=$(sha256sum "$wheels/$wheel")
+  sed -i "s/${name}_sha256=[0-9a-f]*/${name}_sha256=${sum%% *}/" "$meander"
+done
+deps=$scratch/clone/.deps
+mkdir -p "$deps/mujoco-3.3.1/include" "$deps/mujoco-3.3.1.partial/lib"  # as an interrupted set-up may leave
+unpacked() {
+  [[ $(<"$deps/mujoco-3.3.1/include/mujoco/mujoco.h") == header && $(<"$deps/mujoco-3.3.1/lib/libmujoco.so.3.3.1") == library &&
+     -e $deps/mujoco-3.3.1/licenses/LICENSE && ! -e $deps/mujoco-3.3.1/lib/other.so && ! -e $deps/mujoco-3.3.1.partial &&
+     $(<"$deps/gymnasium-1.2.3/assets/ant.xml") == ant && -e $deps/gymnasium-1.2.3/licenses/LICENSE ]]
+}
+check "an interrupted set-up is completed" "$meander" fetch
+check "the wheels are unpacked" unpacked
+rm -r "$wheels"
+check "what is unpacked is not fetched again" "$meander" fetch
+echo other >"$deps/mujoco-3.3.1/wheel.sha256"
+expect "another version's folder is not taken for ours" 1 "cannot fetch $mujoco" \
+  env -u PIP_FIND_LINKS PIP_NO_INDEX=1 "$meander" fetch
+
+# ---- packages --------------------------------------------------------------------------------------------------------
+
+# A machine of our own making: the tools the script may use, dpkg that knows no package, and no way to become root.
+machine=$scratch/bin
+mkdir "$machine"
+for tool in bash env readlink mkdir mktemp rm flock grep tail sha256sum python3 cat cmake touch; do
+  ln -s "$(command -v "$tool")" "$machine/$tool"
+done
+printf '#!/bin/bash\nexit 1\n' >"$machine/dpkg-query"
+printf '#!/bin/bash\necho 1000\n' >"$machine/id"
+chmod +x "$machine"/{dpkg-query,id}
+
+fresh
+expect "neither root nor sudo" 1 'apt-get install cmake ninja-build g\+\+ .*doctest-dev' env PATH="$machine" "$meander" list
+
+printf '#!/bin/bash\nexit 1\n' >"$machine/sudo"
+chmod +x "$machine/sudo"
+expect "sudo that wants a password, and no terminal" 1 'apt-get install cmake ninja-build' \
+  env PATH="$machine" "$meander" list </dev/null
+
+printf '#!/bin/bash\necho 0\n' >"$machine/id"
+printf '#!/bin/bash\necho "E: Unable to fetch some archives"; exit 100\n' >"$machine/apt-get"
+chmod +x "$machine/apt-get"
+expect "apt-get without a network" 1 'cannot install cmake .*E: Unable to fetch some archives.*check the network' \
+  env PATH="$machine" "$meander" list
+check "a failed installation is tried again" [ ! -e "$scratch/clone/.deps/packages-base" ]
+
+exit $((failures > 0))
