@@ -105,7 +105,7 @@ Numbers tensor(const SafetensorsFile& file, const std::string& name, const std::
   const FileTensor& found = file.at(name);
   if (found.shape != shape) {
     const auto text = [](const std::vector<int64_t>& s) { return Json(s).dump(); };
-    throw Error(message(file.path(), ": ", name, ": expected shape ", text(shape), ", got ", text(found.shape)));
+    throw Error(message(name, ": expected shape ", text(shape), ", got ", text(found.shape)));
   }
   return file.values<double>(name, found.size());
 }
@@ -117,13 +117,13 @@ std::vector<Episode> read_episodes(const SafetensorsFile& file) {
       episodes.push_back({message("ep", episodes.size(), "/"), entry.at("steps").get<int64_t>(),
                           entry.at("hold").get<int64_t>()});
   } catch (const Json::exception&) {
-    throw Error(file.path() + ": its metadata 'episodes' is not a JSON list of objects with whole 'steps' and 'hold'");
+    throw Error("its metadata 'episodes' is not a JSON list of objects with whole 'steps' and 'hold'");
   }
   for (const Episode& episode : episodes)
     if (episode.steps < 1 || episode.hold < 1)
-      throw Error(message(file.path(), ": ", episode.prefix, " has steps ", episode.steps, " and hold ", episode.hold,
+      throw Error(message(episode.prefix, " has steps ", episode.steps, " and hold ", episode.hold,
                           ", expected both from 1 on"));
-  if (episodes.empty()) throw Error(file.path() + ": it holds no episode");
+  if (episodes.empty()) throw Error("it holds no episode");
   return episodes;
 }
 
@@ -135,8 +135,8 @@ std::vector<int64_t> read_rows(const SafetensorsFile& file, const Episode& episo
   for (double row : recorded) {
     const int64_t after = rows.empty() ? -1 : rows.back();
     if (!(row > static_cast<double>(after) && row < static_cast<double>(episode.steps) && row == std::floor(row)))
-      throw Error(message(file.path(), ": ", name, ": expected increasing whole numbers below ", episode.steps,
-                          ", got ", row, " after ", after));
+      throw Error(message(name, ": expected increasing whole numbers below ", episode.steps, ", got ", row, " after ",
+                          after));
     rows.push_back(static_cast<int64_t>(row));
   }
   return rows;
@@ -174,7 +174,7 @@ void replay(const SafetensorsFile& file, const Episode& episode, Replayed& repla
   const Numbers reset_obs = tensor(file, named("reset/obs"), {info.observations});
   const Numbers before = replayed.mujoco() ? tensor(file, named("reset/pre"), {state_size}) : state;
   const Numbers actions =
-      tensor(file, named("actions"), {(episode.steps + episode.hold - 1) / episode.hold, info.actions});
+      tensor(file, named("actions"), {(episode.steps - 1) / episode.hold + 1, info.actions});
   const Numbers reward = tensor(file, named("reward"), {episode.steps});
   const Numbers terminated = tensor(file, named("terminated"), {episode.steps});
   const Numbers truncated = tensor(file, named("truncated"), {episode.steps});
@@ -213,23 +213,26 @@ bool is_environment_golden(const SafetensorsFile& file) {
   return file.metadata().contains("task") && file.metadata().contains("family");
 }
 
-std::vector<CheckLine> verify_environment(const SafetensorsFile& file) {
+std::vector<CheckLine> verify_environment(const SafetensorsFile& file) try {
   const std::string& family = file.metadata("family");
   const std::string& task = file.metadata("task");
   if (family == "dmc" || family == "ogb")
-    throw Error(message(file.path(), ": ", family == "dmc" ? "DeepMind Control" : "OGBench", " tasks (", task,
+    throw Error(message(family == "dmc" ? "DeepMind Control" : "OGBench", " tasks (", task,
                         ") are not supported yet, only those of Gymnasium"));
-  if (family != "gym") throw Error(message(file.path(), ": expected a task of the family gym, got '", family, "'"));
+  if (family != "gym") throw Error(message("expected a task of the family gym, got '", family, "'"));
 
   Replayed replayed(task);
   Report report;
   const std::string& limit = file.metadata("limit");
   if (limit.empty() || limit.size() > 9 || limit.find_first_not_of("0123456789") != std::string::npos)
-    throw Error(message(file.path(), ": its metadata 'limit' is '", limit, "', expected a number of steps"));
+    throw Error(message("its metadata 'limit' is '", limit, "', expected a number of steps"));
   report.compare("limit", replayed.environment().info().time_limit, std::stod(limit), 0, "the time limit");
   if (replayed.mujoco()) compare_model(file, *replayed.mujoco(), report);
   for (const Episode& episode : read_episodes(file)) replay(file, episode, replayed, report);
   return std::move(report).lines();
+} catch (const Error& error) {
+  const std::string text = error.what();
+  throw Error(text.starts_with(file.path()) ? text : file.path() + ": " + text);
 }
 
 }  // namespace meander
