@@ -1,0 +1,169 @@
+// Recorded episodes of the Python packages, replayed through the production environments, and what becomes of a file
+// that is wrong.
+#include "app/verify_environment.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <map>
+
+#include "core/error.h"
+
+using namespace meander;
+
+namespace {
+
+std::string golden(const std::string& task) { return std::string(MEANDER_TEST_DATA) + "/gym-" + task + ".safetensors"; }
+
+// A golden whose numbers can be changed and written under another name.
+struct Copy {
+  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::vector<int64_t>> shapes;
+  std::map<std::string, std::vector<double>> tensors;
+
+  explicit Copy(const std::string& task) {
+    const SafetensorsFile file(golden(task));
+    metadata = file.metadata();
+    for (const auto& [name, tensor] : file.tensors()) {
+      shapes[name] = tensor.shape;
+      const auto values = file.values<double>(name);
+      tensors[name].assign(values.begin(), values.end());
+    }
+  }
+
+  std::vector<CheckLine> verify() const {
+    const auto path = std::filesystem::temp_directory_path() / "meander_verify_environment_test.safetensors";
+    SafetensorsWriter writer;
+    for (const auto& [key, value] : metadata) writer.metadata(key, value);
+    for (const auto& [name, values] : tensors) writer.add(name, shapes.at(name), values.data());
+    writer.write(path);
+    struct Remove {
+      std::filesystem::path path;
+      ~Remove() { std::filesystem::remove(path); }
+    } remove{path};
+    return verify_environment(SafetensorsFile(path));
+  }
+
+  // The quantities that are out, joined.
+  std::string out() const {
+    std::string names;
+    for (const CheckLine& line : verify())
+      if (!line.ok()) names += (names.empty() ? "" : " ") + line.quantity;
+    return names;
+  }
+
+  std::string error() const {
+    try {
+      verify();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+// The environments are the packages', step for step: state, observation, reward and ends of free runs of up to 1,000
+// steps.
+TEST_CASE("goldens") {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(MEANDER_TEST_DATA)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with("gym-")) continue;
+    CAPTURE(name);
+    ++files;
+    const SafetensorsFile file(entry.path());
+    CHECK(is_environment_golden(file));
+    const auto lines = verify_environment(file);
+    CHECK(lines.size() >= 9);
+    for (const CheckLine& line : lines) {
+      CAPTURE(line.quantity);
+      CAPTURE(line.note);
+      CAPTURE(line.error);
+      CHECK(line.ok());
+    }
+  }
+  CHECK(files == 14);
+}
+
+// A check that cannot fail is none: each quantity, changed by the least that must show, is reported, and it alone.
+TEST_CASE("each quantity of a golden is compared") {
+  const auto changed = [](const std::string& tensor, size_t index, const std::function<double(double)>& change) {
+    Copy copy("Hopper-v4");
+    double& number = copy.tensors.at(tensor).at(index);
+    number = change(number);
+    return copy.out();
+  };
+  const auto next = [](double x) { return std::nextafter(x, 1e9); };
+  const auto flip = [](double x) { return 1 - x; };
+  CHECK(Copy("Hopper-v4").out() == "");
+  CHECK(changed("ep0/qpos", 8, next) == "qpos");
+  CHECK(changed("ep1/qvel", 8, next) == "qvel");
+  CHECK(changed("ep3/obs", 25, next) == "obs");
+  CHECK(changed("ep2/reward", 20, [](double x) { return x + 1e-10; }) == "reward");
+  CHECK(changed("ep2/reward", 20, [](double x) { return x + 1e-14; }) == "");  // within 1e-12
+  CHECK(changed("ep2/reward", 20, [](double) { return std::nan(""); }) == "reward");
+  CHECK(changed("ep3/terminated", 999, flip) == "terminated");
+  CHECK(changed("ep3/truncated", 998, flip) == "truncated");
+  CHECK(changed("ep0/reset/obs", 0, next) == "reset/obs");
+  CHECK(changed("ep0/reset/state", 3, next) == "reset/state");
+  CHECK(contains(changed("ep0/reset/pre", 3, [](double x) { return x + 1e-3; }), "reset/state"));
+  CHECK(contains(changed("ep0/actions", 3, [](double x) { return x / 2; }), "qvel"));
+  CHECK(changed("model/body_mass", 1, next) == "model/body_mass");
+  CHECK(changed("model/info", 0, [](double x) { return x + 1; }) == "model/nq");
+
+  Copy limit("Hopper-v4");
+  limit.metadata["limit"] = "999";
+  CHECK(limit.out() == "limit");
+}
+
+// A malformed file is bad input: one line that names the file and what is wrong, never a crash or a silent pass.
+TEST_CASE("damaged goldens") {
+  const auto with = [](const std::function<void(Copy&)>& damage) {
+    Copy copy("Reacher-v4");
+    damage(copy);
+    const std::string text = copy.error();
+    CHECK(contains(text, "meander_verify_environment_test.safetensors"));
+    CHECK_FALSE(contains(text, "\n"));
+    return text;
+  };
+  const auto metadata = [&](const std::string& key, const std::string& value) {
+    return with([&](Copy& c) { c.metadata[key] = value; });
+  };
+  CHECK(contains(with([](Copy& c) { c.tensors.erase("ep0/qvel"); }), "ep0/qvel"));
+  CHECK(contains(with([](Copy& c) { c.tensors.erase("ep1/reset/pre"); }), "ep1/reset/pre"));
+  CHECK(contains(with([](Copy& c) { c.tensors.erase("ep1/rows"); }), "ep1/rows"));
+  CHECK(contains(with([](Copy& c) { c.tensors.erase("model/info"); }), "model/info"));
+  CHECK(contains(with([](Copy& c) { c.shapes["ep0/actions"] = {25, 4}; }), "[50,2]"));
+  CHECK(contains(with([](Copy& c) { c.tensors["ep0/rows"][2] = 1; }), "ep0/rows"));
+  CHECK(contains(with([](Copy& c) { c.tensors["ep0/rows"].back() = 50; }), "ep0/rows"));
+  CHECK(contains(with([](Copy& c) { c.tensors["ep0/rows"][0] = std::nan(""); }), "ep0/rows"));
+  CHECK(contains(with([](Copy& c) { c.shapes["model/body_mass"] = {1}; }), "model/body_mass"));
+  CHECK(contains(with([](Copy& c) {
+                   c.tensors["model/colour"] = {1};
+                   c.shapes["model/colour"] = {1};
+                 }),
+                 "colour"));
+  CHECK(contains(metadata("episodes", "[{\"steps\": 50}]"), "hold"));
+  CHECK(contains(metadata("episodes", "[{\"steps\": 50, \"hold\": 0}]"), "hold"));
+  CHECK(contains(metadata("episodes", "[{\"steps\": 51, \"hold\": 1}]"), "ep0/"));
+  CHECK(contains(metadata("episodes", "[{\"steps\": 9223372036854775807, \"hold\": 1}]"), "ep0/"));
+  CHECK(contains(metadata("episodes", "[]"), "no episode"));
+  CHECK(contains(metadata("episodes", "[{"), "episodes"));
+  CHECK(contains(metadata("episodes", "5"), "episodes"));
+  CHECK(contains(metadata("limit", "soon"), "limit"));
+  CHECK(contains(metadata("model_info", "nq nv"), "model/info"));
+  CHECK(contains(metadata("task", "Reecher-v4"), "Reacher-v4"));
+  CHECK(contains(metadata("task", "Hopper-v4"), "expected"));  // another task's numbers
+  CHECK(contains(metadata("family", "dmc"), "DeepMind Control"));
+  CHECK(contains(metadata("family", "ogb"), "not supported yet"));
+  CHECK(contains(metadata("family", "atari"), "atari"));
+  Copy bare("Reacher-v4");
+  bare.metadata.erase("task");
+  CHECK(contains(bare.error(), "task"));
+}

@@ -1,0 +1,21 @@
+#include "core/nearest.h"
+
+#include <doctest/doctest.h>
+
+using meander::nearest_name;
+
+// The words behind "did you mean": a slip of each kind finds its name, a stranger finds none.
+TEST_CASE("nearest names by edit distance") {
+  const std::vector<std::string> known = {"HalfCheetah-v4", "HalfCheetah-v5", "Hopper-v4", "Pendulum-v1"};
+  CHECK(nearest_name("Hoper-v4", known) == "Hopper-v4");
+  CHECK(nearest_name("Hoppper-v4", known) == "Hopper-v4");
+  CHECK(nearest_name("Hpoper-v4", known) == "Hopper-v4");
+  CHECK(nearest_name("hopper-v4", known) == "Hopper-v4");
+  CHECK(nearest_name("HALFCHEETAH-V5", known) == "HalfCheetah-v5");
+  CHECK(nearest_name("Pendulum", known) == "Pendulum-v1");
+  CHECK(nearest_name("HalfCheetah-v2", known) == "HalfCheetah-v4, HalfCheetah-v5");  // both are one letter away
+  CHECK(nearest_name("Foo", known) == "");
+  CHECK(nearest_name("", known) == "");
+  CHECK(nearest_name("Hopper-v4", {}) == "");
+  CHECK(nearest_name("bathc", {"batch", "bath_size", "gamma"}) == "batch");  // two neighbours swapped are one slip
+}
