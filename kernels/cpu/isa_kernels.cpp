@@ -3,7 +3,9 @@
 // instruction set must never be the copy that a narrow machine links.
 #include <cstdint>
 
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 in its own AVX-512 header
+// GCC 12 warns of its own AVX-512 header.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -16,6 +18,7 @@
 #define MEANDER_VECTOR_BYTES 16
 #endif
 
+#include "kernels/cpu/mlp_run.h"
 #include "kernels/cpu/table.h"
 
 namespace meander::kernels::MEANDER_ISA_NAMESPACE {
@@ -25,6 +28,8 @@ namespace {
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cpu/mlp_layer.h"
+#include "kernels/cpu/mlp_chain.h"
 }  // namespace
 
 extern const IsaKernels table;
@@ -54,6 +59,9 @@ const IsaKernels table = {
     .pack = pack,
     .product_rows = product_rows,
     .product_tn = product_tn,
+    .mlp_values = mlp_values,
+    .mlp_values_and_tangents = mlp_values_and_tangents,
+    .mlp_layer_pullback = mlp_layer_pullback,
     .truncated_normal = nullptr,
     .normal_mass_ratio = nullptr,
 };

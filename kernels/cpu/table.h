@@ -19,6 +19,9 @@ struct IsaMatrix {
   int64_t plain_stride = 0;
 };
 
+struct MlpRun;
+struct MlpLayerPullback;
+
 struct IsaKernels {
   int64_t panel;      // columns of a panel
   int64_t tile_rows;  // rows of a register tile
@@ -49,6 +52,11 @@ struct IsaKernels {
                        const float* init, int64_t init_stride, float* c, int64_t c_stride);
   void (*product_tn)(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
                      int64_t first_panel, int64_t last_panel);
+
+  // Rows [first, last) of a call, values alone or with the tangents of the same rows.
+  void (*mlp_values)(const MlpRun& run, int64_t first, int64_t last);
+  void (*mlp_values_and_tangents)(const MlpRun& run, int64_t first, int64_t last);
+  void (*mlp_layer_pullback)(const MlpLayerPullback& layer, int64_t rows);
 
   void (*truncated_normal)(int64_t n, const float* lower, const float* upper, const float* f, float* y);
   void (*normal_mass_ratio)(int64_t n, const float* lower, const float* upper, const float* y, float* ratio);

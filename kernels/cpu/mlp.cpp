@@ -1,0 +1,143 @@
+#include "kernels/mlp.h"
+
+#include "kernels/cpu/mlp_run.h"
+#include "kernels/cpu/products.h"
+#include "kernels/dense.h"
+#include "kernels/rows.h"
+#include "kernels/threads.h"
+
+namespace meander::kernels {
+namespace {
+
+int64_t widest(const MlpShape& shape) {
+  int64_t width = 0;
+  for (int l = 0; l <= shape.layers; ++l) width = shape.width[l] > width ? shape.width[l] : width;
+  return width;
+}
+
+int64_t all_packed(const MlpShape& shape) {
+  int64_t size = 16;
+  for (int l = 0; l < shape.layers; ++l) size += packed_size(shape.width[l], shape.width[l + 1]) + 16;
+  return size;
+}
+
+// Readies the weights of all layers for `rows` rows; of the first layer only rows [first_row, first_row + run.x_cols).
+void pack_weights(const IsaKernels& isa, MlpRun& run, int64_t first_row, float* workspace) {
+  const MlpShape& shape = *run.shape;
+  for (int l = 0; l < shape.layers; ++l) {
+    const int64_t in = l ? shape.width[l] : run.x_cols, out = shape.width[l + 1];
+    const float* const weight = run.params + shape.weight[l] + (l ? 0 : first_row * out);
+    run.weight[l] = pack_matrix(isa, run.rows + run.tangent_rows, in, out, weight, out, false, workspace);
+    workspace = aligned(workspace + packed_size(in, out));
+  }
+}
+
+// Rows for which a second thread pays.
+int64_t row_grain(const IsaKernels& isa, const MlpShape& shape) {
+  int64_t cost = 1;
+  for (int l = 0; l < shape.layers; ++l) cost += 2 * shape.width[l] * shape.width[l + 1];
+  const int64_t tiles = 4'000'000 / (isa.tile_rows * cost) + 1;
+  return isa.tile_rows * (tiles < 2 ? 2 : tiles);
+}
+
+}  // namespace
+
+int64_t mlp_tape_size(const MlpShape& shape, int64_t rows) {
+  int64_t size = 0;
+  for (int l = 0; l + 1 < shape.layers; ++l) size += mlp_tape_layer(shape.width[l + 1], rows);
+  return size;
+}
+
+int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
+  const int64_t wide = widest(shape);
+  const int64_t shared = all_packed(shape) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 32;
+  const int64_t backward = 5 * (rows * wide + 16) + packed_size(wide, wide) + 32;
+  return shared > backward ? shared : backward;
+}
+
+void mlp_forward(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
+                 float* workspace) {
+  mlp_value_and_tangent(shape, params, rows, x, 0, nullptr, y, nullptr, tape, workspace);
+}
+
+void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace) {
+  const IsaKernels& isa = active();
+  const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
+  float* const start = aligned(workspace);
+  workspace = aligned(start + groups * out);
+  dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
+        params + shape.bias[0], start, workspace);
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = own, run.x_cols = own_cols, run.start = start, run.group = group, run.y = y;
+  pack_weights(isa, run, own_leads ? 0 : shared_cols, workspace);
+  parallel_for(rows, row_grain(isa, shape), [&](int64_t begin, int64_t end) { isa.mlp_values(run, begin, end); });
+}
+
+void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+                           int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape, float* workspace) {
+  const IsaKernels& isa = active();
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
+  run.tangent_rows = tangent_rows, run.dx = dx, run.dy = dy;
+  pack_weights(isa, run, 0, aligned(workspace));
+  // Work counts in units of a row's value; a row with a tangent is two units.
+  const int64_t plain = rows - tangent_rows;
+  parallel_for(plain + 2 * tangent_rows, row_grain(isa, shape), [&](int64_t begin, int64_t end) {
+    const auto row = [&](int64_t unit) { return unit <= plain ? unit : plain + (unit - plain) / 2; };
+    const int64_t first = row(begin), last = row(end), middle = last < plain ? last : first > plain ? first : plain;
+    if (first < middle) isa.mlp_values(run, first, middle);
+    if (middle < last) isa.mlp_values_and_tangents(run, middle, last);
+  });
+}
+
+void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
+                  const float* dy, float* dx, float* dparams, float* workspace) {
+  const IsaKernels& isa = active();
+  const int64_t buffer = rows * widest(shape);
+  float* const cotangents[2] = {aligned(workspace), aligned(workspace) + buffer};
+  float* const h = cotangents[1] + buffer;
+  float* const dshift = h + buffer;
+  float* const dscale = dshift + buffer;
+  float* const packed = dscale + buffer;
+  const float* dz = dy;  // cotangent of the dense layer's output
+  for (int l = shape.layers - 1; l >= 0; --l) {
+    const int64_t in = shape.width[l], out = shape.width[l + 1];
+    const float* const weight = params + shape.weight[l];
+    float* const din = l == 0 ? dx : cotangents[l % 2];
+    if (din) product_nt(rows, in, out, dz, weight, din, false, packed);
+    if (l > 0) {
+      int64_t offset = 0;
+      for (int below = 0; below + 1 < l; ++below) offset += mlp_tape_layer(shape.width[below + 1], rows);
+      float* const kept = const_cast<float*>(tape) + offset;
+      const bool scaled = dparams && shape.norm != Norm::none;
+      parallel_for(rows, 1 + 8192 / in, [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * in;
+        const MlpLayerPullback layer{
+            .activation = shape.activation, .norm = shape.norm, .cols = in,
+            .scale = params + shape.scale[l - 1], .shift = params + shape.shift[l - 1],
+            .tape = {kept + at, kept + rows * in + begin, kept + rows * (in + 1) + begin},
+            .dh = din + at, .dz = din + at, .h = dparams ? h + at : nullptr,
+            .dshift = scaled ? dshift + at : nullptr, .dscale = scaled ? dscale + at : nullptr};
+        isa.mlp_layer_pullback(layer, end - begin);
+      });
+      if (scaled) {
+        parallel_for(in, 64, [&](int64_t begin, int64_t end) {
+          isa.sum_column(rows, in, begin, end, dshift, dparams + shape.shift[l - 1], true);
+          isa.sum_column(rows, in, begin, end, dscale, dparams + shape.scale[l - 1], true);
+        });
+      }
+    }
+    if (dparams) {
+      product_tn(in, out, rows, l ? h : x, dz, dparams + shape.weight[l], true, nullptr);
+      parallel_for(out, 64, [&](int64_t begin, int64_t end) {
+        isa.sum_column(rows, out, begin, end, dz, dparams + shape.bias[l], true);
+      });
+    }
+    dz = din;
+  }
+}
+
+}  // namespace meander::kernels

@@ -1,0 +1,98 @@
+#include <cmath>
+#include <vector>
+
+#include "kernels/mlp.h"
+
+namespace meander::kernels {
+namespace {
+
+// The activation and its slope at x.
+template <class T>
+void activation(Activation which, T x, T& value, T& slope) {
+  switch (which) {
+    case Activation::relu:
+      value = x > 0 ? x : T{0};
+      slope = x > 0 ? T{1} : T{0};
+      return;
+    case Activation::gelu: {
+      const T c = static_cast<T>(0.79788456080286536), cubic = static_cast<T>(0.044715);
+      const T t = std::tanh(c * (x + cubic * x * x * x));
+      value = x * (1 + t) / 2;
+      slope = (1 + t) / 2 + x * (1 - t * t) / 2 * c * (1 + 3 * cubic * x * x);
+      return;
+    }
+    case Activation::mish: {
+      const T softplus = x > 20 ? x : std::log1p(std::exp(x)), t = std::tanh(softplus);
+      value = x * t;
+      slope = t + x * (1 - t * t) / (1 + std::exp(-x));
+      return;
+    }
+    case Activation::tanh:
+      value = std::tanh(x);
+      slope = 1 - value * value;
+      return;
+  }
+}
+
+// LayerNorm of a row and its tangent, in place.
+template <class T>
+void norm(int64_t cols, const T* scale, const T* shift, T* a, T* da) {
+  T mean = 0, variance = 0, mean_d = 0, mean_nd = 0;
+  for (int64_t j = 0; j < cols; ++j) mean += a[j] / static_cast<T>(cols);
+  for (int64_t j = 0; j < cols; ++j) variance += (a[j] - mean) * (a[j] - mean) / static_cast<T>(cols);
+  const T rstd = 1 / std::sqrt(variance + static_cast<T>(layer_norm_eps));
+  for (int64_t j = 0; j < cols; ++j) {
+    a[j] = (a[j] - mean) * rstd;
+    mean_d += da[j] / static_cast<T>(cols);
+    mean_nd += a[j] * da[j] / static_cast<T>(cols);
+  }
+  for (int64_t j = 0; j < cols; ++j) {
+    da[j] = scale[j] * rstd * (da[j] - mean_d - a[j] * mean_nd);
+    a[j] = scale[j] * a[j] + shift[j];
+  }
+}
+
+}  // namespace
+
+template <class T>
+void mlp_reference(const MlpShape& shape, const T* params, int64_t rows, const T* x, const T* dx, T* y, T* dy) {
+  for (int64_t i = 0; i < rows; ++i) {
+    std::vector<T> a(x + i * shape.width[0], x + (i + 1) * shape.width[0]), da(a.size());
+    if (dx) da.assign(dx + i * shape.width[0], dx + (i + 1) * shape.width[0]);
+    for (int l = 0; l < shape.layers; ++l) {
+      const int64_t in = shape.width[l], out = shape.width[l + 1];
+      std::vector<T> z(static_cast<size_t>(out)), dz(z.size());
+      for (int64_t j = 0; j < out; ++j) {
+        T sum = params[shape.bias[l] + j], dsum = 0;
+        for (int64_t k = 0; k < in; ++k) {
+          const T weight = params[shape.weight[l] + k * out + j];
+          sum += a[static_cast<size_t>(k)] * weight;
+          dsum += da[static_cast<size_t>(k)] * weight;
+        }
+        z[static_cast<size_t>(j)] = sum;
+        dz[static_cast<size_t>(j)] = dsum;
+      }
+      a = z, da = dz;
+      if (l + 1 == shape.layers) break;
+      const T* const scale = params + shape.scale[l];
+      const T* const shift = params + shape.shift[l];
+      if (shape.norm == Norm::before_activation) norm(out, scale, shift, a.data(), da.data());
+      for (size_t j = 0; j < a.size(); ++j) {
+        T value = 0, slope = 0;
+        activation(shape.activation, a[j], value, slope);
+        a[j] = value;
+        da[j] *= slope;
+      }
+      if (shape.norm == Norm::after_activation) norm(out, scale, shift, a.data(), da.data());
+    }
+    const int64_t out = shape.width[shape.layers];
+    for (int64_t j = 0; j < out; ++j) y[i * out + j] = a[static_cast<size_t>(j)];
+    if (dx)
+      for (int64_t j = 0; j < out; ++j) dy[i * out + j] = da[static_cast<size_t>(j)];
+  }
+}
+
+template void mlp_reference(const MlpShape&, const float*, int64_t, const float*, const float*, float*, float*);
+template void mlp_reference(const MlpShape&, const double*, int64_t, const double*, const double*, double*, double*);
+
+}  // namespace meander::kernels

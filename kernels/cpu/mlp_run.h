@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/table.h"
+#include "kernels/mlp.h"
+
+namespace meander::kernels {
+
+// One call of a multi-layer perceptron as its range kernels see it: all rows; null: not wanted.
+struct MlpRun {
+  const MlpShape* shape = nullptr;
+  const float* params = nullptr;
+  int64_t rows = 0;                              // of the whole call
+  IsaMatrix weight[MlpShape::max_layers];        // ready for products
+  // Input. With `start` the first layer's sum begins at row i / group of start [rows / group, width[1]] instead of the
+  // bias, and x holds only the columns of the matrix weight[0] (x_cols).
+  const float* x = nullptr;
+  int64_t x_cols = 0;
+  const float* start = nullptr;
+  int64_t group = 1;
+  float* y = nullptr;
+  float* tape = nullptr;
+  // Tangents of the last tangent_rows rows.
+  int64_t tangent_rows = 0;
+  const float* dx = nullptr;
+  float* dy = nullptr;
+};
+
+// The tape: for each hidden layer a matrix [rows, width] (the normalised rows if the norm stands before the activation,
+// else the output of the dense layer), then 1 / sqrt(var + eps) and the mean of each row, [rows] each.
+struct MlpTape {
+  float* kept;
+  float* rstd;
+  float* mean;
+};
+static inline int64_t mlp_tape_layer(int64_t width, int64_t rows) { return rows * (width + 2); }
+
+// Pullback through norm and activation of one hidden layer, for a range of its rows (pointers at the first of them).
+struct MlpLayerPullback {
+  Activation activation;
+  Norm norm;
+  int64_t cols;
+  const float* scale;
+  const float* shift;
+  MlpTape tape;
+  const float* dh;    // cotangent of the layer's output
+  float* dz;          // -> cotangent of the dense layer's output; may be dh
+  float* h;           // -> the layer's output, recomputed; null: not wanted
+  float* dshift;      // -> per row and column, to be summed over the rows: dshift = sum dshift, dscale = sum dscale
+  float* dscale;      //    null: not wanted
+};
+
+}  // namespace meander::kernels
