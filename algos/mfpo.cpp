@@ -13,17 +13,18 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       actions_(actions),
       settings_(settings),
       seed_(seed),
-      interval_{settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+      sampler_{settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
       adam_{static_cast<float>(settings.learning_rate)},
-      mean_velocity_(observations, actions, actions, settings.hidden_width, settings.hidden_layers),
-      average_divergence_(observations, actions, 1, settings.hidden_width, settings.hidden_layers),
-      critic_network_(observations, actions, settings.atoms, settings.v_min, settings.v_max, settings.hidden_width,
-                      settings.hidden_layers),
+      mean_velocity_(observations, actions, actions, settings.actor_width, settings.actor_layers),
+      average_divergence_(observations, actions, 1, settings.actor_width, settings.actor_layers),
+      critic_network_(observations, actions, settings.atoms, settings.v_min, settings.v_max, settings.critic_width,
+                      settings.critic_layers),
       actor_(mean_velocity_.layout.size()),
       divergence_(average_divergence_.layout.size()),
       critic_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       log_alpha_(1),
       target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())} {
+  temperature_.add("log_alpha", {1}, Initial::zero);
   mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
   average_divergence_.layout.initialise(divergence_.params.data(), Stream(seed, Purpose::initialise_divergence, 0));
   critic_network_.layout.initialise(critic_[0].params.data(), Stream(seed, Purpose::initialise_critic1, 0));
@@ -65,6 +66,10 @@ Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise) const {
 }
 
 // ---- 1. critics: distributional soft Bellman target, cross-entropy ----------------------------------------------------
+Tensor Mfpo::target_logits(int critic, Tensor state, Tensor action) const {
+  return critic_network_.logits(target_[critic].tensor(), state, action).tensor;
+}
+
 Mfpo::TargetDistribution Mfpo::target_distribution(const Batch& batch, Tensor next_log_prob,
                                                    const Tensor (&logits)[2]) const {
   const double lo = settings_.v_min, hi = settings_.v_max;
@@ -100,6 +105,10 @@ Mfpo::CriticLoss Mfpo::critic_loss(int critic, Tensor state, Tensor action, Tens
 }
 
 // ---- 3. actor: regress the mean velocity on the flow towards exp(Q / alpha) -------------------------------------------
+Tensor Mfpo::first_proposal(Tensor policy_action, int64_t batch) const {
+  return slice_columns(reshape(policy_action, batch, policy_action.size() / batch), 0, actions_).tensor;
+}
+
 // e ~ N(0, 1) truncated so that a = (x_t - t e) / (1 - t) stays in [-1, 1].
 Mfpo::GaussianProposals Mfpo::gaussian_proposals(Tensor x, Tensor t, Tensor uniform) const {
   const int64_t k = uniform.rows / x.rows;
@@ -273,9 +282,8 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
 
   // 1. Critics, on the action of the current actor at s'.
   const FlowSample next = sample(batch.next_state, draws.next_noise);
-  Tensor logits[2];
-  for (int i : {0, 1})
-    logits[i] = critic_network_.logits(target_[i].tensor(), batch.next_state, next.action).tensor;
+  const Tensor logits[2] = {target_logits(0, batch.next_state, next.action),
+                            target_logits(1, batch.next_state, next.action)};
   const TargetDistribution target = target_distribution(batch, next.log_prob, logits);
   CriticLoss critic[2];
   for (int i : {0, 1}) {
@@ -290,10 +298,9 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
                                  critic_[i].params.data(), target_[i].params.data());
 
   // 3. Actor.
-  const Interval time = interval_(draws.interval_a, draws.interval_b);
+  const Interval time = interval(draws.interval_a, draws.interval_b);
   const FlowSample policy = sample(batch.state, draws.proposal_noise);
-  const Tensor first = slice_columns(reshape(policy.action, batch.state.rows, settings_.policy_proposals * actions_),
-                                     0, actions_).tensor;
+  const Tensor first = first_proposal(policy.action, batch.state.rows);
   const Tensor x = interpolate(first, draws.flow_noise, time.t);
   GaussianProposals gaussian{};
   if (settings_.proposals != "policy") gaussian = gaussian_proposals(x, time.t, draws.truncated_uniform);
@@ -307,7 +314,7 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
   // 4. Average divergence of the new actor.
   RegressionLoss divergence{};
   if (settings_.divergence_network) {
-    const Interval time = interval_(draws.divergence_interval_a, draws.divergence_interval_b);
+    const Interval time = interval(draws.divergence_interval_a, draws.divergence_interval_b);
     const Tensor x = interpolate(first, draws.divergence_noise, time.t);
     divergence = divergence_loss(batch.state, x, time, hutchinson(batch.state, x, time.t, draws.divergence_probe));
     check_finite("divergence_loss", divergence.loss, divergence.gradient);
@@ -362,47 +369,32 @@ void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> act
 }
 
 // ---- files ------------------------------------------------------------------------------------------------------------
-std::vector<Mfpo::NamedParameters> Mfpo::networks() {
+std::vector<Mfpo::Network> Mfpo::networks() {
   const ParameterLayout* critic = &critic_network_.layout;
-  return {{"actor", &mean_velocity_.layout, &actor_},
-          {"divergence", &average_divergence_.layout, &divergence_},
-          {"critic1", critic, &critic_[0]},
-          {"critic2", critic, &critic_[1]},
-          {"log_alpha", nullptr, &log_alpha_},
-          {"target1", critic, &target_[0]},
-          {"target2", critic, &target_[1]}};
+  return {{"actor/", &mean_velocity_.layout, &actor_, true},
+          {"divergence/", &average_divergence_.layout, &divergence_, true},
+          {"critic1/", critic, &critic_[0], true},
+          {"critic2/", critic, &critic_[1], true},
+          {"temperature/", &temperature_, &log_alpha_, true},
+          {"target1/", critic, &target_[0], false},
+          {"target2/", critic, &target_[1], false}};
 }
 
 void Mfpo::save(SafetensorsWriter& file) const {
-  for (const NamedParameters& n : const_cast<Mfpo*>(this)->networks()) {
-    const std::string name = n.name;
-    const bool target = name.starts_with("target");
-    const auto put = [&](const std::string& prefix, const Buffer& b) {
-      if (n.layout)
-        n.layout->save(file, prefix + name + "/", b.data());
-      else
-        file.add(prefix + name, {1}, b.data());
-    };
-    put("", n.trained->params);
-    if (target) continue;
-    put("adam_m/", n.trained->m);
-    put("adam_v/", n.trained->v);
+  for (const Network& n : const_cast<Mfpo*>(this)->networks()) {
+    n.layout->save(file, n.name, n.trained->params.data());
+    if (!n.optimised) continue;
+    n.layout->save(file, std::string("adam_m/") + n.name, n.trained->m.data());
+    n.layout->save(file, std::string("adam_v/") + n.name, n.trained->v.data());
   }
 }
 
 void Mfpo::load(const SafetensorsFile& file) {
-  for (const NamedParameters& n : networks()) {
-    const std::string name = n.name;
-    const auto get = [&](const std::string& prefix, Buffer& b) {
-      if (n.layout)
-        n.layout->load(file, prefix + name + "/", b.data());
-      else
-        b.data()[0] = file.values<float>(prefix + name, 1)[0];
-    };
-    get("", n.trained->params);
-    if (name.starts_with("target")) continue;
-    get("adam_m/", n.trained->m);
-    get("adam_v/", n.trained->v);
+  for (const Network& n : networks()) {
+    n.layout->load(file, n.name, n.trained->params.data());
+    if (!n.optimised) continue;
+    n.layout->load(file, std::string("adam_m/") + n.name, n.trained->m.data());
+    n.layout->load(file, std::string("adam_v/") + n.name, n.trained->v.data());
   }
 }
 

@@ -16,8 +16,8 @@ struct MfpoSettings final : AlgorithmSettings {
   double discount = 0.99;
   double target_rate = 0.005;               // tau
   double learning_rate = 3e-4;
-  int64_t hidden_width = 256;
-  int64_t hidden_layers = 3;
+  int64_t actor_width = 256, actor_layers = 3;    // hidden, also of the divergence network
+  int64_t critic_width = 256, critic_layers = 3;
   int64_t sampling_steps = 2;               // T
   int64_t policy_proposals = 16;            // K1
   int64_t gaussian_proposals = 32;          // K2
@@ -66,6 +66,8 @@ class Mfpo final : public Agent {
   // K samples a state: state [B, S], noise [B K, A].
   FlowSample sample(Tensor state, Tensor noise) const;
 
+  Tensor target_logits(int critic, Tensor state, Tensor action) const;   // [B, atoms]
+
   struct TargetDistribution {
     Tensor positions;                       // [B, atoms]: clipped r + gamma mask (z - alpha log_prob)
     Tensor projected[2], mean[2];           // [B, atoms], [B, 1]
@@ -79,6 +81,11 @@ class Mfpo final : public Agent {
     Tensor logits, gradient;
   };
   CriticLoss critic_loss(int critic, Tensor state, Tensor action, Tensor target) const;
+
+  Interval interval(Tensor normal_a, Tensor normal_b) const { return sampler_(normal_a, normal_b); }
+
+  // Of the K1 proposals of each state [B K1, A] the first, [B, A].
+  Tensor first_proposal(Tensor policy_action, int64_t batch) const;
 
   struct GaussianProposals {
     Tensor lower, upper;                    // [B, A]
@@ -145,14 +152,14 @@ class Mfpo final : public Agent {
 
   // One update with the given draws.
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
-  // The five optimised networks and the two targets by name: actor, divergence, critic1, critic2, log_alpha, target1,
-  // target2. For verification, which sets them from a recording.
-  struct NamedParameters {
+  // Everything an update changes, in the order of the checkpoint. For verification, which sets it from a recording.
+  struct Network {
     const char* name;
-    const ParameterLayout* layout;          // null: log_alpha, one number
+    const ParameterLayout* layout;
     Trained* trained;
+    bool optimised;                         // false: a target
   };
-  std::vector<NamedParameters> networks();
+  std::vector<Network> networks();
   double alpha() const;
 
  private:
@@ -162,10 +169,11 @@ class Mfpo final : public Agent {
   int observations_, actions_;
   MfpoSettings settings_;
   uint64_t seed_;
-  IntervalSampler interval_;
+  IntervalSampler sampler_;
   kernels::AdamConstants adam_;
   FlowNetwork mean_velocity_, average_divergence_;
   Critic critic_network_;
+  ParameterLayout temperature_;             // one number, log alpha
   Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
 };
 

@@ -1,0 +1,452 @@
+#include <cmath>
+#include <optional>
+#include <nlohmann/json.hpp>
+
+#include "algos/mfpo.h"
+#include "app/verify_reference.h"
+
+namespace meander {
+namespace {
+
+using nlohmann::json;
+
+constexpr double phase_tolerance = 1e-4;   // of the largest value of each tensor
+constexpr double step_tolerance = 1e-6;    // Adam and the target average
+constexpr double float32_margin = 3;       // times the recording's own error against float64, where that is larger
+
+// The names of the networks: ours and the recording's.
+constexpr const char* recorded_name[] = {"actor", "div", "critic1", "critic2", "log_alpha", "target1", "target2"};
+constexpr int log_alpha = 4;
+
+double largest(std::span<const float> x) {
+  double m = 0;
+  for (float v : x) m = std::max(m, std::abs(double(v)));
+  return m;
+}
+
+double distance(std::span<const float> mine, std::span<const float> expected) {
+  double worst = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double d = std::abs(double(mine[i]) - double(expected[i]));
+    worst = std::isfinite(d) ? std::max(worst, d) : INFINITY;
+  }
+  return worst;
+}
+
+class UpdateCheck {
+ public:
+  explicit UpdateCheck(const SafetensorsFile& file) : file_(file) {
+    try {
+      const json s = json::parse(file.metadata("settings"));
+      observations_ = s.at("obs");
+      actions_ = s.at("act");
+      batch_ = s.at("batch");
+      updates_ = s.at("updates");
+      settings_.batch_size = batch_;
+      settings_.sampling_steps = s.at("T");
+      settings_.policy_proposals = s.at("K1");
+      settings_.gaussian_proposals = s.at("K2");
+      settings_.probes = s.at("N");
+      settings_.atoms = s.at("atoms");
+      settings_.v_min = s.at("v_min");
+      settings_.v_max = s.at("v_max");
+      settings_.discount = s.at("gamma");
+      settings_.target_rate = s.at("tau");
+      settings_.learning_rate = s.at("lr");
+      settings_.clipped_double_q = s.at("use_cdq");
+      settings_.alpha = s.at("alpha_init");
+      settings_.share_equal_times = s.at("share_r_equals_t");
+      settings_.target_entropy_per_action = s.at("target_entropy").get<double>() / actions_;
+      settings_.evaluation_candidates = s.at("eval_candidates");
+      hidden(s.at("actor_hidden"), settings_.actor_width, settings_.actor_layers);
+      hidden(s.at("critic_hidden"), settings_.critic_width, settings_.critic_layers);
+      if (file.metadata().contains("float32_error")) {
+        const json errors = json::parse(file.metadata("float32_error"));
+        for (const auto& [name, error] : errors.items()) float32_error_[name] = error.at(0);
+      }
+    } catch (const json::exception& e) {
+      throw Error(message(file.path(), ": the metadata do not describe an MFPO recording (", e.what(), ")"));
+    }
+    if (actions_ < 1 || observations_ < 1 || batch_ < 1 || updates_ < 1 || settings_.atoms < 2)
+      throw Error(message(file.path(), ": the metadata hold an impossible size"));
+    agent_.emplace(observations_, actions_, settings_, 0);
+    moments_.emplace(observations_, actions_, settings_, 0);
+  }
+
+  std::vector<CheckLine> run() {
+    for (int u = 1; u <= updates_; ++u) {
+      ArenaScope scope;
+      update_ = "u" + std::to_string(u) + "/";
+      before_ = u == 1 ? "init/" : "u" + std::to_string(u - 1) + "/new/";
+      critic_phase();
+      actor_phase();
+      divergence_phase();
+      temperature_phase();
+      optimiser(u);
+    }
+    acting();
+    if (updates_ > 1) end_to_end();
+    return std::move(lines_);
+  }
+
+ private:
+  void hidden(const json& widths, int64_t& width, int64_t& layers) {
+    const std::vector<int64_t> w = widths;
+    if (w.empty() || std::ranges::count(w, w[0]) != std::ssize(w))
+      throw Error(message(file_.path(), ": hidden layers of different widths (", widths.dump(), ") are not supported"));
+    width = w[0];
+    layers = std::ssize(w);
+  }
+
+  // ---- the recording -------------------------------------------------------------------------------------------------
+  Tensor get(const std::string& name, int64_t rows, int64_t cols) const {
+    return view(file_.values<float>(name, rows * cols).data(), rows, cols);
+  }
+  Tensor batch(const char* name, int64_t cols) const { return get(update_ + "batch/" + name, batch_, cols); }
+  Tensor noise(const char* name, int64_t a_state, int64_t cols) const {
+    return get(update_ + "noise/" + name, batch_ * a_state, cols);
+  }
+  Tensor out(const char* name, int64_t a_state, int64_t cols) const {
+    return get(update_ + "out/" + name, batch_ * a_state, cols);
+  }
+  float number(const char* name) const { return file_.values<float>(update_ + "out/" + name, 1)[0]; }
+
+  // Sets one network of the agent to the recorded parameters under `from` ("init/", "u1/new/").
+  void set(Mfpo& agent, int network, const std::string& from) {
+    const Mfpo::Network n = agent.networks()[static_cast<size_t>(network)];
+    load(n, from, n.trained->params.data());
+  }
+  void load(const Mfpo::Network& n, const std::string& from, float* to) {
+    const int network = index(n);
+    if (network == log_alpha)
+      *to = file_.values<float>(from + "log_alpha", 1)[0];
+    else
+      n.layout->load(file_, from + recorded_name[network] + "/params/", to);
+  }
+  int index(const Mfpo::Network& n) {
+    int i = 0;
+    for (const Mfpo::Network& other : agent_->networks()) {
+      if (std::string(other.name) == n.name) return i;
+      ++i;
+    }
+    return i;
+  }
+
+  // ---- comparing -----------------------------------------------------------------------------------------------------
+  double float32_error(const std::string& name) const {
+    const auto found = float32_error_.find(name);
+    return found == float32_error_.end() ? 0 : found->second;
+  }
+  // error and tolerance are relative to the largest expected value.
+  void compare(const std::string& quantity, Tensor mine, std::span<const float> expected, double absolute_error,
+               double tolerance = phase_tolerance) {
+    const double scale = std::max(largest(expected), 1e-30);
+    const std::span<const float> x(mine.f32(), static_cast<size_t>(mine.size()));
+    if (x.size() != expected.size())
+      throw Error(message(file_.path(), ": ", quantity, " has ", expected.size(), " numbers, expected ", x.size()));
+    const double allowed = std::max(tolerance, float32_margin * absolute_error / scale);
+    lines_.push_back({quantity, distance(x, expected) / scale, allowed,
+                      allowed > tolerance ? "three times the recording's own float32 error" : ""});
+  }
+  void check(const char* name, Tensor mine) {
+    compare(update_ + name, mine, file_.values<float>(update_ + "out/" + name), float32_error(update_ + "out/" + name));
+  }
+  void check(const char* name, float mine) { check(name, full(1, 1, mine)); }
+  // The trailing rows, where r < t.
+  void check_moving(const char* name, Tensor mine, int64_t moving, int64_t cols) {
+    if (!moving) return;
+    compare(update_ + name, mine, file_.values<float>(update_ + "out/" + name, batch_ * cols).subspan(
+            static_cast<size_t>((batch_ - moving) * cols)), float32_error(update_ + "out/" + name));
+  }
+  // A gradient tensor by tensor; one line, that of the tensor nearest to its tolerance.
+  void check_gradient(int network, Tensor gradient) {
+    const Mfpo::Network n = agent_->networks()[static_cast<size_t>(network)];
+    const std::string name = recorded_name[network];
+    const double error = float32_error(update_ + "grad/" + name);
+    CheckLine worst{update_ + "grad/" + name, 0, phase_tolerance, ""};
+    for (const ParameterInfo& p : n.layout->entries()) {
+      const std::string tensor = "/params/" + p.name;
+      const std::span<const float> mine(gradient.f32() + p.offset, static_cast<size_t>(p.size()));
+      if (file_.contains(update_ + "grad/" + name + tensor)) {
+        const auto expected = file_.values<float>(update_ + "grad/" + name + tensor, p.size());
+        const double scale = std::max(largest(expected), 1e-30);
+        const CheckLine line{worst.quantity, distance(mine, expected) / scale,
+                             std::max(phase_tolerance, float32_margin * error / scale), p.name};
+        if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
+      } else {
+        double square = 0;
+        for (float g : mine) square += double(g) * double(g);
+        const double norm = file_.values<float>(update_ + "gradnorm/" + name + tensor, 1)[0];
+        const double allowed = std::max(phase_tolerance, float32_margin * error * std::sqrt(double(p.size())) /
+                                                             std::max(norm, 1e-30));
+        const CheckLine line{worst.quantity, std::abs(std::sqrt(square) - norm) / std::max(norm, 1e-30), allowed,
+                             "norm of " + p.name};
+        if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
+      }
+    }
+    lines_.push_back(worst);
+  }
+
+  // ---- the phases ----------------------------------------------------------------------------------------------------
+  void critic_phase() {
+    for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, before_);
+    const Tensor next_state = batch("next_obs", observations_);
+    const Mfpo::FlowSample next = agent_->sample(next_state, noise("next_z", 1, actions_));
+    check("next_action", next.action);
+    check("next_logp", next.log_prob);
+    const Tensor next_action = out("next_action", 1, actions_);
+    check("target_logits1", agent_->target_logits(0, next_state, next_action));
+    check("target_logits2", agent_->target_logits(1, next_state, next_action));
+
+    Batch b;
+    b.reward = batch("rew", 1);
+    b.mask = batch("mask", 1);
+    const int64_t atoms = settings_.atoms;
+    const Mfpo::TargetDistribution target = agent_->target_distribution(
+        b, out("next_logp", 1, 1), {out("target_logits1", 1, atoms), out("target_logits2", 1, atoms)});
+    check("target_atoms", target.positions);
+    check("proj1", target.projected[0]);
+    check("proj2", target.projected[1]);
+    check("proj_mean1", target.mean[0]);
+    check("proj_mean2", target.mean[1]);
+    check("target_dist", target.chosen);
+    for (int i : {0, 1}) {
+      const Mfpo::CriticLoss c = agent_->critic_loss(i, batch("obs", observations_), batch("act", actions_),
+                                                     out("target_dist", 1, atoms));
+      const std::string suffix = std::to_string(i + 1);
+      check(("critic_logits" + suffix).c_str(), c.logits);
+      check(("critic_loss" + suffix).c_str(), c.loss);
+      check_gradient(2 + i, c.gradient);
+    }
+  }
+
+  Interval interval(const char* t, const char* r) const {
+    return {out(t, 1, 1), out(r, 1, 1), batch_ - static_cast<int64_t>(double(batch_) * settings_.share_equal_times)};
+  }
+
+  void actor_phase() {
+    for (int n : {2, 3}) set(*agent_, n, update_ + "new/");
+    const int64_t k1 = settings_.policy_proposals, k2 = settings_.gaussian_proposals;
+    const Tensor state = batch("obs", observations_);
+    const Interval drawn = agent_->interval(noise("tr_normal_a", 1, 1), noise("tr_normal_b", 1, 1));
+    check("t", drawn.t);
+    check("r", drawn.r);
+    const Mfpo::FlowSample policy = agent_->sample(state, noise("k1_z", k1, actions_));
+    check("k1_action", policy.action);
+    check("k1_logp", policy.log_prob);
+
+    const Interval time = interval("t", "r");
+    const Mfpo::FlowSample recorded{out("k1_action", k1, actions_), out("k1_logp", k1, 1)};
+    check("x_t", interpolate(agent_->first_proposal(recorded.action, batch_), noise("xt_e", 1, actions_), time.t));
+    const Tensor x = out("x_t", 1, actions_);
+    const Mfpo::GaussianProposals g = agent_->gaussian_proposals(x, time.t, noise("k2_uniform", k2, actions_));
+    check("k2_lower", g.lower);
+    check("k2_upper", g.upper);
+    check("k2_noise", g.noise);
+    check("k2_action", g.action);
+
+    const Tensor gaussian = out("k2_action", k2, actions_);
+    const Mfpo::ProposalValues q = agent_->proposal_values(state, recorded.action, gaussian);
+    check("q1", q.q[0]);
+    check("q2", q.q[1]);
+    check("q", q.chosen);
+    const Mfpo::ProposalWeights w = agent_->proposal_weights(x, time.t, recorded, out("q", k1 + k2, 1).reshape(batch_, k1 + k2));
+    check("logw_policy", w.log_policy);
+    check("logw_gauss", w.log_gaussian);
+    Mfpo::ProposalWeights weights{out("logw_policy", 1, k1), out("logw_gauss", 1, k2), {}, {}};
+    check("w_policy", softmax(weights.log_policy).tensor);
+    check("w_gauss", softmax(weights.log_gaussian).tensor);
+
+    weights.policy = out("w_policy", 1, k1);
+    weights.gaussian = out("w_gauss", 1, k2);
+    const Mfpo::Velocity v = agent_->velocity(x, time.t, weights, recorded.action, gaussian);
+    check("v1", v.policy);
+    check("v2", v.gaussian);
+    check("ess1", v.ess_policy);
+    check("ess2", v.ess_gaussian);
+    check("lambda", v.share);
+    check("v", v.mixed);
+
+    const Mfpo::RegressionLoss a = agent_->actor_loss(state, x, time, out("v", 1, actions_));
+    check("u", a.mean_field);
+    check_moving("du_dt", a.derivative, time.moving, actions_);
+    check("actor_target", a.target);
+    check("actor_loss", a.loss);
+    check_gradient(0, a.gradient);
+    check("entropy", -*mean_all(recorded.log_prob).tensor.f32());
+  }
+
+  void divergence_phase() {
+    set(*agent_, 0, update_ + "new/");
+    const Tensor state = batch("obs", observations_);
+    const Interval drawn = agent_->interval(noise("div_tr_normal_a", 1, 1), noise("div_tr_normal_b", 1, 1));
+    check("div_t", drawn.t);
+    check("div_r", drawn.r);
+    const Interval time = interval("div_t", "div_r");
+    const Tensor first = agent_->first_proposal(out("k1_action", settings_.policy_proposals, actions_), batch_);
+    check("div_x_t", interpolate(first, noise("div_e", 1, actions_), time.t));
+    const Tensor x = out("div_x_t", 1, actions_);
+    const Mfpo::Divergence d = agent_->hutchinson(state, x, time.t, noise("div_probe", settings_.probes, actions_));
+    check("div_v", d.velocity);
+    check("div_jz", d.derivative);
+    check("div_estimate", d.estimate);
+    const Mfpo::RegressionLoss loss = agent_->divergence_loss(
+        state, x, time, {out("div_v", 1, actions_), Tensor(), out("div_estimate", 1, 1)});
+    check("div_delta", loss.mean_field);
+    check_moving("div_ddelta", loss.derivative, time.moving, 1);
+    check("div_target", loss.target);
+    check("div_loss", loss.loss);
+    check_gradient(1, loss.gradient);
+  }
+
+  void temperature_phase() {
+    const Mfpo::TemperatureLoss t = agent_->temperature_loss(number("entropy"));
+    check("temp_loss", t.loss);
+    check("temp_grad", t.gradient);
+  }
+
+  // Adam from the recorded gradients, moments carried from update to update, and the target average.
+  void optimiser(int u) {
+    const kernels::AdamConstants adam{static_cast<float>(settings_.learning_rate)};
+    const std::vector<Mfpo::Network> networks = moments_->networks();
+    const auto whole = [&](const Mfpo::Network& n, const std::string& from) {
+      const Tensor flat = zeros(1, n.layout->size());
+      load(n, from, flat.f32());
+      return flat;
+    };
+    const auto same = [&](const std::string& quantity, const Mfpo::Network& n, const std::string& from,
+                          const float* mine) {
+      const Tensor expected = whole(n, from);
+      CheckLine worst{quantity, 0, step_tolerance, ""};
+      for (const ParameterInfo& p : n.layout->entries()) {
+        const std::span<const float> e(expected.f32() + p.offset, static_cast<size_t>(p.size()));
+        const double error = distance({mine + p.offset, e.size()}, e) / std::max(largest(e), 1e-30);
+        if (!(error <= worst.error)) worst.error = error, worst.note = p.name;
+      }
+      lines_.push_back(worst);
+    };
+    for (int i = 0; i <= log_alpha; ++i) {
+      const Mfpo::Network& n = networks[static_cast<size_t>(i)];
+      const std::string name = recorded_name[i];
+      Tensor gradient;
+      if (i == log_alpha)
+        gradient = get(update_ + "out/temp_grad", 1, 1);
+      else if (file_.contains(update_ + "grad/" + name + "/params/" + n.layout->entries()[0].name))
+        gradient = whole(n, update_ + "grad/");
+      else
+        continue;   // recorded with norms only
+      load(n, before_, n.trained->params.data());
+      n.trained->descend(gradient, adam, u);
+      same(update_ + "adam/" + name, n, update_ + "new/", n.trained->params.data());
+      const bool has_moments = file_.contains(update_ + "m/" + name + (i == log_alpha ? "" : "/params/" + n.layout->entries()[0].name));
+      if (!has_moments) continue;
+      same(update_ + "m/" + name, n, update_ + "m/", n.trained->m.data());
+      same(update_ + "v/" + name, n, update_ + "v/", n.trained->v.data());
+    }
+    for (int i : {5, 6}) {
+      const Mfpo::Network& n = networks[static_cast<size_t>(i)];
+      load(n, before_, n.trained->params.data());
+      const Tensor critic = whole(networks[static_cast<size_t>(i - 3)], update_ + "new/");
+      kernels::exponential_average(critic.cols, static_cast<float>(settings_.target_rate), critic.f32(),
+                                   n.trained->params.data());
+      same(update_ + "average/" + recorded_name[i], n, update_ + "new/", n.trained->params.data());
+    }
+  }
+
+  void acting() {
+    ArenaScope scope;
+    const std::string last = "u" + std::to_string(updates_) + "/new/";
+    for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, last);
+    if (file_.contains("eval/obs")) {
+      const int64_t k = settings_.evaluation_candidates, states = file_.at("eval/obs").size() / observations_;
+      const Mfpo::Choice c = agent_->best_candidate(get("eval/obs", states, observations_),
+                                                    get("eval/noise", states * k, actions_));
+      compare("eval/cand_action", c.action, file_.values<float>("eval/cand_action"), 0);
+      compare("eval/q", c.q, file_.values<float>("eval/q"), 0);
+      // The choice from the recorded values: rounding must not decide it.
+      const auto best = file_.values<int32_t>("eval/best", states);
+      const Tensor chosen = argmax_row(get("eval/q", states, k));
+      double wrong = 0;
+      for (int64_t i = 0; i < states; ++i) wrong += chosen.as<int32_t>()[i] != best[static_cast<size_t>(i)];
+      lines_.push_back({"eval/best", wrong, 0, ""});
+      if (std::ranges::equal(best, std::span(c.best.as<int32_t>(), best.size())))
+        compare("eval/action", c.chosen, file_.values<float>("eval/action"), 0);
+    }
+    if (file_.contains("explore/noise")) {
+      const int64_t states = file_.at("explore/noise").size() / actions_;
+      const Mfpo::FlowSample s = agent_->sample(get("eval/obs", states, observations_),
+                                                get("explore/noise", states, actions_));
+      compare("explore/action", s.action, file_.values<float>("explore/action"), 0);
+    }
+  }
+
+  // All updates in a row from the first parameters. Adam's first steps are the sign of the gradient, so an entry whose
+  // gradient is within its own noise in any update may go either way: those are left out and counted.
+  void end_to_end() {
+    for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, "init/");
+    std::vector<std::vector<bool>> noisy(7);
+    std::vector<float> metrics(agent_->metric_names().size());
+    for (int u = 1; u <= updates_; ++u) {
+      ArenaScope scope;
+      update_ = "u" + std::to_string(u) + "/";
+      const int64_t k1 = settings_.policy_proposals, k2 = settings_.gaussian_proposals;
+      const Batch b{batch("obs", observations_), batch("act", actions_), batch("rew", 1), batch("mask", 1),
+                    batch("next_obs", observations_)};
+      const Mfpo::Draws d{noise("next_z", 1, actions_),           noise("tr_normal_a", 1, 1),
+                          noise("tr_normal_b", 1, 1),             noise("k1_z", k1, actions_),
+                          noise("xt_e", 1, actions_),             noise("k2_uniform", k2, actions_),
+                          noise("div_tr_normal_a", 1, 1),         noise("div_tr_normal_b", 1, 1),
+                          noise("div_e", 1, actions_),            noise("div_probe", settings_.probes, actions_)};
+      agent_->update(b, d, static_cast<uint64_t>(u), metrics);
+      for (int i = 0; i < 7; ++i) compare_whole(i, noisy[static_cast<size_t>(i)]);
+    }
+  }
+
+  void compare_whole(int network, std::vector<bool>& noisy) {
+    const Mfpo::Network n = agent_->networks()[static_cast<size_t>(network)];
+    const std::string name = recorded_name[network];
+    const Tensor expected = zeros(1, n.layout->size()), gradient = zeros(1, n.layout->size());
+    load(n, update_ + "new/", expected.f32());
+    noisy.resize(static_cast<size_t>(n.layout->size()));
+    // A target moves by its critic's step times the target rate: far below the tolerance, noise or not.
+    if (network < log_alpha && file_.contains(update_ + "grad/" + name + "/params/" + n.layout->entries()[0].name)) {
+      load(n, update_ + "grad/", gradient.f32());
+      const double noise = std::max(1e-6, 30 * float32_error(update_ + "grad/" + name));
+      for (size_t i = 0; i < noisy.size(); ++i) noisy[i] = noisy[i] || std::abs(gradient.f32()[i]) < noise;
+    }
+    CheckLine worst{update_ + "end_to_end/" + name, 0, phase_tolerance, ""};
+    const double error = float32_error(update_ + "new/" + name);
+    for (const ParameterInfo& p : n.layout->entries()) {
+      const std::span<const float> e(expected.f32() + p.offset, static_cast<size_t>(p.size()));
+      const double scale = std::max(largest(e), 1e-30);
+      double d = 0;
+      for (size_t i = 0; i < e.size(); ++i)
+        if (!noisy[static_cast<size_t>(p.offset) + i])
+          d = std::max(d, std::abs(double(n.trained->params.data()[p.offset + static_cast<int64_t>(i)]) - double(e[i])));
+      const CheckLine line{worst.quantity, d / scale, std::max(phase_tolerance, float32_margin * error / scale), p.name};
+      if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
+    }
+    if (const auto skipped = std::ranges::count(noisy, true))
+      worst.note += message(worst.note.empty() ? "" : ", ", skipped, " of ", noisy.size(), " have gradients of pure noise");
+    lines_.push_back(worst);
+  }
+
+  const SafetensorsFile& file_;
+  int observations_ = 0, actions_ = 0, updates_ = 0;
+  int64_t batch_ = 0;
+  MfpoSettings settings_;
+  std::map<std::string, double> float32_error_;
+  std::optional<Mfpo> agent_, moments_;   // moments_: the optimiser's own chain
+  std::string update_, before_;
+  std::vector<CheckLine> lines_;
+};
+
+}  // namespace
+
+bool is_update_reference(const SafetensorsFile& file) {
+  return file.metadata().contains("settings") && file.contains("init/log_alpha");
+}
+
+std::vector<CheckLine> verify_updates(const SafetensorsFile& file) { return UpdateCheck(file).run(); }
+
+}  // namespace meander
