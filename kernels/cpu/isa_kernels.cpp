@@ -27,6 +27,7 @@ namespace {
 #include "kernels/cpu/vector_math.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/cpu/truncated_normal.h"
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/mlp_layer.h"
 #include "kernels/cpu/mlp_chain.h"
@@ -62,8 +63,8 @@ const IsaKernels table = {
     .mlp_values = mlp_values,
     .mlp_values_and_tangents = mlp_values_and_tangents,
     .mlp_layer_pullback = mlp_layer_pullback,
-    .truncated_normal = nullptr,
-    .normal_mass_ratio = nullptr,
+    .truncated_normal = truncated_normal_array,
+    .normal_mass_ratio = normal_mass_ratio_array,
 };
 
 }  // namespace meander::kernels::MEANDER_ISA_NAMESPACE
