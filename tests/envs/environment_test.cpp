@@ -14,7 +14,7 @@
 
 using namespace meander;
 
-// Counts every allocation of this program that goes through operator new. Not inlined: GCC would see malloc meet delete.
+// Counts every allocation of this program that goes through operator new. Not inlined, or GCC sees malloc meet delete.
 static std::atomic<int64_t> allocations = 0;
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
@@ -156,7 +156,7 @@ TEST_CASE("resets depend on the stream alone") {
   }
 }
 
-// An episode is cut exactly at the limit, never before, and may be stepped on after a fall; reset starts the count anew.
+// An episode is cut exactly at the limit, not before, also when it was stepped on after a fall; reset starts anew.
 TEST_CASE("time limits") {
   for (const std::string name : {"Pendulum-v1", "Reacher-v5", "Pusher-v5", "HalfCheetah-v4", "Hopper-v5"}) {
     CAPTURE(name);
