@@ -23,7 +23,7 @@ struct TrainingSettings {
   int64_t evaluation_interval = 10'000;
   int64_t evaluation_episodes = 10;
   int64_t log_interval = 1'000;
-  int64_t checkpoint_interval = 50'000;
+  int64_t checkpoint_interval = 20'000;
 
   std::vector<Setting> settings();  // pointers into this object
 };

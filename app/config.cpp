@@ -1,0 +1,13 @@
+#include <fmt/format.h>
+
+#include "app/verbs.h"
+
+namespace meander {
+
+int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments) {
+  RunConfig config = resolve(algorithm, environment, nullptr, assignments);
+  fmt::print("{}", to_toml(config));
+  return 0;
+}
+
+}  // namespace meander

@@ -1,0 +1,48 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "app/run_recorder.h"
+#include "app/verbs.h"
+#include "core/error.h"
+#include "kernels/threads.h"
+
+namespace meander {
+
+int eval(const EvalOptions& options) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(options.what)) throw Error(options.what + ": no such run folder or checkpoint");
+  std::string path = options.what;
+  if (fs::is_directory(path)) {
+    path = options.what + "/" + run_file::last;
+    if (!fs::exists(path)) path = options.what + "/" + run_file::best;
+    if (!fs::exists(path)) throw Error(options.what + ": no checkpoint in this folder (last.safetensors)");
+  }
+  const SafetensorsFile file(path);
+  const ConfigText text{file.metadata("config"), path + " (its configuration)"};
+  RunConfig config = resolve("", "", &text, {});
+  if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));
+
+  const auto environment =
+      make_environment(options.environment.empty() ? config.environment : options.environment);
+  const auto trained_on = make_environment(config.environment);
+  const EnvironmentInfo &task = environment->info(), &known = trained_on->info();
+  if (task.observations != known.observations || task.actions != known.actions)
+    throw Error(message("--env ", task.name, " has ", task.observations, " observations and ", task.actions,
+                        " actions, ", path, " was trained on ", known.name, " with ", known.observations, " and ",
+                        known.actions));
+  const auto agent = config.algorithm_settings->make_agent(task.observations, task.actions, 0);
+  agent->load(file);
+
+  catch_interrupts();
+  const auto evaluation = evaluate(*agent, *environment, options.episodes, static_cast<uint64_t>(options.seed), 0,
+                                   [] { return interrupted(); });
+  if (!evaluation) return 130;
+  fmt::print("{} after step {} on {}, {} episodes, seed {}\n", path, file.metadata("step"), task.name, options.episodes,
+             options.seed);
+  fmt::print("mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", evaluation->mean(), evaluation->deviation(),
+             evaluation->lowest(), evaluation->highest());
+  return 0;
+}
+
+}  // namespace meander

@@ -1,0 +1,101 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "app/run_recorder.h"
+#include "app/verbs.h"
+#include "core/error.h"
+
+namespace meander {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string size_text(uintmax_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  if (bytes < 1'000'000) return fmt::format("{:.1f} kB", bytes / 1e3);
+  if (bytes < 1'000'000'000) return fmt::format("{:.1f} MB", bytes / 1e6);
+  return fmt::format("{:.2f} GB", bytes / 1e9);
+}
+
+// The last row with something in each column, and the best evaluation.
+void print_metrics(const std::string& path) {
+  std::ifstream in(path);
+  std::string line, word;
+  std::vector<std::string> columns;
+  std::getline(in, line);
+  for (std::istringstream words(line); std::getline(words, word, ',');) columns.push_back(word);
+  std::vector<std::pair<std::string, std::string>> last(columns.size());  // value, step
+  double best = 0;
+  std::string best_step;
+  while (std::getline(in, line)) {
+    std::istringstream words(line);
+    std::string step;
+    for (size_t i = 0; i < columns.size() && std::getline(words, word, ','); ++i) {
+      if (i == 0) step = word;
+      if (word.empty()) continue;
+      last[i] = {word, step};
+      if (columns[i] != "evaluation_return_mean") continue;
+      const double value = std::atof(word.c_str());
+      if (best_step.empty() || value > best) best = value, best_step = step;
+    }
+  }
+  fmt::print("\nMetrics: the last of each\n");
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (last[i].first.empty()) continue;
+    const std::string at = i == 0 || columns[i] == "wall_seconds" ? "" : "  at step " + last[i].second;
+    fmt::print("  {:<24} {:>14}{}\n", columns[i], fmt::format("{:.6g}", std::atof(last[i].first.c_str())), at);
+  }
+  if (!best_step.empty()) fmt::print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best, best_step);
+}
+
+// Tensors by the first part of their name.
+void print_tensors(const SafetensorsFile& file) {
+  struct Group {
+    int tensors = 0;
+    int64_t numbers = 0;
+  };
+  std::map<std::string, Group> groups;
+  for (const auto& [name, tensor] : file.tensors()) {
+    Group& group = groups[name.substr(0, name.find_first_of("./"))];
+    ++group.tensors;
+    group.numbers += tensor.size();
+  }
+  for (const auto& [name, group] : groups)
+    fmt::print("  {:<24} {:>14} numbers in {} tensor{}\n", name, count_text(group.numbers), group.tensors,
+               group.tensors == 1 ? "" : "s");
+}
+
+}  // namespace
+
+int info(const std::string& folder) {
+  if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder");
+  const ConfigText text = read_config_text(folder + "/" + run_file::config);
+  RunConfig config = resolve("", "", &text, {});
+  fmt::print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
+             config.training.seed, count_text(config.training.steps));
+
+  fmt::print("\nFiles\n");
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  for (const fs::path& file : files)
+    if (fs::is_regular_file(file)) fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
+
+  if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(folder + "/" + run_file::metrics);
+  for (const char* name : {run_file::last, run_file::best, run_file::last_good}) {
+    const std::string path = folder + "/" + name;
+    if (!fs::exists(path)) continue;
+    const SafetensorsFile file(path);
+    fmt::print("\n{}: after step {}\n", name, file.metadata("step"));
+    print_tensors(file);
+  }
+  return 0;
+}
+
+}  // namespace meander

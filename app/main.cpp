@@ -1,0 +1,168 @@
+// The command: reads the command line, calls the verb, and turns what it throws into one line and an exit status.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "app/verbs.h"
+#include "app/version.h"
+#include "core/error.h"
+#include "core/nearest.h"
+
+namespace meander {
+namespace {
+
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
+  const std::string near = nearest_name(name, known);
+  return near.empty() ? "" : "; did you mean " + near + "?";
+}
+
+std::vector<std::string> option_names(const CLI::App& verb) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : verb.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+// The options of one verb, and what to call when it was chosen.
+struct Verb {
+  CLI::App* options;
+  std::function<int()> run;
+};
+
+// --set, and the settings that have an option of their own.
+struct SettingOptions {
+  std::vector<std::string> set;
+  std::string steps, seed, threads;
+
+  std::vector<Assignment> assignments() const {
+    std::vector<Assignment> all;
+    for (const std::string& text : set) all.push_back(parse_assignment(text));
+    if (!steps.empty()) all.push_back({"--steps", "steps", steps});
+    if (!seed.empty()) all.push_back({"--seed", "seed", seed});
+    if (!threads.empty()) all.push_back({"--threads", "threads", threads});
+    return all;
+  }
+};
+
+int run(int argc, char** argv) {
+  CLI::App app("Mean-flow reinforcement learning.", "meander");
+  app.set_version_flag("--version", fmt::format("meander {} ({})", version(), commit()));
+  app.allow_extras();  // unknown words are reported below, with the nearest known one
+  std::vector<Verb> verbs;
+  const auto add = [&](const char* name, const char* meaning, std::function<int()> run) {
+    CLI::App* verb = app.add_subcommand(name, meaning);
+    verb->allow_extras();
+    verbs.push_back({verb, std::move(run)});
+    return verb;
+  };
+
+  TrainOptions train_options;
+  SettingOptions train_settings;
+  CLI::App* verb = add("train", "Train an agent; the run folder keeps everything", [&] {
+    train_options.assignments = train_settings.assignments();
+    return train(train_options);
+  });
+  verb->add_option("--algo", train_options.algorithm, "Algorithm (see list)");
+  verb->add_option("--env", train_options.environment, "Environment (see list)");
+  verb->add_option("--steps", train_settings.steps, "Environment steps in all");
+  verb->add_option("--seed", train_settings.seed, "Names every random number of the run");
+  verb->add_option("--threads", train_settings.threads, "Of the CPU; 0: all");
+  verb->add_option("--out", train_options.out, "Run folder; default: runs/ALGO-ENV-sSEED-TIME");
+  verb->add_option("--config", train_options.config, "TOML file of settings (see config)");
+  verb->add_option("--set", train_settings.set, "key=value, any setting; can be repeated")->allow_extra_args(false);
+  verb->add_option("--resume", train_options.resume, "Go on with the run of this folder");
+  verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
+
+  EvalOptions eval_options;
+  verb = add("eval", "Evaluate a trained agent", [&] { return eval(eval_options); });
+  verb->add_option("run", eval_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
+  verb->add_option("--env", eval_options.environment, "Environment; default: the one it was trained on");
+  verb->add_option("--episodes", eval_options.episodes, "Number of episodes")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  verb->add_option("--seed", eval_options.seed, "Of initial states and candidates")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 30));
+  verb->add_option("--threads", eval_options.threads, "Of the CPU; 0: all")->capture_default_str()->check(CLI::Range(0, 1024));
+
+  add("list", "Algorithms and environments with their dimensions", [] { return list(); });
+
+  std::string config_algorithm, config_environment;
+  SettingOptions config_settings;
+  verb = add("config", "Every setting with its default, unit and meaning, as TOML that --config reads",
+             [&] { return config(config_algorithm, config_environment, config_settings.assignments()); });
+  verb->add_option("--algo", config_algorithm, "Algorithm")->required();
+  verb->add_option("--env", config_environment, "Environment, whose defaults are applied");
+  verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
+
+  std::string info_folder;
+  verb = add("info", "What is in a run folder", [&] { return info(info_folder); });
+  verb->add_option("run", info_folder, "Run folder")->required();
+
+  std::vector<std::string> files;
+  verb = add("verify", "Replay recorded references and goldens through the production code", [&] { return verify(files); });
+  verb->add_option("files", files, "Safetensors files")->required();
+
+  for (const char* script_verb : {"test", "bench"}) {
+    add(script_verb, fmt::format("See ./meander {}: the script at the root of the repository does it", script_verb).c_str(),
+        [=]() -> int {
+          throw Error(fmt::format("{} is a verb of the script ./meander at the root of the repository", script_verb));
+        });
+  }
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    const auto chosen = app.get_subcommands();
+    throw Error(one_line(error.what()) + fmt::format(" (see meander {}--help)",
+                                                     chosen.empty() ? "" : chosen.front()->get_name() + " "));
+  }
+  for (const Verb& candidate : verbs) {
+    if (!candidate.options->parsed()) continue;
+    const std::string name = candidate.options->get_name();
+    const std::vector<std::string> unknown = candidate.options->remaining();
+    if (!unknown.empty())
+      throw Error(fmt::format("{}: unknown option '{}'{} (see meander {} --help)", name, unknown.front(),
+                              did_you_mean(unknown.front(), option_names(*candidate.options)), name));
+    return candidate.run();
+  }
+  if (!app.remaining().empty()) {
+    std::vector<std::string> names;
+    for (const Verb& known : verbs) names.push_back(known.options->get_name());
+    throw Error(fmt::format("no verb '{}'{} (see meander --help)", app.remaining().front(),
+                            did_you_mean(app.remaining().front(), names)));
+  }
+  fmt::print("{}", app.help());
+  return 0;
+}
+
+}  // namespace
+}  // namespace meander
+
+int main(int argc, char** argv) {
+  const auto complain = [](const char* what) { fmt::print(stderr, "meander: {}\n", meander::one_line(what)); };
+  try {
+    return meander::run(argc, argv);
+  } catch (const meander::Error& error) {
+    complain(error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    complain("out of memory");
+    return 1;
+  } catch (const std::exception& error) {
+    complain(error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace meander {
+
+// How far a run is: one line that changes on a terminal, a line now and then elsewhere.
+class Progress {
+ public:
+  Progress(int64_t first_step, int64_t steps, int64_t start_steps, bool quiet);
+  ~Progress();
+
+  void step_done(int64_t step);             // shows a line if it is time for one
+  void show(const std::string& text);       // a line of its own, above the changing one
+  void episode_return(double value) { episode_return_ = value; }
+  void evaluation_return(double value) { evaluation_return_ = value; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void clear();
+
+  int64_t steps_, start_steps_;
+  bool quiet_, terminal_;
+  bool line_open_ = false;
+  std::optional<double> episode_return_, evaluation_return_;
+  Clock::time_point shown_ = Clock::now();
+  int64_t shown_step_;
+  double speed_ = 0;                        // steps a second, smoothed
+  int64_t speed_from_ = 0;                  // the step since when
+};
+
+// 75 -> "1 min 15 s", 8000 -> "2 h 13 min".
+std::string duration_text(double seconds);
+// 1234567 -> "1,234,567".
+std::string count_text(int64_t count);
+
+}  // namespace meander

@@ -1,0 +1,264 @@
+#include "app/run_config.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "app/version.h"
+#include "core/error.h"
+#include "core/nearest.h"
+
+namespace meander {
+
+namespace {
+
+using Value = std::variant<bool, int64_t, double, std::string>;
+
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
+  const std::string near = nearest_name(name, known);
+  return near.empty() ? "" : "; did you mean " + near + "?";
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+std::string expectation(const Setting& setting) {
+  if (std::holds_alternative<bool*>(setting.value)) return "true or false";
+  if (std::holds_alternative<std::string*>(setting.value))
+    return setting.choices.empty() ? "a text" : "one of " + joined(setting.choices);
+  std::string text = std::holds_alternative<int64_t*>(setting.value) ? "a whole number" : "a number";
+  if (setting.low > -1e300) text += fmt::format(" from {:g}", setting.low);
+  if (setting.high < 1e300) text += fmt::format("{} {:g}", setting.low > -1e300 ? " to" : " up to", setting.high);
+  return text;
+}
+
+// Stores a value of the right kind and range; false if it is not.
+bool store(const Setting& setting, const Value& value) {
+  const auto in_range = [&](double x) { return x >= setting.low && x <= setting.high; };
+  if (auto* to = std::get_if<bool*>(&setting.value)) {
+    const bool* from = std::get_if<bool>(&value);
+    if (from) **to = *from;
+    return from;
+  }
+  if (auto* to = std::get_if<std::string*>(&setting.value)) {
+    const std::string* from = std::get_if<std::string>(&value);
+    if (!from || (!setting.choices.empty() &&
+                  std::find(setting.choices.begin(), setting.choices.end(), *from) == setting.choices.end()))
+      return false;
+    **to = *from;
+    return true;
+  }
+  double number;
+  if (const int64_t* whole = std::get_if<int64_t>(&value)) number = static_cast<double>(*whole);
+  else if (const double* real = std::get_if<double>(&value)) number = *real;
+  else return false;
+  if (!in_range(number)) return false;
+  if (auto* to = std::get_if<double*>(&setting.value)) {
+    **to = number;
+    return true;
+  }
+  if (number != std::floor(number) || std::fabs(number) > 9e15) return false;  // 1e6 is a whole number too
+  *std::get<int64_t*>(setting.value) = static_cast<int64_t>(number);
+  return true;
+}
+
+// The command line's words: what is not a word of TOML is a text.
+Value parse_value(const std::string& text) {
+  if (text == "true" || text == "false") return text == "true";
+  const char *begin = text.data(), *end = begin + text.size();
+  int64_t whole;
+  if (const auto [stop, error] = std::from_chars(begin, end, whole); error == std::errc() && stop == end) return whole;
+  double real;
+  if (const auto [stop, error] = std::from_chars(begin, end, real); error == std::errc() && stop == end) return real;
+  return text;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\', out += c;
+    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) out += fmt::format("\\u{:04X}", c);
+    else out += c;
+  }
+  return out + "\"";
+}
+
+const Setting* find(const std::vector<Setting>& table, const std::string& key) {
+  for (const Setting& setting : table)
+    if (setting.key == key) return &setting;
+  return nullptr;
+}
+
+std::vector<std::string> keys(const std::vector<Setting>& table) {
+  std::vector<std::string> names;
+  for (const Setting& setting : table) names.push_back(setting.key);
+  return names;
+}
+
+// ---- the file --------------------------------------------------------------------------------------------------------
+
+toml::table parse(const ConfigText& file) {
+  try {
+    return toml::parse(file.text, file.name);
+  } catch (const toml::parse_error& error) {
+    std::string what(error.description());
+    for (char& c : what)
+      if (c == '\n') c = ' ';
+    throw Error(message(file.name, ":", error.source().begin.line, ": not TOML: ", what));
+  }
+}
+
+std::string place(const ConfigText& file, const toml::node& node) {
+  return message(file.name, ":", node.source().begin.line, ": ");
+}
+
+std::string kind(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::string: return quoted(node.ref<std::string>());
+    case toml::node_type::integer: return message(node.ref<int64_t>());
+    case toml::node_type::floating_point: return fmt::format("{}", node.ref<double>());
+    case toml::node_type::boolean: return node.ref<bool>() ? "true" : "false";
+    case toml::node_type::array: return "a list";
+    case toml::node_type::table: return "a table";
+    default: return "a date or time";
+  }
+}
+
+void apply_table(const ConfigText& file, const toml::node& node, const std::string& name,
+                 const std::vector<Setting>& table) {
+  if (!node.is_table()) throw Error(place(file, node) + name + ": expected a table, got " + kind(node));
+  for (const auto& [toml_key, value] : *node.as_table()) {
+    const std::string key(toml_key.str());
+    const Setting* setting = find(table, key);
+    if (!setting) throw Error(place(file, value) + "no setting '" + key + "' in [" + name + "]" +
+                              did_you_mean(key, keys(table)));
+    Value typed;
+    bool stored = true;
+    if (value.is_boolean()) typed = value.ref<bool>();
+    else if (value.is_integer()) typed = value.ref<int64_t>();
+    else if (value.is_floating_point()) typed = value.ref<double>();
+    else if (value.is_string()) typed = value.ref<std::string>();
+    else stored = false;
+    if (!stored || !store(*setting, typed))
+      throw Error(place(file, value) + key + ": expected " + expectation(*setting) + ", got " + kind(value));
+  }
+}
+
+// A name at the top of the file, or nothing.
+std::string top_name(const ConfigText& file, const toml::table& root, const char* key) {
+  const toml::node* node = root.get(key);
+  if (!node) return "";
+  if (!node->is_string()) throw Error(place(file, *node) + key + ": expected a text, got " + kind(*node));
+  return node->ref<std::string>();
+}
+
+void apply_file(const ConfigText& file, const toml::table& root, RunConfig& config) {
+  const std::vector<std::string> known = {"algo", "env", "version", "commit", "training", "algorithm"};
+  for (const auto& [toml_key, value] : root) {
+    const std::string key(toml_key.str());
+    if (key == "training") apply_table(file, value, key, config.training_table());
+    else if (key == "algorithm") apply_table(file, value, key, config.algorithm_table());
+    else if (std::find(known.begin(), known.end(), key) == known.end()) {
+      const bool lost = find(config.training_table(), key) || find(config.algorithm_table(), key);
+      throw Error(place(file, value) + "no setting '" + key + "' outside a table" +
+                  (lost ? message("; it belongs under [", find(config.training_table(), key) ? "training" : "algorithm",
+                                  "]")
+                        : did_you_mean(key, known)));
+    }
+  }
+}
+
+void apply(const Assignment& assignment, RunConfig& config) {
+  const auto training = config.training_table(), algorithm = config.algorithm_table();
+  const Setting* setting = find(training, assignment.key);
+  if (!setting) setting = find(algorithm, assignment.key);
+  if (!setting) {
+    std::vector<std::string> known = keys(training);
+    for (const std::string& key : keys(algorithm)) known.push_back(key);
+    throw Error(message(assignment.origin, ": ", config.algorithm, " has no setting '", assignment.key, "'",
+                        did_you_mean(assignment.key, known), " (meander config --algo ", config.algorithm,
+                        " prints them all)"));
+  }
+  const bool text = std::holds_alternative<std::string*>(setting->value);
+  if (!store(*setting, text ? Value(assignment.text) : parse_value(assignment.text)))
+    throw Error(message(assignment.origin == "--set" ? "--set " + assignment.key : assignment.origin, ": expected ",
+                        expectation(*setting), ", got '", assignment.text, "'"));
+}
+
+}  // namespace
+
+std::vector<Setting> RunConfig::training_table() {
+  std::vector<Setting> table = training.settings();
+  table.push_back({"threads", &threads, "threads", "of the CPU; 0: all. The results do not depend on it", 0, 1024, {}});
+  return table;
+}
+
+std::vector<Setting> RunConfig::algorithm_table() { return algorithm_settings->settings(); }
+
+Assignment parse_assignment(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw Error("--set: expected key=value, got '" + text + "'");
+  return {"--set", text.substr(0, equals), text.substr(equals + 1)};
+}
+
+ConfigText read_config_text(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (!in || !(text << in.rdbuf())) throw Error(path + ": cannot read this configuration file");
+  return {text.str(), path};
+}
+
+RunConfig resolve(const std::string& algorithm, const std::string& environment, const ConfigText* file,
+                  const std::vector<Assignment>& assignments) {
+  toml::table root;
+  if (file) root = parse(*file);
+  RunConfig config;
+  config.algorithm = algorithm.empty() && file ? top_name(*file, root, "algo") : algorithm;
+  config.environment = environment.empty() && file ? top_name(*file, root, "env") : environment;
+  if (config.algorithm.empty()) throw Error("no algorithm given: add --algo, one of " + joined(algorithm_names()));
+  config.algorithm_settings = make_algorithm(config.algorithm);
+  if (!config.environment.empty()) config.algorithm_settings->adapt(make_environment(config.environment)->info());
+  if (file) apply_file(*file, root, config);
+  for (const Assignment& assignment : assignments) apply(assignment, config);
+  return config;
+}
+
+std::string value_text(const Setting& setting) {
+  if (auto* v = std::get_if<bool*>(&setting.value)) return **v ? "true" : "false";
+  if (auto* v = std::get_if<int64_t*>(&setting.value)) return message(**v);
+  if (auto* v = std::get_if<std::string*>(&setting.value)) return quoted(**v);
+  const std::string text = fmt::format("{}", *std::get<double*>(setting.value));
+  return text.find_first_not_of("-0123456789") == std::string::npos ? text + ".0" : text;  // TOML's mark of a real
+}
+
+std::string to_toml(RunConfig& config) {
+  std::string text = fmt::format("# {}, as Meander {} runs it.\n", config.algorithm_settings->title(), version());
+  text += fmt::format("version = {}\ncommit = {}\n", quoted(version()), quoted(commit()));
+  text += fmt::format("algo = {}\n", quoted(config.algorithm));
+  text += config.environment.empty() ? "# env = \"...\"  (its defaults are not applied here)\n"
+                                     : fmt::format("env = {}\n", quoted(config.environment));
+  for (const bool of_training : {true, false}) {
+    const std::vector<Setting> table = of_training ? config.training_table() : config.algorithm_table();
+    size_t width = 0;
+    for (const Setting& s : table) width = std::max(width, s.key.size() + 3 + value_text(s).size());
+    text += of_training ? "\n[training]\n" : "\n[algorithm]\n";
+    for (const Setting& s : table) {
+      std::string meaning = s.meaning;
+      if (!s.choices.empty()) meaning += " (" + joined(s.choices) + ")";
+      if (!s.unit.empty()) meaning += " [" + s.unit + "]";
+      text += fmt::format("{:<{}}  # {}\n", s.key + " = " + value_text(s), width, meaning);
+    }
+  }
+  return text;
+}
+
+}  // namespace meander

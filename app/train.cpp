@@ -1,0 +1,101 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "app/run_recorder.h"
+#include "app/verbs.h"
+#include "core/error.h"
+#include "kernels/threads.h"
+
+namespace meander {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// The configuration of a run that goes on. Only how far and how fast may differ from what it was started with.
+RunConfig resume_config(const TrainOptions& options) {
+  const std::string& folder = options.resume;
+  if (!fs::is_directory(folder)) throw Error("--resume " + folder + ": no such run folder");
+  if (!options.out.empty()) throw Error("--resume goes on in its own folder: leave out --out");
+  if (!options.config.empty()) throw Error("--resume takes the configuration of the run: leave out --config");
+  const ConfigText text = read_config_text(folder + "/" + run_file::config);
+  RunConfig before = resolve("", "", &text, {});
+  const auto refuse = [&](const std::string& what, const std::string& was, const std::string& is) {
+    throw Error(what + " is " + was + " in " + folder + ", not " + is +
+                ": a run that goes on can change only --steps and --threads");
+  };
+  if (!options.algorithm.empty() && options.algorithm != before.algorithm)
+    refuse("--algo", before.algorithm, options.algorithm);
+  if (!options.environment.empty() && options.environment != before.environment)
+    refuse("--env", before.environment, options.environment);
+  RunConfig after = resolve("", "", &text, options.assignments);
+  const auto compare = [&](const std::vector<Setting>& was, const std::vector<Setting>& is) {
+    for (size_t i = 0; i < was.size(); ++i)
+      if (was[i].key != "steps" && was[i].key != "threads" && value_text(was[i]) != value_text(is[i]))
+        refuse(was[i].key, value_text(was[i]), value_text(is[i]));
+  };
+  compare(before.training_table(), after.training_table());
+  compare(before.algorithm_table(), after.algorithm_table());
+  return after;
+}
+
+}  // namespace
+
+int train(const TrainOptions& options) {
+  const bool resumed = !options.resume.empty();
+  std::optional<ConfigText> file;
+  if (!options.config.empty() && !resumed) file = read_config_text(options.config);
+  RunConfig config = resumed ? resume_config(options)
+                             : resolve(options.algorithm, options.environment, file ? &*file : nullptr,
+                                       options.assignments);
+  if (config.environment.empty())
+    throw Error("no environment given: add --env NAME (meander list prints them all)");
+  if (config.threads > 0) kernels::set_threads(static_cast<int>(config.threads));
+
+  // The learner and its two worlds; the second one is for evaluation.
+  const auto environment = make_environment(config.environment);
+  const auto evaluation_environment = make_environment(config.environment);
+  const EnvironmentInfo& task = environment->info();
+  const auto agent = config.algorithm_settings->make_agent(task.observations, task.actions,
+                                                           static_cast<uint64_t>(config.training.seed));
+  Training training(config.training, *agent, *environment, *evaluation_environment);
+
+  const std::string folder = resumed ? options.resume : create_run_folder(options.out, config);
+  const std::string last = folder + "/" + run_file::last;
+  std::optional<SafetensorsFile> checkpoint;
+  if (resumed && fs::exists(last)) {
+    checkpoint.emplace(last);
+    training.load(*checkpoint);
+    if (training.step() >= config.training.steps)
+      throw Error(message(folder, " is at step ", training.step(), " already: to go on give more, e.g. --steps ",
+                          2 * training.step()));
+  }
+
+  RunRecorder recorder(folder, config, training, *agent, checkpoint ? &*checkpoint : nullptr, options.quiet);
+  checkpoint.reset();
+  if (resumed)
+    recorder.say(training.step() > 0 ? message("going on in ", folder, " after step ", count_text(training.step()))
+                                     : message("no checkpoint in ", folder, " yet: starting again"));
+  else
+    recorder.say(message("training ", config.algorithm, " on ", config.environment, " in ", folder));
+
+  catch_interrupts();
+  try {
+    training.run(recorder);
+  } catch (const Failure& failure) {
+    throw Failure(failure.what() + (fs::exists(last) ? "; the last checkpoint is intact: meander train --resume " + folder
+                                                     : std::string()));
+  }
+  if (training.step() < config.training.steps) {
+    recorder.say(message("stopped and saved after step ", count_text(training.step()), "; to go on: ./meander train --resume ",
+                         folder));
+    return 130;
+  }
+  recorder.say(message("done: ", folder));
+  return 0;
+}
+
+}  // namespace meander

@@ -1,0 +1,33 @@
+#pragma once
+
+// One function a verb of the command, each in the file of its name. They return the exit status and throw Error (bad
+// input: status 2) or Failure (status 1) with one line for the user.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "app/run_config.h"
+
+namespace meander {
+
+struct TrainOptions {
+  std::string algorithm, environment, out, config, resume;
+  std::vector<Assignment> assignments;  // --set, --steps, --seed and --threads, in the order given
+  bool quiet = false;
+};
+int train(const TrainOptions& options);
+
+struct EvalOptions {
+  std::string what;                     // a run folder or a checkpoint
+  std::string environment;              // empty: the one it was trained on
+  int64_t episodes = 10, seed = 0, threads = 0;
+};
+int eval(const EvalOptions& options);
+
+int list();
+int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
+int info(const std::string& folder);
+int verify(const std::vector<std::string>& files);
+
+}  // namespace meander
