@@ -14,7 +14,7 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       settings_(settings),
       seed_(seed),
       sampler_{settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
-      adam_{static_cast<float>(settings.learning_rate)},
+      adam_{settings.learning_rate},
       mean_velocity_(observations, actions, actions, settings.actor_width, settings.actor_layers),
       average_divergence_(observations, actions, 1, settings.actor_width, settings.actor_layers),
       critic_network_(observations, actions, settings.atoms, settings.v_min, settings.v_max, settings.critic_width,

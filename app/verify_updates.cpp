@@ -307,7 +307,7 @@ class UpdateCheck {
 
   // Adam from the recorded gradients, moments carried from update to update, and the target average.
   void optimiser(int u) {
-    const kernels::AdamConstants adam{static_cast<float>(settings_.learning_rate)};
+    const kernels::AdamConstants adam{settings_.learning_rate};
     const std::vector<Mfpo::Network> networks = moments_->networks();
     const auto whole = [&](const Mfpo::Network& n, const std::string& from) {
       const Tensor flat = zeros(1, n.layout->size());

@@ -14,9 +14,12 @@ template <class F>
 Tensor evaluate(Tensor x, Kernel kernel, F in_double) {
   if (x.dtype != DType::float32) return detail::map(x, [&](auto v) { return decltype(v)(in_double(double(v))); });
   Tensor y = empty(x.rows, x.cols);
+  ArenaScope scope;   // for a kernel's second result that is not wanted
   kernel(x.size(), x.f32(), y.f32());
   return y;
 }
+
+float* scratch(int64_t n) { return arena_array<float>(static_cast<size_t>(n)); }
 
 // y = f(x) element by element. An operation states value(x) and slope(x, y) = f'(x); both rules are slope times what
 // comes in.
@@ -46,14 +49,14 @@ struct Sqrt : Pointwise<Sqrt> {
 };
 struct Sin : Pointwise<Sin> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, y, nullptr); },
+    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, y, scratch(n)); },
                              [](double v) { return std::sin(v); });
   }
   Value slope(Value x, Value) const { return cos(x); }
 };
 struct Cos : Pointwise<Cos> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, nullptr, y); },
+    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, scratch(n), y); },
                              [](double v) { return std::cos(v); });
   }
   Value slope(Value x, Value) const { return -sin(x); }

@@ -5,12 +5,12 @@
 namespace meander::kernels {
 
 struct AdamConstants {
-  float learning_rate = 3e-4f, beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f;
+  double learning_rate = 3e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
 };
 
 // Adam (Kingma and Ba 2015), step counted from 1:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps)
-// The two corrections are computed in double once a call.
+// The constants, 1 - b1 and 1 - b2 among them, are rounded to float32 once: 1 - 0.999f in float32 is 1e-5 off.
 void adam(int64_t n, const AdamConstants&, int64_t step, const float* gradient, float* params, float* m, float* v);
 
 // target = (1 - tau) target + tau source

@@ -78,15 +78,17 @@ static void box_muller(int64_t pairs, const uint32_t* bits, float* out) {
 
 static void adam(int64_t n, const AdamConstants& k, float correction1, float correction2, const float* gradient,
                  float* params, float* m, float* v) {
-  const V beta1 = broadcast(k.beta1), beta2 = broadcast(k.beta2);
+  const V beta1 = broadcast(static_cast<float>(k.beta1)), beta2 = broadcast(static_cast<float>(k.beta2));
+  const float rest1 = static_cast<float>(1 - k.beta1), rest2 = static_cast<float>(1 - k.beta2);
+  const float rate = static_cast<float>(k.learning_rate), epsilon = static_cast<float>(k.epsilon);
   for_vectors(n, [&](int64_t i, auto count) {
     const V g = load(gradient + i, count);
-    const V mean = fma(beta1, load(m + i, count), (1.0f - k.beta1) * g);
-    const V square = fma(beta2, load(v + i, count), (1.0f - k.beta2) * (g * g));
-    const V step = (mean * correction1) / (sqrt(square * correction2) + k.epsilon);
+    const V mean = fma(beta1, load(m + i, count), rest1 * g);
+    const V square = fma(beta2, load(v + i, count), rest2 * (g * g));
+    const V step = (mean * correction1) / (sqrt(square * correction2) + epsilon);
     store(m + i, mean, count);
     store(v + i, square, count);
-    store(params + i, fma(broadcast(-k.learning_rate), step, load(params + i, count)), count);
+    store(params + i, fma(broadcast(-rate), step, load(params + i, count)), count);
   });
 }
 

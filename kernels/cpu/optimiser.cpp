@@ -13,8 +13,8 @@ constexpr int64_t grain = 8192;
 void adam(int64_t n, const AdamConstants& constants, int64_t step, const float* gradient, float* params, float* m,
           float* v) {
   const double t = static_cast<double>(step);
-  const float correction1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(constants.beta1), t)));
-  const float correction2 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(constants.beta2), t)));
+  const float correction1 = static_cast<float>(1.0 / (1.0 - std::pow(constants.beta1, t)));
+  const float correction2 = static_cast<float>(1.0 / (1.0 - std::pow(constants.beta2, t)));
   const auto function = active().adam;
   parallel_for(n, grain, [&](int64_t begin, int64_t end) {
     function(end - begin, constants, correction1, correction2, gradient + begin, params + begin, m + begin, v + begin);
