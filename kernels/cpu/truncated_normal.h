@@ -32,7 +32,7 @@ static inline V tail_step(V a, V m, V l) {
     const V g = fma(d, fma(d, broadcast(0.5f), a), -log(mx * hazard)) - l;
     d = d - g * mx / (1.0f - 0.5f * g * fma(-x, mx, broadcast(1.0f)));
   }
-  return maximum(d, V{});
+  return maximum(V{}, d);
 }
 
 static inline V truncated_normal(V lower, V upper, V f) {
@@ -78,9 +78,11 @@ static inline V normal_mass_ratio(V lower, V upper, V y) {
   const I left = upper <= 0.0f, both = (lower < 0.0f) & (upper > 0.0f);
   const V a = minimum(broadcast(far_away), absolute(left ? upper : lower));
   const V b = minimum(broadcast(far_away), absolute(left ? lower : upper));
-  const V z = absolute(y), to_a = mills(a) * exp(0.5f * (z - a) * (z + a)), to_b = mills(b) * exp(0.5f * (z - b) * (z + b));
-  const V whole = 2.0f * mills_at_0 * exp(0.5f * z * z) - to_a - to_b;
-  const V difference = both ? whole : to_a - to_b;
+  const V z = absolute(y), ma = mills(a), mb = mills(b);
+  const V tails = density_at_0 * fma(ma, exp(-0.5f * a * a), mb * exp(-0.5f * b * b));
+  const V around = 2.0f * mills_at_0 * (1.0f - tails) * exp(0.5f * z * z);
+  const V beside = ma * exp(0.5f * (z - a) * (z + a)) - mb * exp(0.5f * (z - b) * (z + b));
+  const V difference = both ? around : beside;
   return (width * reach < 3.0f) & (width < 1.5f) ? quadrature : difference;
 }
 

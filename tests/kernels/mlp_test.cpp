@@ -1,0 +1,215 @@
+#include "kernels/mlp.h"
+
+#include <utility>
+
+#include "kernels/dense.h"
+#include "kernels/elementwise.h"
+#include "kernels/rows.h"
+
+#include "helpers.h"
+
+using namespace meander::kernels;
+
+namespace {
+
+struct Network {
+  MlpShape shape;
+  Floats params;
+};
+
+// A network of these widths with normal parameters of the usual size.
+Network network(const std::vector<int64_t>& width, Activation activation, Norm norm) {
+  Network net;
+  MlpShape& s = net.shape;
+  s.layers = static_cast<int>(width.size()) - 1;
+  s.activation = activation;
+  s.norm = norm;
+  std::copy(width.begin(), width.end(), s.width);
+  int64_t size = 0;
+  const auto place = [&](int64_t n) { return std::exchange(size, size + n); };
+  for (int l = 0; l < s.layers; ++l) {
+    s.weight[l] = place(s.width[l] * s.width[l + 1]);
+    s.bias[l] = place(s.width[l + 1]);
+    s.scale[l] = place(s.width[l + 1]);
+    s.shift[l] = place(s.width[l + 1]);
+  }
+  net.params = normals(size, 99);
+  for (int l = 0; l < s.layers; ++l) {
+    for (int64_t i = 0; i < s.width[l] * s.width[l + 1]; ++i) net.params[s.weight[l] + i] /= std::sqrt(static_cast<float>(s.width[l]));
+    for (int64_t j = 0; j < s.width[l + 1]; ++j) net.params[s.scale[l] + j] = 1 + 0.2f * net.params[s.scale[l] + j];
+  }
+  return net;
+}
+
+const std::vector<std::vector<int64_t>> shapes = {{23, 64, 64, 5}, {17, 31, 1}, {3, 5, 7, 101}, {457, 300, 17}, {6, 600, 40, 3}, {9, 4}};
+const Activation activations[] = {Activation::relu, Activation::gelu, Activation::mish, Activation::tanh};
+const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
+
+template <class F>
+void for_networks(F&& f) {
+  for (const auto& width : shapes)
+    for (Activation activation : activations)
+      for (Norm norm : norms) {
+        INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
+        f(network(width, activation, norm));
+      }
+}
+
+double dot(const Floats& a, const Doubles& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+}  // namespace
+
+// Protects values and tangents of every kind of layer, at odd widths and row counts and any number of tangent rows,
+// against the readable form in double.
+TEST_CASE("forward and tangent against the reference") {
+  for_networks([](const Network& net) {
+    const MlpShape& s = net.shape;
+    const int64_t in = s.width[0], out = s.width[s.layers];
+    for (int64_t rows : {1, 2, 7, 40})
+      for (int64_t tangent_rows : {int64_t{0}, rows / 3, rows}) {
+        CAPTURE(rows);
+        CAPTURE(tangent_rows);
+        const Floats x = normals(rows * in, 1), dx = normals(rows * in, 2);
+        Doubles y(rows * out), dy(rows * out);
+        mlp_reference<double>(s, in_double(net.params).data(), rows, in_double(x).data(), in_double(dx).data(), y.data(), dy.data());
+        Floats plain(rows * out);
+        const int64_t tape_size = mlp_tape_size(s, rows);
+        const Floats got = same_on_every_path([&] {
+          Floats workspace(mlp_workspace(s, rows), NAN), tape(tape_size), other(tape_size), again(rows * out);
+          Floats both((rows + tangent_rows) * out, NAN);
+          mlp_value_and_tangent(s, net.params.data(), rows, x.data(), tangent_rows, dx.data() + (rows - tangent_rows) * in,
+                                both.data(), both.data() + rows * out, tape.data(), workspace.data());
+          mlp_forward(s, net.params.data(), rows, x.data(), plain.data(), other.data(), workspace.data());
+          mlp_forward(s, net.params.data(), rows, x.data(), again.data(), nullptr, workspace.data());
+          CHECK(same_bits(plain, again));
+          CHECK(same_bits(tape, other));
+          CHECK(std::equal(plain.begin(), plain.end(), both.begin()));
+          return both;
+        });
+        Doubles want = y;
+        want.insert(want.end(), dy.begin() + (rows - tangent_rows) * out, dy.end());
+        // Rounding of up to 457 terms through three layers; LayerNorm of the 4- to 7-wide rows amplifies it.
+        CHECK(largest_error(got, want) < 1e-4);
+      }
+  });
+}
+
+// Protects the pullback: <dy, J dx> = <J' dy, dx> for the inputs, and central differences in double for the parameters.
+TEST_CASE("backward against the tangent and against differences") {
+  for_networks([](const Network& net) {
+    const MlpShape& s = net.shape;
+    const int64_t in = s.width[0], out = s.width[s.layers], rows = 13;
+    const int64_t size = static_cast<int64_t>(net.params.size());
+    const Floats x = normals(rows * in, 1), dx = normals(rows * in, 2), cotangent = normals(rows * out, 3);
+    const Floats got = same_on_every_path([&] {
+      Floats workspace(mlp_workspace(s, rows), NAN), tape(mlp_tape_size(s, rows)), y(rows * out), result(rows * in + size);
+      mlp_forward(s, net.params.data(), rows, x.data(), y.data(), tape.data(), workspace.data());
+      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), result.data(), result.data() + rows * in, workspace.data());
+      Floats only_x(rows * in), only_params(size);
+      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), only_x.data(), nullptr, workspace.data());
+      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), nullptr, only_params.data(), workspace.data());
+      CHECK(std::equal(only_x.begin(), only_x.end(), result.begin()));
+      CHECK(std::equal(only_params.begin(), only_params.end(), result.begin() + rows * in));
+      return result;
+    });
+    const Doubles params = in_double(net.params), xd = in_double(x);
+    Doubles y(rows * out), dy(rows * out);
+    mlp_reference<double>(s, params.data(), rows, xd.data(), in_double(dx).data(), y.data(), dy.data());
+    double sum = 0, scale = 0;
+    for (int64_t i = 0; i < rows * in; ++i) sum += double{got[i]} * dx[i];
+    for (int64_t i = 0; i < rows * out; ++i) scale += std::fabs(cotangent[i] * dy[i]);
+    CHECK(std::fabs(sum - dot(cotangent, dy)) < 1e-5 * (1 + scale));
+
+    // Smaller steps where a ReLU could cross its corner within one.
+    const double h = s.activation == Activation::relu ? 1e-8 : 1e-5;
+    const Floats direction = normals(size, 4);
+    Doubles up = params, down = params, y_up(y), y_down(y);
+    for (size_t i = 0; i < up.size(); ++i) up[i] += h * direction[i], down[i] -= h * direction[i];
+    mlp_reference<double>(s, up.data(), rows, xd.data(), nullptr, y_up.data(), nullptr);
+    mlp_reference<double>(s, down.data(), rows, xd.data(), nullptr, y_down.data(), nullptr);
+    double difference = 0, along = 0;
+    scale = 0;
+    for (size_t i = 0; i < y.size(); ++i) {
+      const double d = cotangent[i] * (y_up[i] - y_down[i]) / (2 * h);
+      difference += d, scale += std::fabs(d);
+    }
+    for (size_t i = 0; i < params.size(); ++i) along += double{got[static_cast<size_t>(rows * in) + i]} * direction[i];
+    CHECK(std::fabs(along - difference) < 3e-5 * (1 + scale));
+  });
+}
+
+TEST_CASE("backward adds to the gradient") {
+  const Network net = network({5, 17, 3}, Activation::gelu, Norm::before_activation);
+  const int64_t rows = 4, size = static_cast<int64_t>(net.params.size());
+  const Floats x = normals(rows * 5, 1), dy = normals(rows * 3, 2);
+  Floats workspace(mlp_workspace(net.shape, rows)), tape(mlp_tape_size(net.shape, rows)), y(rows * 3), once(size), twice(size);
+  mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), tape.data(), workspace.data());
+  for (Floats* gradient : {&once, &twice, &twice})
+    mlp_backward(net.shape, net.params.data(), rows, x.data(), tape.data(), dy.data(), nullptr, gradient->data(), workspace.data());
+  for (size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == doctest::Approx(2 * once[i]).epsilon(1e-5));
+}
+
+// Protects the shared first layer: the same network on the assembled rows. With the shared columns first, the same bits.
+TEST_CASE("rows that share inputs") {
+  for_networks([](const Network& net) {
+    const MlpShape& s = net.shape;
+    const int64_t in = s.width[0], out = s.width[s.layers], own_cols = in / 3, shared_cols = in - own_cols;
+    const int64_t group = 4, rows = 24;
+    const Floats own = normals(rows * own_cols, 1), shared = normals(rows / group * shared_cols, 2);
+    for (bool own_leads : {false, true}) {
+      Floats x, whole(rows * out), workspace(mlp_workspace(s, rows));
+      for (int64_t i = 0; i < rows; ++i) {
+        const auto own_row = own.begin() + i * own_cols, shared_row = shared.begin() + i / group * shared_cols;
+        if (own_leads) x.insert(x.end(), own_row, own_row + own_cols);
+        x.insert(x.end(), shared_row, shared_row + shared_cols);
+        if (!own_leads) x.insert(x.end(), own_row, own_row + own_cols);
+      }
+      mlp_forward(s, net.params.data(), rows, x.data(), whole.data(), nullptr, workspace.data());
+      const Floats got = same_on_every_path([&] {
+        Floats y(rows * out), scratch(mlp_workspace(s, rows), NAN);
+        mlp_forward_shared(s, net.params.data(), rows, own_cols, own.data(), group, shared.data(), own_leads, y.data(), scratch.data());
+        return y;
+      });
+      if (own_leads) CHECK(largest_error(got, in_double(whole)) < 1e-4);
+      else CHECK(same_bits(got, whole));
+    }
+  });
+}
+
+// Protects the fused chain's bits: dense, layer norm and GELU one after another give exactly the same.
+TEST_CASE("the chain equals its parts bit for bit") {
+  const Network net = network({87, 256, 6}, Activation::gelu, Norm::before_activation);
+  const MlpShape& s = net.shape;
+  const float* const p = net.params.data();
+  const int64_t rows = 33;
+  const Floats x = normals(rows * 87, 1);
+  Floats whole(rows * 6), parts(rows * 6), hidden(rows * 256);
+  Floats workspace(std::max(mlp_workspace(s, rows), product_workspace(rows, 256, 256)));
+  mlp_forward(s, p, rows, x.data(), whole.data(), nullptr, workspace.data());
+  dense(rows, 87, 256, x.data(), p + s.weight[0], p + s.bias[0], hidden.data(), workspace.data());
+  layer_norm(rows, 256, layer_norm_eps, hidden.data(), p + s.scale[0], p + s.shift[0], hidden.data(), nullptr, nullptr);
+  gelu(rows * 256, hidden.data(), hidden.data());
+  dense(rows, 256, 6, hidden.data(), p + s.weight[1], p + s.bias[1], parts.data(), workspace.data());
+  CHECK(same_bits(whole, parts));
+}
+
+// Protects batches large enough for several blocks and threads: each row is computed as if alone.
+TEST_CASE("a row does not depend on its neighbours") {
+  const Network net = network({20, 96, 96, 7}, Activation::gelu, Norm::before_activation);
+  const int64_t rows = 1000;
+  const Floats x = normals(rows * 20, 1);
+  const Floats all = same_on_every_path([&] {
+    Floats y(rows * 7), workspace(mlp_workspace(net.shape, rows));
+    mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data());
+    return y;
+  });
+  Floats workspace(mlp_workspace(net.shape, 1)), one(7);
+  for (int64_t i = 0; i < rows; i += 37) {
+    mlp_forward(net.shape, net.params.data(), 1, x.data() + i * 20, one.data(), nullptr, workspace.data());
+    CHECK(std::equal(one.begin(), one.end(), all.begin() + i * 7));
+  }
+}
