@@ -9,6 +9,24 @@
 
 namespace meander {
 
+namespace {
+
+// Where a checkpoint is damaged, the other one of its folder may do.
+SafetensorsFile open_checkpoint(const std::string& path) {
+  namespace fs = std::filesystem;
+  try {
+    SafetensorsFile file(path);
+    if (!file.metadata().contains("config")) throw Error(path + ": not a checkpoint of meander");
+    return file;
+  } catch (const Error& error) {
+    const fs::path best = fs::path(path).replace_filename(run_file::best);
+    if (best == path || !fs::exists(best)) throw;
+    throw Error(message(error.what(), "; the agent of the best evaluation is in ", best.string()));
+  }
+}
+
+}  // namespace
+
 int eval(const EvalOptions& options) {
   namespace fs = std::filesystem;
   if (!fs::exists(options.what)) throw Error(options.what + ": no such run folder or checkpoint");
@@ -18,7 +36,7 @@ int eval(const EvalOptions& options) {
     if (!fs::exists(path)) path = options.what + "/" + run_file::best;
     if (!fs::exists(path)) throw Error(options.what + ": no checkpoint in this folder (last.safetensors)");
   }
-  const SafetensorsFile file(path);
+  const SafetensorsFile file = open_checkpoint(path);
   const ConfigText text{file.metadata("config"), path + " (its configuration)"};
   RunConfig config = resolve("", "", &text, {});
   if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));

@@ -86,7 +86,7 @@ int run(int argc, char** argv) {
 
   EvalOptions eval_options;
   verb = add("eval", "Evaluate a trained agent", [&] { return eval(eval_options); });
-  verb->add_option("run", eval_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
+  verb->add_option("RUN", eval_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
   verb->add_option("--env", eval_options.environment, "Environment; default: the one it was trained on");
   verb->add_option("--episodes", eval_options.episodes, "Number of episodes")
       ->capture_default_str()
@@ -108,11 +108,11 @@ int run(int argc, char** argv) {
 
   std::string info_folder;
   verb = add("info", "What is in a run folder", [&] { return info(info_folder); });
-  verb->add_option("run", info_folder, "Run folder")->required();
+  verb->add_option("RUN", info_folder, "Run folder")->required();
 
   std::vector<std::string> files;
   verb = add("verify", "Replay recorded references and goldens through the production code", [&] { return verify(files); });
-  verb->add_option("files", files, "Safetensors files")->required();
+  verb->add_option("FILES", files, "Safetensors files")->required();
 
   for (const char* script_verb : {"test", "bench"}) {
     add(script_verb, fmt::format("See ./meander {}: the script at the root of the repository does it", script_verb).c_str(),
@@ -134,7 +134,8 @@ int run(int argc, char** argv) {
     const std::string name = candidate.options->get_name();
     const std::vector<std::string> unknown = candidate.options->remaining();
     if (!unknown.empty())
-      throw Error(fmt::format("{}: unknown option '{}'{} (see meander {} --help)", name, unknown.front(),
+      throw Error(fmt::format("{}: unknown {} '{}'{} (see meander {} --help)", name,
+                              unknown.front().starts_with("-") ? "option" : "word", unknown.front(),
                               did_you_mean(unknown.front(), option_names(*candidate.options)), name));
     return candidate.run();
   }

@@ -19,8 +19,11 @@ namespace {
 
 using Value = std::variant<bool, int64_t, double, std::string>;
 
+// Names near to the whole of a known one, or else to its beginning: bathc is meant to be batch_size.
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
-  const std::string near = nearest_name(name, known);
+  std::string near = nearest_name(name, known);
+  for (auto key = known.begin(); near.empty() && key != known.end(); ++key)
+    if (name.size() >= 3 && !nearest_name(name, {key->substr(0, name.size())}).empty()) near = *key;
   return near.empty() ? "" : "; did you mean " + near + "?";
 }
 
@@ -213,7 +216,8 @@ Assignment parse_assignment(const std::string& text) {
 ConfigText read_config_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) throw Error(path + ": cannot read this configuration file");
+  if (!in || !(text << in.rdbuf())) 
+    throw Error(path + ": cannot read this configuration file (meander config prints one to start from)");
   return {text.str(), path};
 }
 

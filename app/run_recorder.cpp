@@ -65,6 +65,7 @@ void catch_interrupts() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // nobody reads the progress any more: no reason to stop
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit fails to be written, as on a full disk
 }
 
 bool interrupted() { return interrupt_received != 0; }
@@ -103,8 +104,8 @@ RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& traini
   if (metrics_.size() == 0) metrics_.write(header(columns_));
   replace_file(path(run_file::config), config_text_);
   log(fmt::format("Meander {} ({}), {} on {}, seed {}, {} at step {} of {}", version(), commit(), config.algorithm,
-                  config.environment, config.training.seed, checkpoint ? "resumed" : "started", training.step(),
-                  config.training.steps));
+                  config.environment, config.training.seed, checkpoint ? "resumed" : "started",
+                  count_text(training.step()), count_text(config.training.steps)));
 }
 
 // ---- what the loop reports -------------------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ void RunRecorder::evaluated(int64_t step, const Evaluation& evaluation, bool bes
 }
 
 void RunRecorder::warning(int64_t step, const std::string& text) {
-  const std::string line = message("warning: step ", step, ": ", text);
+  const std::string line = message("warning: step ", count_text(step), ": ", text);
   log(line);
   progress_.show(line);
 }
@@ -168,7 +169,7 @@ void RunRecorder::checkpoint(int64_t step) {
   file.metadata("events_bytes", message(events_.size()));
   training_.save(file);
   file.write(path(run_file::last));
-  log(message("step ", step, ": checkpoint"));
+  log(message("step ", count_text(step), ": checkpoint"));
   idle_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
   step_start_ = Clock::now();
 }
@@ -182,7 +183,7 @@ void RunRecorder::update_failed(int64_t step) {
   file.metadata("step", message(step - 1));
   agent_.save(file);
   file.write(path(run_file::last_good));
-  say(message("step ", step, ": the update failed; the parameters before it are in ", path(run_file::last_good)));
+  say(message("step ", count_text(step), ": the update failed; the parameters before it are in ", path(run_file::last_good)));
 }
 
 bool RunRecorder::stop() { return interrupted(); }
@@ -200,7 +201,7 @@ void RunRecorder::write_row(int64_t step) {
   if (scalars_.empty()) return;
   std::string line = fmt::format("{},{:.3f}", step, wall_seconds());
   for (std::optional<double>& cell : row_) {
-    line += cell ? fmt::format(",{}", *cell) : ",";
+    line += cell ? fmt::format(",{}", static_cast<float>(*cell)) : ",";
     cell.reset();
   }
   metrics_.write(line + "\n");

@@ -67,8 +67,13 @@ int train(const TrainOptions& options) {
   const std::string last = folder + "/" + run_file::last;
   std::optional<SafetensorsFile> checkpoint;
   if (resumed && fs::exists(last)) {
-    checkpoint.emplace(last);
-    training.load(*checkpoint);
+    try {
+      checkpoint.emplace(last);
+      training.load(*checkpoint);
+    } catch (const Error& error) {
+      throw Error(error.what() + message("; the run cannot go on from it: start a new one with --config ", folder, "/",
+                                         run_file::config));
+    }
     if (training.step() >= config.training.steps)
       throw Error(message(folder, " is at step ", training.step(), " already: to go on give more, e.g. --steps ",
                           2 * training.step()));
