@@ -5,6 +5,9 @@
 
 namespace meander::kernels {
 
+// Packing pays once its cost is spread over more rows than this.
+constexpr int64_t rows_in_place = 256;
+
 int64_t packed_size(int64_t k, int64_t n) { return k * ((n + 15) / 16 * 16); }
 
 float* aligned(float* p) { return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(p) + 63) & ~uintptr_t{63}); }
@@ -12,7 +15,7 @@ float* aligned(float* p) { return reinterpret_cast<float*>((reinterpret_cast<uin
 IsaMatrix pack_matrix(const IsaKernels& isa, int64_t rows, int64_t k, int64_t n, const float* b, int64_t stride,
                       bool transposed, float* workspace) {
   const int64_t panels = (n + isa.panel - 1) / isa.panel;
-  if (!transposed && rows <= 2 * isa.tile_rows) {
+  if (!transposed && rows <= rows_in_place) {
     if (n % isa.panel) isa.pack(k, n, panels - 1, panels, b, stride, false, workspace);
     return {.packed = workspace, .plain = b, .plain_stride = stride};
   }

@@ -41,14 +41,19 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
       const Finish layer{out, run.params + shape.scale[l], run.params + shape.shift[l]};
       float* const kept = tape ? tape + first * out : nullptr;
       float* const rstd = tape ? tape + run.rows * out + first : nullptr;
-      for (int64_t i = 0; i < rows; ++i) {
+      const auto finish = [&](int64_t i, const Moments& moments) {
         float* const kept_row = tape ? kept + i * out : nullptr;
         float* const rstd_row = tape ? rstd + i : nullptr;
         float* const mean_row = tape ? rstd + run.rows + i : nullptr;
         if constexpr (tangents)
-          finish_row_and_tangent<activation, norm>(layer, c + i * stride, dc + i * stride, kept_row, rstd_row, mean_row);
+          finish_row_and_tangent<activation, norm>(layer, moments, c + i * stride, dc + i * stride, kept_row, rstd_row, mean_row);
         else
-          finish_row<activation, norm>(layer, c + i * stride, kept_row, rstd_row, mean_row);
+          finish_row<activation, norm>(layer, moments, c + i * stride, kept_row, rstd_row, mean_row);
+      };
+      if constexpr (norm == Norm::before_activation) {
+        with_moments(rows, out, layer_norm_eps, c, stride, finish);
+      } else {
+        for (int64_t i = 0; i < rows; ++i) finish(i, {});
       }
     });
     if (tape) tape += mlp_tape_layer(out, run.rows);
@@ -63,7 +68,7 @@ static void chain(const MlpRun& run, int64_t first, int64_t last) {
   const int64_t most = tangents ? block_rows / 2 : block_rows;
   const int64_t rows = smaller(most, last - first), stride = buffer_stride(*run.shape);
   const int64_t floats = rows * (tangents ? 2 : 1) * stride;
-  char* const memory = static_cast<char*>(__builtin_alloca(static_cast<size_t>(floats) * 2 * sizeof(float) + 64));
+  char* const memory = static_cast<char*>(__builtin_alloca(static_cast<uint64_t>(floats) * 2 * sizeof(float) + 64));
   float* const buffer = reinterpret_cast<float*>(memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
   for (; first < last; first += rows)
     chain_block<tangents>(run, first, smaller(rows, last - first), buffer, buffer + floats, stride);

@@ -24,11 +24,11 @@ struct Finish {
   const float* shift;
 };
 
-// z, the dense layer's output, becomes the layer's output. kept, rstd, mean: the tape's row, or null.
+// z, the dense layer's output, becomes the layer's output. kept, rstd, mean: the tape's row, or null. `moments` are
+// those of z where the norm stands before the activation.
 template <Activation activation, Norm norm>
-static inline void finish_row(const Finish& layer, float* z, float* kept, float* rstd, float* mean) {
+static inline void finish_row(const Finish& layer, Moments moments, float* z, float* kept, float* rstd, float* mean) {
   if constexpr (norm == Norm::before_activation) {
-    const Moments moments = row_moments(layer.cols, layer_norm_eps, z);
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       if (kept) store(kept + j, n, count);
@@ -42,7 +42,7 @@ static inline void finish_row(const Finish& layer, float* z, float* kept, float*
       store(z + j, activate<activation>(v), count);
     });
     if constexpr (norm == Norm::after_activation) {
-      const Moments moments = row_moments(layer.cols, layer_norm_eps, z);
+      moments = row_moments(layer.cols, layer_norm_eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         const V n = (load(z + j, count) - moments.mean) * moments.rstd;
         store(z + j, fma(n, load(layer.scale + j, count), load(layer.shift + j, count)), count);
@@ -70,10 +70,9 @@ static inline void normalise_tangent(int64_t cols, float rstd, const float* d, N
 
 // As finish_row, and dz, the tangent of z, becomes the tangent of the layer's output.
 template <Activation activation, Norm norm>
-static inline void finish_row_and_tangent(const Finish& layer, float* z, float* dz, float* kept, float* rstd,
-                                          float* mean) {
+static inline void finish_row_and_tangent(const Finish& layer, Moments moments, float* z, float* dz, float* kept,
+                                          float* rstd, float* mean) {
   if constexpr (norm == Norm::before_activation) {
-    const Moments moments = row_moments(layer.cols, layer_norm_eps, z);
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       if (kept) store(kept + j, n, count);
@@ -98,7 +97,7 @@ static inline void finish_row_and_tangent(const Finish& layer, float* z, float* 
       store(z + j, value, count);
     });
     if constexpr (norm == Norm::after_activation) {
-      const Moments moments = row_moments(layer.cols, layer_norm_eps, z);
+      moments = row_moments(layer.cols, layer_norm_eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         store(z + j, (load(z + j, count) - moments.mean) * moments.rstd, count);
       });

@@ -91,6 +91,18 @@ static inline void panel_tile(int64_t rows, int64_t n, int64_t p, int64_t k, con
     for (int64_t j = 0; j < columns; ++j) c[i * c_stride + j] = cut[i * panel + j];
 }
 
+// One or two rows: a tile of the usual width would wait for its few sums at every step, so these are wider. Covers
+// whole panels of a B that lies in rows, from panel 0 on; returns how many.
+template <int rows, int vectors>
+static inline int64_t wide_tiles(int64_t n, int64_t k, const float* a, const float* b, int64_t b_step,
+                                 const float* init, int64_t init_stride, float* c, int64_t c_stride) {
+  int64_t j = 0;
+  for (; j + vectors * W <= n; j += vectors * W)
+    tile<rows, vectors, a_row>(k, a, 1, b + j, b_step, init + j, init_stride, c + j, c_stride);
+  return j / panel;
+}
+constexpr int most_sums = W == 16 ? 16 : 8;  // registers for sums
+
 // ---- packing ---------------------------------------------------------------------------------------------------------
 // Panel p of B [k, n] (rows `stride` apart) or of the transpose of B [n, k].
 static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {
@@ -138,7 +150,12 @@ static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int
           for_vectors(deep, [&](int64_t j, auto count) { store(copy + i * a_row + j, load(from + i * a_stride + j, count)); });
         from = copy;
       }
-      for (int64_t p = 0; p < panels(n); ++p) {
+      int64_t p = 0;
+      if (b.plain && height <= 2) {
+        const auto wide = height == 1 ? wide_tiles<1, most_sums> : wide_tiles<2, most_sums / 2>;
+        p = wide(n, deep, from, b.plain + k0 * b.plain_stride, b.plain_stride, start, start_stride, to, c_stride);
+      }
+      for (; p < panels(n); ++p) {
         const bool in_place = b.plain && panel_columns(n, p) == panel;
         const int64_t step = in_place ? b.plain_stride : panel_width(n, p);
         const float* bp = in_place  ? b.plain + k0 * step + p * panel

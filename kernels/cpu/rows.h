@@ -64,30 +64,63 @@ static void softmax_expectation(int64_t rows, int64_t cols, const float* x, cons
   }
 }
 
-// Mean and 1 / sqrt(var + eps) of a row.
+// Mean and 1 / sqrt(var + eps) of `rows` rows at once: one row alone would wait for its own sum at every step.
 struct Moments {
   float mean, rstd;
 };
-static inline Moments row_moments(int64_t cols, float eps, const float* x) {
-  const float mean = row_sum(cols, x) / static_cast<float>(cols);
-  Lanes s = all_lanes(0.0f);
+template <int rows>
+static inline void row_moments(int64_t cols, float eps, const float* x, int64_t stride, Moments* moments) {
+  Lanes s[rows];
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) s[i] = all_lanes(0.0f);
   for_lanes(cols, [&](int g, int64_t j, auto count) {
-    const V d = keep(load(x + j, count) - mean, count);
-    s.part[g] = fma(d, d, s.part[g]);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) s[i].part[g] += load(x + i * stride + j, count);
   });
-  const float variance = sum(s) / static_cast<float>(cols);
-  return {mean, (1.0f / sqrt(broadcast(variance + eps)))[0]};
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    moments[i].mean = sum(s[i]) / static_cast<float>(cols);
+    s[i] = all_lanes(0.0f);
+  }
+  for_lanes(cols, [&](int g, int64_t j, auto count) {
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+      const V d = keep(load(x + i * stride + j, count) - moments[i].mean, count);
+      s[i].part[g] = fma(d, d, s[i].part[g]);
+    }
+  });
+#pragma GCC unroll 8
+  for (int i = 0; i < rows; ++i) {
+    const float variance = sum(s[i]) / static_cast<float>(cols);
+    moments[i].rstd = (1.0f / sqrt(broadcast(variance + eps)))[0];
+  }
+}
+static inline Moments row_moments(int64_t cols, float eps, const float* x) {
+  Moments moments;
+  row_moments<1>(cols, eps, x, 0, &moments);
+  return moments;
+}
+constexpr int rows_together = W == 8 ? 2 : 4;  // as the registers allow
+// f(row, moments) for each row.
+template <class F>
+static inline void with_moments(int64_t rows, int64_t cols, float eps, const float* x, int64_t stride, F&& f) {
+  Moments moments[rows_together];
+  int64_t i = 0;
+  for (; i + rows_together <= rows; i += rows_together) {
+    row_moments<rows_together>(cols, eps, x + i * stride, stride, moments);
+    for (int r = 0; r < rows_together; ++r) f(i + r, moments[r]);
+  }
+  for (; i < rows; ++i) f(i, row_moments(cols, eps, x + i * stride));
 }
 
 static void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift,
                        float* y, float* normalised, float* rstd) {
-  for (int64_t i = 0; i < rows; ++i, x += cols, y += cols) {
-    const Moments moments = row_moments(cols, eps, x);
+  with_moments(rows, cols, eps, x, cols, [&](int64_t i, const Moments& moments) {
     for_lanes(cols, [&](int, int64_t j, auto count) {
-      const V n = (load(x + j, count) - moments.mean) * moments.rstd;
+      const V n = (load(x + i * cols + j, count) - moments.mean) * moments.rstd;
       if (normalised) store(normalised + i * cols + j, n, count);
-      store(y + j, fma(n, load(scale + j, count), load(shift + j, count)), count);
+      store(y + i * cols + j, fma(n, load(scale + j, count), load(shift + j, count)), count);
     });
     if (rstd) rstd[i] = moments.rstd;
-  }
+  });
 }

@@ -9,10 +9,13 @@ typedef int32_t I __attribute__((vector_size(MEANDER_VECTOR_BYTES)));
 constexpr int W = MEANDER_VECTOR_BYTES / 4;
 constexpr int groups = 16 / W;
 
+// minimum and maximum give the second where either is NaN: a < b ? a : b.
 #if defined(__AVX512F__)
 static inline V broadcast(float x) { return _mm512_set1_ps(x); }
 static inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 static inline V sqrt(V a) { return _mm512_sqrt_ps(a); }
+static inline V minimum(V a, V b) { return _mm512_min_ps(a, b); }
+static inline V maximum(V a, V b) { return _mm512_max_ps(a, b); }
 static inline V load_first(const float* p, int64_t n) {
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1u), p);
 }
@@ -23,6 +26,8 @@ static inline void store_first(float* p, V v, int64_t n) {
 static inline V broadcast(float x) { return _mm256_set1_ps(x); }
 static inline V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
 static inline V sqrt(V a) { return _mm256_sqrt_ps(a); }
+static inline V minimum(V a, V b) { return _mm256_min_ps(a, b); }
+static inline V maximum(V a, V b) { return _mm256_max_ps(a, b); }
 static inline __m256i first_mask(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
@@ -32,6 +37,8 @@ static inline void store_first(float* p, V v, int64_t n) { _mm256_maskstore_ps(p
 static inline V broadcast(float x) { return (V)vdupq_n_f32(x); }
 static inline V fma(V a, V b, V c) { return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
 static inline V sqrt(V a) { return (V)vsqrtq_f32((float32x4_t)a); }
+static inline V minimum(V a, V b) { return a < b ? a : b; }
+static inline V maximum(V a, V b) { return a > b ? a : b; }
 static inline V load_first(const float* p, int64_t n) {
   V v = {};
   for (int64_t j = 0; j < n; ++j) v[j] = p[j];
@@ -51,8 +58,6 @@ static inline void store(float* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline I broadcast_int(int32_t x) { return I{} + x; }
 static inline I as_int(V v) { return (I)v; }
 static inline V as_float(I v) { return (V)v; }
-static inline V minimum(V a, V b) { return a < b ? a : b; }  // the second where either is NaN
-static inline V maximum(V a, V b) { return a > b ? a : b; }
 static inline V absolute(V a) { return as_float(as_int(a) & 0x7fffffff); }
 static inline V copy_sign(V magnitude, V sign) {
   return as_float((as_int(magnitude) & 0x7fffffff) | (as_int(sign) & static_cast<int32_t>(0x80000000)));

@@ -2,31 +2,35 @@
 // minimax in double, coefficients rounded to float). Only + - * / sqrt, fma and bit operations, all exactly rounded on
 // every instruction set: hence the same bits everywhere. Included by isa_kernels.cpp only.
 
-// Nearest integer for |x| < 2^22, as float and as int.
+// Adding this rounds to an integer for |x| < 2^22, and leaves that integer in the low bits.
 constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23
-static inline V round_small(V x) { return (x + round_magic) - round_magic; }
-static inline I round_to_int(V x) { return as_int(x + round_magic) - 0x4b400000; }
 
-// 2^n for -126 <= n <= 127
-static inline V power_of_two(I n) { return as_float((n + 127) << 23); }
-
-// exp x for x in [-87.33, 89]; a NaN stays one. x = n log 2 + r, |r| <= log(2) / 2; scaled twice, as 2^128 is no float.
-static inline V exp_within(V x) {
-  const V n = round_small(x * 1.44269504f);
-  V r = fma(-n, broadcast(0.693145752f), x);
-  r = fma(-n, broadcast(1.42860682e-6f), r);
+// exp x = 2^n exp r, n integer, |r| <= log(2) / 2: returns exp r, and n in the low 9 bits of `power`.
+static inline V exp_reduced(V x, I& power) {
+  const V shifted = fma(x, broadcast(1.44269504f), broadcast(round_magic)), n = shifted - round_magic;
+  power = as_int(shifted);
+  V r = fma(n, broadcast(-0.693145752f), x);
+  r = fma(n, broadcast(-1.42860682e-6f), r);
   V p = broadcast(0.00138142216f);
   p = fma(p, r, broadcast(0.00836889911f));
   p = fma(p, r, broadcast(0.0416684039f));
   p = fma(p, r, broadcast(0.166665196f));
   p = fma(p, r, broadcast(0.49999994f));
-  p = fma(p * r, r, r);
-  const I k = round_to_int(n), half = k >> 1;
-  return (p + 1.0f) * power_of_two(half) * power_of_two(k - half);
+  return fma(p * r, r, r) + 1.0f;
+}
+// exp x for |x| <= 87; a NaN stays one.
+static inline V exp_within(V x) {
+  I power;
+  const V y = exp_reduced(x, power);
+  return as_float(as_int(y) + (power << 23));
 }
 static inline V exp(V x) {
-  const V y = exp_within(maximum(broadcast(-87.5f), minimum(broadcast(89.0f), x)));
-  return x < -87.3365402f ? V{} : y;
+  I power;
+  const V y = exp_reduced(maximum(broadcast(-87.5f), minimum(broadcast(89.0f), x)), power);
+  // In two steps, as 2^128 is no float; 2^-126 may be reached from a y below 1.
+  const I n = power - 0x4b400000, half = n >> 1;
+  const V scaled = y * as_float((half + 127) << 23) * as_float((n - half + 127) << 23);
+  return x < -87.3365402f ? V{} : scaled;
 }
 
 // log x: x = 2^n m, m in [sqrt 1/2, sqrt 2), f = m - 1
@@ -71,7 +75,7 @@ static inline V tanh(V x) {
 
 // sin and cos: x = n pi/2 + r, pi/2 in three parts
 static inline void sincos(V x, V& sine, V& cosine) {
-  const V n = round_small(x * 0.636619772f);
+  const V shifted = fma(x, broadcast(0.636619772f), broadcast(round_magic)), n = shifted - round_magic;
   V r = fma(-n, broadcast(1.57079637f), x);
   r = fma(-n, broadcast(-4.37113883e-08f), r);
   r = fma(-n, broadcast(-1.71512451e-15f), r);
@@ -85,7 +89,7 @@ static inline void sincos(V x, V& sine, V& cosine) {
   c = fma(c, u, broadcast(-0.00138873153f));
   c = fma(c, u, broadcast(0.0416666456f));
   c = fma(c, u * u, fma(u, broadcast(-0.5f), broadcast(1.0f)));
-  const I quadrant = round_to_int(n);
+  const I quadrant = as_int(shifted);
   const I swap = (quadrant & 1) != 0;
   const V sin_part = swap ? c : s, cos_part = swap ? s : c;
   sine = as_float(as_int(sin_part) ^ ((quadrant & 2) << 30));
@@ -94,24 +98,22 @@ static inline void sincos(V x, V& sine, V& cosine) {
 
 static inline V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
 
-// GELU, tanh form, is x sigmoid(2 z), z = sqrt(2/pi) (x + 0.044715 x^3). Below -10 it is 0 in float32.
+// GELU, tanh form, is x sigmoid(2 z), z = sqrt(2/pi) (x + 0.044715 x^3). Below -10 it is as at -10: -1e-37.
 constexpr float gelu_linear = 1.59576912f, gelu_cubic = 0.0713548163f;  // 2 sqrt(2/pi), and times 0.044715
 static inline V gelu_exp(V x) {  // exp(-2 z), x >= -10
   const V u = x * x;
-  return exp_within(maximum(broadcast(-87.0f), -x * fma(u, broadcast(gelu_cubic), broadcast(gelu_linear))));
+  return exp_within(maximum(broadcast(-87.0f), x * fma(u, broadcast(-gelu_cubic), broadcast(-gelu_linear))));
 }
 static inline V gelu(V x) {
   const V inside = maximum(broadcast(-10.0f), x);
-  const V y = x / (1.0f + gelu_exp(inside));
-  return x < -10.0f ? V{} : y;
+  return inside * (1.0f / (1.0f + gelu_exp(inside)));
 }
 static inline V gelu_slope(V x, V& value) {
-  const V inside = maximum(broadcast(-10.0f), minimum(broadcast(10.0f), x));
+  const V from_below = maximum(broadcast(-10.0f), x), inside = minimum(broadcast(10.0f), from_below);
   const V e = gelu_exp(inside), s = 1.0f / (1.0f + e);
   const V dz = fma(inside * inside, broadcast(3.0f * gelu_cubic), broadcast(gelu_linear));
-  const V slope = fma(inside * s * (e * s), dz, s);
-  value = gelu(x);
-  return x < -10.0f ? V{} : slope;
+  value = from_below * s;
+  return fma(inside * s * (e * s), dz, s);
 }
 
 // Mish: with w = exp x, tanh(log(1 + w)) = n / (n + 2), n = w (w + 2). Above 20 it is x.
