@@ -62,8 +62,11 @@ void catch_interrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupt_received = 1; };
   action.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    sigaction(number, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);  // nohup stays in force
+  }
   std::signal(SIGPIPE, SIG_IGN);  // nobody reads the progress any more: no reason to stop
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit fails to be written, as on a full disk
 }

@@ -75,7 +75,7 @@ class RunRecorder : public Observer {
   int64_t reported_step_ = 0;
 };
 
-// From now on SIGINT and SIGTERM only make RunRecorder::stop true; a second one ends the process at once.
+// From now on SIGINT, SIGTERM and SIGHUP only make interrupted() true; a second one ends the process at once.
 void catch_interrupts();
 bool interrupted();
 

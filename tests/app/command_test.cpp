@@ -48,6 +48,7 @@ class Process {
     const int error = open(error_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(out, STDOUT_FILENO);
     dup2(error, STDERR_FILENO);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);  // ignored where the tests run in the background
     const rlimit limit = {file_limit, file_limit};
     if (file_limit != RLIM_INFINITY) setrlimit(RLIMIT_FSIZE, &limit);
     if (chdir(where.c_str()) == 0) execv(arguments[0], arguments.data());
@@ -309,9 +310,13 @@ TEST_CASE("killed by SIGKILL and resumed: the same bits as without") {
 
 TEST_CASE("Ctrl-C saves and says how to go on") {
   Folder folder;
+  int number = 0;
+  SUBCASE("Ctrl-C") { number = SIGINT; }
+  SUBCASE("kill") { number = SIGTERM; }
+  SUBCASE("the terminal is closed") { number = SIGHUP; }
   Process process(folder, small_run({"--steps", "100000", "--out", "stopped"}));
   REQUIRE(wait_for_step(process, folder.file("stopped/metrics.csv"), 200));
-  process.signal(SIGINT);
+  process.signal(number);
   const Result result = process.wait();
   CHECK(result.status == 130);
   CHECK(contains(result.out, "./meander train --resume stopped"));
@@ -401,15 +406,41 @@ TEST_CASE("list and config print what there is") {
 // 0: all within; 1: something is out; 2: not a known kind. A file that fails does not hide the others.
 TEST_CASE("verify tells good from bad from unknown") {
   Folder folder;
+  const std::string golden = MEANDER_TEST_DATA "/gym-Pendulum-v1.safetensors";
+  const Result good = meander_in(folder, {"verify", golden});
+  CHECK(good.status == 0);
+  CHECK(contains(good.out, "reward"));
+
+  // One recorded number changed.
+  const SafetensorsFile file(golden);
+  SafetensorsWriter writer;
+  for (const auto& [key, value] : file.metadata()) writer.metadata(key, value);
+  std::vector<double> changed;
+  for (const auto& [name, tensor] : file.tensors()) {
+    const bool change = tensor.dtype == DType::float64 && changed.empty() && contains(name, "reward");
+    if (change) {
+      const auto values = tensor.as<double>();
+      changed.assign(values.begin(), values.end());
+      changed[changed.size() / 2] += 0.01;
+    }
+    writer.add(name, tensor.dtype, tensor.shape, change ? static_cast<const void*>(changed.data()) : tensor.data);
+  }
+  REQUIRE(!changed.empty());
+  writer.write(folder.file("changed.safetensors"));
+  const Result bad = meander_in(folder, {"verify", "changed.safetensors"});
+  CHECK(bad.status == 1);
+  CHECK(contains(bad.out, "OUT"));
+
   write_text(folder.file("text"), "hello");
   SafetensorsWriter other;
   const float x = 1;
   other.add("x", {1}, &x);
   other.write(folder.file("other.safetensors"));
   for (const char* name : {"text", "none", "other.safetensors"}) {
-    const Result result = meander_in(folder, {"verify", name});
+    const Result result = meander_in(folder, {"verify", name, "changed.safetensors"});
     CHECK(result.status == 2);
     CHECK(one_line(result.error));
     CHECK(contains(result.error, name));
+    CHECK(contains(result.out, "OUT"));
   }
 }
