@@ -25,31 +25,21 @@ IsaMatrix pack_matrix(const IsaKernels& isa, int64_t rows, int64_t k, int64_t n,
   return {.packed = workspace};
 }
 
-namespace {
-
-// Rows that are worth a thread: about 50 microseconds of work, at least a few tiles.
 int64_t row_grain(const IsaKernels& isa, int64_t n, int64_t k) {
   const int64_t tile = isa.tile_rows, tiles = 1 + 4'000'000 / (2 * tile * (n * k + 1));
   return tile * (tiles < 2 ? 2 : tiles);
 }
 
-constexpr float zeros[1024] = {};
+namespace {
 
 void product(int64_t m, int64_t n, int64_t k, const float* a, const float* b, int64_t b_stride, bool transposed,
              const float* bias, bool accumulate, float* c, float* workspace) {
   const IsaKernels& isa = active();
   const IsaMatrix matrix = pack_matrix(isa, m, k, n, b, b_stride, transposed, aligned(workspace));
-  const bool zero = !bias && !accumulate;
   parallel_for(m, row_grain(isa, n, k), [&](int64_t begin, int64_t end) {
     float* const to = c + begin * n;
-    if (zero && n > int64_t{sizeof zeros / sizeof zeros[0]}) {
-      for (int64_t i = 0; i < (end - begin) * n; ++i) to[i] = 0.0f;
-      isa.product_rows(end - begin, n, k, a + begin * k, k, matrix, to, n, to, n);
-    } else if (accumulate) {
-      isa.product_rows(end - begin, n, k, a + begin * k, k, matrix, to, n, to, n);
-    } else {
-      isa.product_rows(end - begin, n, k, a + begin * k, k, matrix, zero ? zeros : bias, 0, to, n);
-    }
+    const float* const init = accumulate ? to : bias;
+    isa.product_rows(end - begin, n, k, a + begin * k, k, matrix, init, accumulate ? n : 0, to, n);
   });
 }
 

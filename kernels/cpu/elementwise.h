@@ -26,32 +26,30 @@ static void sincos_array(int64_t n, const float* x, float* sine, float* cosine) 
   });
 }
 
-// Philox on W blocks at a time, one counter word in each of four arrays: the compiler makes vectors of the loops.
+// Philox on W blocks at a time, each counter word in a vector of its own.
 static void philox_bits(const uint32_t key[2], uint32_t first_block, const uint32_t counter[3], int64_t blocks,
                         uint32_t* out) {
-  constexpr int lanes = 16;
-  for (int64_t b = 0; b < blocks; b += lanes) {
-    uint32_t word[4][lanes];
-    for (int j = 0; j < lanes; ++j) {
-      word[0][j] = first_block + static_cast<uint32_t>(b) + static_cast<uint32_t>(j);
-      for (int w = 1; w < 4; ++w) word[w][j] = counter[w - 1];
-    }
+  I lane;
+  for (int j = 0; j < W; ++j) lane[j] = j;
+  for (int64_t b = 0; b < blocks; b += W) {
+    I word[4] = {lane + static_cast<int32_t>(first_block + static_cast<uint32_t>(b))};
+    for (int w = 1; w < 4; ++w) word[w] = broadcast_int(static_cast<int32_t>(counter[w - 1]));
     uint32_t key0 = key[0], key1 = key[1];
     for (int round = 0; round < 10; ++round) {
-      for (int j = 0; j < lanes; ++j) {
-        const uint64_t p0 = uint64_t{0xD2511F53u} * word[0][j], p1 = uint64_t{0xCD9E8D57u} * word[2][j];
-        const uint32_t w1 = word[1][j], w3 = word[3][j];
-        word[0][j] = static_cast<uint32_t>(p1 >> 32) ^ w1 ^ key0;
-        word[1][j] = static_cast<uint32_t>(p1);
-        word[2][j] = static_cast<uint32_t>(p0 >> 32) ^ w3 ^ key1;
-        word[3][j] = static_cast<uint32_t>(p0);
-      }
+      const I high0 = multiply_high(word[0], 0xD2511F53u), low0 = low_product(word[0], 0xD2511F53u);
+      const I high1 = multiply_high(word[2], 0xCD9E8D57u), low1 = low_product(word[2], 0xCD9E8D57u);
+      word[0] = high1 ^ word[1] ^ static_cast<int32_t>(key0);
+      word[1] = low1;
+      word[2] = high0 ^ word[3] ^ static_cast<int32_t>(key1);
+      word[3] = low0;
       key0 += 0x9E3779B9u;
       key1 += 0xBB67AE85u;
     }
-    const int64_t n = blocks - b < lanes ? blocks - b : lanes;
+    uint32_t words[4][W];
+    for (int w = 0; w < 4; ++w) __builtin_memcpy(words[w], &word[w], sizeof words[w]);
+    const int64_t n = blocks - b < W ? blocks - b : W;
     for (int64_t j = 0; j < n; ++j)
-      for (int w = 0; w < 4; ++w) out[4 * (b + j) + w] = word[w][j];
+      for (int w = 0; w < 4; ++w) out[4 * (b + j) + w] = words[w][j];
   }
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/mlp.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/mlp_run.h"
 #include "kernels/cpu/products.h"
 #include "kernels/dense.h"
@@ -32,13 +34,13 @@ void pack_weights(const IsaKernels& isa, MlpRun& run, int64_t first_row, float* 
   }
 }
 
-// Rows for which a second thread pays.
-int64_t row_grain(const IsaKernels& isa, const MlpShape& shape) {
-  int64_t cost = 1;
-  for (int l = 0; l < shape.layers; ++l) cost += 2 * shape.width[l] * shape.width[l + 1];
-  const int64_t tiles = 4'000'000 / (isa.tile_rows * cost) + 1;
-  return isa.tile_rows * (tiles < 2 ? 2 : tiles);
+int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape) {
+  int64_t cost = 0;
+  for (int l = 0; l < shape.layers; ++l) cost += shape.width[l] * shape.width[l + 1];
+  return row_grain(isa, cost, 1);
 }
+
+constexpr int64_t backward_block = 512;  // rows whose cotangents stay in cache on the way down
 
 }  // namespace
 
@@ -51,7 +53,8 @@ int64_t mlp_tape_size(const MlpShape& shape, int64_t rows) {
 int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
   const int64_t wide = widest(shape);
   const int64_t shared = all_packed(shape) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 32;
-  const int64_t backward = 5 * (rows * wide + 16) + packed_size(wide, wide) + 32;
+  int64_t backward = 5 * std::min(rows, backward_block) * wide + 16;
+  for (int l = 0; l < shape.layers; ++l) backward += packed_size(shape.width[l + 1], shape.width[l]) + 16;
   return shared > backward ? shared : backward;
 }
 
@@ -72,7 +75,7 @@ void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = own, run.x_cols = own_cols, run.start = start, run.group = group, run.y = y;
   pack_weights(isa, run, own_leads ? 0 : shared_cols, workspace);
-  parallel_for(rows, row_grain(isa, shape), [&](int64_t begin, int64_t end) { isa.mlp_values(run, begin, end); });
+  parallel_for(rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) { isa.mlp_values(run, begin, end); });
 }
 
 void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
@@ -85,7 +88,7 @@ void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t r
   pack_weights(isa, run, 0, aligned(workspace));
   // Work counts in units of a row's value; a row with a tangent is two units.
   const int64_t plain = rows - tangent_rows;
-  parallel_for(plain + 2 * tangent_rows, row_grain(isa, shape), [&](int64_t begin, int64_t end) {
+  parallel_for(plain + 2 * tangent_rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) {
     const auto row = [&](int64_t unit) { return unit <= plain ? unit : plain + (unit - plain) / 2; };
     const int64_t first = row(begin), last = row(end), middle = last < plain ? last : first > plain ? first : plain;
     if (first < middle) isa.mlp_values(run, first, middle);
@@ -93,32 +96,38 @@ void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t r
   });
 }
 
-void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
-                  const float* dy, float* dx, float* dparams, float* workspace) {
-  const IsaKernels& isa = active();
+namespace {
+
+// Pullback of rows [first, first + rows). The cotangents, and what is summed over the rows, live in `workspace`;
+// transposed[l] is the transposed weight of layer l, packed.
+void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* params, const IsaMatrix* transposed,
+                   int64_t all_rows, int64_t first, int64_t rows, const float* x, const float* tape, const float* dy,
+                   float* dx, float* dparams, float* workspace) {
   const int64_t buffer = rows * widest(shape);
-  float* const cotangents[2] = {aligned(workspace), aligned(workspace) + buffer};
+  float* const cotangents[2] = {workspace, workspace + buffer};
   float* const h = cotangents[1] + buffer;
   float* const dshift = h + buffer;
   float* const dscale = dshift + buffer;
-  float* const packed = dscale + buffer;
-  const float* dz = dy;  // cotangent of the dense layer's output
+  const float* dz = dy + first * shape.width[shape.layers];  // cotangent of the dense layer's output
   for (int l = shape.layers - 1; l >= 0; --l) {
     const int64_t in = shape.width[l], out = shape.width[l + 1];
-    const float* const weight = params + shape.weight[l];
-    float* const din = l == 0 ? dx : cotangents[l % 2];
-    if (din) product_nt(rows, in, out, dz, weight, din, false, packed);
+    float* const din = l > 0 ? cotangents[l % 2] : dx ? dx + first * in : nullptr;
+    if (din) {
+      parallel_for(rows, row_grain(isa, in, out), [&](int64_t begin, int64_t end) {
+        isa.product_rows(end - begin, in, out, dz + begin * out, out, transposed[l], nullptr, 0, din + begin * in, in);
+      });
+    }
     if (l > 0) {
       int64_t offset = 0;
-      for (int below = 0; below + 1 < l; ++below) offset += mlp_tape_layer(shape.width[below + 1], rows);
+      for (int below = 0; below + 1 < l; ++below) offset += mlp_tape_layer(shape.width[below + 1], all_rows);
       float* const kept = const_cast<float*>(tape) + offset;
       const bool scaled = dparams && shape.norm != Norm::none;
       parallel_for(rows, 1 + 8192 / in, [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * in;
+        const int64_t at = begin * in, row = first + begin;
         const MlpLayerPullback layer{
             .activation = shape.activation, .norm = shape.norm, .cols = in,
             .scale = params + shape.scale[l - 1], .shift = params + shape.shift[l - 1],
-            .tape = {kept + at, kept + rows * in + begin, kept + rows * (in + 1) + begin},
+            .tape = {kept + row * in, kept + all_rows * in + row, kept + all_rows * (in + 1) + row},
             .dh = din + at, .dz = din + at, .h = dparams ? h + at : nullptr,
             .dshift = scaled ? dshift + at : nullptr, .dscale = scaled ? dscale + at : nullptr};
         isa.mlp_layer_pullback(layer, end - begin);
@@ -131,13 +140,31 @@ void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, cons
       }
     }
     if (dparams) {
-      product_tn(in, out, rows, l ? h : x, dz, dparams + shape.weight[l], true, nullptr);
+      product_tn(in, out, rows, l ? h : x + first * in, dz, dparams + shape.weight[l], true, nullptr);
       parallel_for(out, 64, [&](int64_t begin, int64_t end) {
         isa.sum_column(rows, out, begin, end, dz, dparams + shape.bias[l], true);
       });
     }
     dz = din;
   }
+}
+
+}  // namespace
+
+void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
+                  const float* dy, float* dx, float* dparams, float* workspace) {
+  const IsaKernels& isa = active();
+  IsaMatrix transposed[MlpShape::max_layers];
+  workspace = aligned(workspace);
+  for (int l = dx ? 0 : 1; l < shape.layers; ++l) {
+    const int64_t in = shape.width[l], out = shape.width[l + 1];
+    transposed[l] = pack_matrix(isa, rows, out, in, params + shape.weight[l], out, true, workspace);
+    workspace = aligned(workspace + packed_size(out, in));
+  }
+  // The sums over the rows go on from one block to the next in row order, so blocks change no bit.
+  for (int64_t first = 0; first < rows; first += backward_block)
+    backward_rows(isa, shape, params, transposed, rows, first, std::min(backward_block, rows - first), x, tape, dy, dx,
+                  dparams, workspace);
 }
 
 }  // namespace meander::kernels

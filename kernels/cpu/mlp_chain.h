@@ -32,9 +32,7 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
     float* const dc = tangents && last ? run.dy + tangent_first * out : there + rows * stride;
     if constexpr (tangents) {
       const float* const da = l ? here + rows * stride : run.dx + tangent_first * in;
-      for (int64_t i = 0; i < rows; ++i)
-        for_vectors(out, [&](int64_t j, auto count) { store(dc + i * c_stride + j, V{}, count); });
-      product_rows(rows, out, in, da, a_stride, run.weight[l], dc, c_stride, dc, c_stride);
+      product_rows(rows, out, in, da, a_stride, run.weight[l], nullptr, 0, dc, c_stride);
     }
     if (last) return;
     with_kind(shape.activation, shape.norm, [&]<Activation activation, Norm norm>() {

@@ -93,15 +93,21 @@ static inline void panel_tile(int64_t rows, int64_t n, int64_t p, int64_t k, con
 
 // One or two rows: a tile of the usual width would wait for its few sums at every step, so these are wider. Covers
 // whole panels of a B that lies in rows, from panel 0 on; returns how many.
-template <int rows, int vectors>
+constexpr int most_sums = W == 16 ? 16 : 8;  // registers for sums
+template <int rows>
 static inline int64_t wide_tiles(int64_t n, int64_t k, const float* a, const float* b, int64_t b_step,
                                  const float* init, int64_t init_stride, float* c, int64_t c_stride) {
+  constexpr int wide = most_sums / rows, half = wide / 2, quarter = wide / 4;
   int64_t j = 0;
-  for (; j + vectors * W <= n; j += vectors * W)
-    tile<rows, vectors, a_row>(k, a, 1, b + j, b_step, init + j, init_stride, c + j, c_stride);
+  const auto cover = [&]<int vectors>() {
+    for (; vectors >= tile_vectors && j + vectors * W <= n; j += vectors * W)
+      tile<rows, vectors, a_row>(k, a, 1, b + j, b_step, init + j, init_stride, c + j, c_stride);
+  };
+  cover.template operator()<wide>();
+  cover.template operator()<half>();
+  cover.template operator()<quarter>();
   return j / panel;
 }
-constexpr int most_sums = W == 16 ? 16 : 8;  // registers for sums
 
 // ---- packing ---------------------------------------------------------------------------------------------------------
 // Panel p of B [k, n] (rows `stride` apart) or of the transpose of B [n, k].
@@ -112,7 +118,8 @@ static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t 
     if (columns == panel) {
       for (int j = 0; j < tile_vectors; ++j) store(out + j * W, load(b + j * W));
     } else {
-      for (int64_t j = 0; j < width; ++j) out[j] = j < columns ? b[j] : 0.0f;
+      for (int64_t j = 0; j < width; j += W)
+        store(out + j, columns - j >= W ? load(b + j) : columns > j ? load_first(b + j, columns - j) : V{});
     }
   }
 }
@@ -132,10 +139,15 @@ static void pack(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, 
     (transposed ? pack_panel_transposed : pack_panel)(k, n, p, b, stride, out + (p - first_panel) * panel * k);
 }
 
-// ---- c [rows, n] = init + a [rows, k] B --------------------------------------------------------------------------------
+// ---- c [rows, n] = init + a [rows, k] B (init null: 0) --------------------------------------------------------------------------------
 static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int64_t a_stride, const IsaMatrix& b,
                          const float* init, int64_t init_stride, float* c, int64_t c_stride) {
   alignas(64) float copy[block_rows * a_row];
+  if (!init) {  // the sums begin from zeros in c
+    for (int64_t i = 0; i < rows; ++i) for_vectors(n, [&](int64_t j, auto count) { store(c + i * c_stride + j, V{}, count); });
+    init = c;
+    init_stride = c_stride;
+  }
   for (int64_t first = 0; first < rows; first += block_rows) {
     const int64_t height = smaller(block_rows, rows - first), tiles = (height + tile_rows - 1) / tile_rows;
     const float* start = init + first * init_stride;
@@ -152,7 +164,7 @@ static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int
       }
       int64_t p = 0;
       if (b.plain && height <= 2) {
-        const auto wide = height == 1 ? wide_tiles<1, most_sums> : wide_tiles<2, most_sums / 2>;
+        const auto wide = height == 1 ? wide_tiles<1> : wide_tiles<2>;
         p = wide(n, deep, from, b.plain + k0 * b.plain_stride, b.plain_stride, start, start_stride, to, c_stride);
       }
       for (; p < panels(n); ++p) {

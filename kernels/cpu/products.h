@@ -15,4 +15,7 @@ float* aligned(float*);                     // the next cache line; needs up to 
 IsaMatrix pack_matrix(const IsaKernels&, int64_t rows, int64_t k, int64_t n, const float* b, int64_t stride,
                       bool transposed, float* workspace);
 
+// Rows of such a product that are worth a thread: some 50 microseconds of work, a few tiles at least.
+int64_t row_grain(const IsaKernels&, int64_t n, int64_t k);
+
 }  // namespace meander::kernels

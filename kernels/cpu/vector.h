@@ -49,6 +49,28 @@ static inline void store_first(float* p, V v, int64_t n) {
 }
 #endif
 
+// High words of the products of x and m, unsigned 32 x 32 bits.
+static inline I multiply_high(I x, uint32_t m) {
+#if defined(__AVX512F__)
+  const __m512i a = (__m512i)x, b = _mm512_set1_epi32(static_cast<int>(m));
+  const __m512i even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
+  return (I)_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+#elif defined(__AVX2__)
+  const __m256i a = (__m256i)x, b = _mm256_set1_epi32(static_cast<int>(m));
+  const __m256i even = _mm256_mul_epu32(a, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
+  return (I)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+#else
+  const uint32x4_t a = (uint32x4_t)x;
+  const uint32x4_t low = (uint32x4_t)vmull_n_u32(vget_low_u32(a), m), high = (uint32x4_t)vmull_n_u32(vget_high_u32(a), m);
+  return (I)vuzp2q_u32(low, high);
+#endif
+}
+
+static inline I low_product(I x, uint32_t m) {
+  typedef uint32_t U __attribute__((vector_size(MEANDER_VECTOR_BYTES)));
+  return (I)((U)x * m);
+}
+
 static inline V load(const float* p) {
   V v;
   __builtin_memcpy(&v, p, sizeof v);
