@@ -30,7 +30,10 @@ static void tile(int64_t k, const float* a, int64_t a_step, const float* b, int6
   for (; k > 0; --k) {
     V bk[vectors];
 #pragma GCC unroll 16
-    for (int j = 0; j < vectors; ++j) bk[j] = load(b + j * W);
+    for (int j = 0; j < vectors; ++j) {
+      bk[j] = load(b + j * W);
+      if constexpr (vectors > tile_vectors) __builtin_prefetch(b + 8 * b_step + j * W);  // few rows: memory decides
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const V aik = broadcast(a[i * row_stride]);

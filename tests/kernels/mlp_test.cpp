@@ -153,6 +153,28 @@ TEST_CASE("backward adds to the gradient") {
   for (size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == doctest::Approx(2 * once[i]).epsilon(1e-5));
 }
 
+// Protects the passage of a long backward through several blocks of rows: the gradient is the sum over the rows.
+TEST_CASE("backward of more rows than a block") {
+  const Network net = network({6, 40, 33, 2}, Activation::gelu, Norm::before_activation);
+  const int64_t rows = 1300, size = static_cast<int64_t>(net.params.size());
+  const Floats x = normals(rows * 6, 1), dy = normals(rows * 2, 2);
+  const auto gradient = [&](int64_t first, int64_t count, Floats& dparams, float* dx) {
+    Floats workspace(mlp_workspace(net.shape, count), NAN), tape(mlp_tape_size(net.shape, count)), y(count * 2);
+    mlp_forward(net.shape, net.params.data(), count, x.data() + first * 6, y.data(), tape.data(), workspace.data());
+    mlp_backward(net.shape, net.params.data(), count, x.data() + first * 6, tape.data(), dy.data() + first * 2, dx, dparams.data(), workspace.data());
+  };
+  const Floats whole = same_on_every_path([&] {
+    Floats dparams(size), result(rows * 6);
+    gradient(0, rows, dparams, result.data());
+    result.insert(result.end(), dparams.begin(), dparams.end());
+    return result;
+  });
+  Floats parts(rows * 6), sum(size);
+  for (int64_t first = 0; first < rows; first += 100) gradient(first, 100, sum, parts.data() + first * 6);
+  parts.insert(parts.end(), sum.begin(), sum.end());
+  CHECK(same_bits(whole, parts));  // sums over the rows in row order: where they are cut does not matter
+}
+
 // Protects the shared first layer: the same network on the assembled rows. With the shared columns first, the same bits.
 TEST_CASE("rows that share inputs") {
   for_networks([](const Network& net) {
