@@ -41,7 +41,7 @@ MeanFlowRegression regress_mean_field(F&& f, Tensor x, const Interval& interval,
   const int64_t rows = x.rows, moving = interval.moving, still = rows - moving;
   const Value h = Value(interval.t) - Value(interval.r);
   const Value v = moving ? velocity.slice_rows(still, moving) : Tensor();
-  const Value one = moving ? full(moving, 1, 1) : Tensor();
+  const Value one = moving ? full(moving, 1, 1, x.dtype) : Tensor();
 
   const auto [mean_field, derivative] = jvp(f, {x, interval.t, h}, {v, one, one});
   const Value correction = clip(slice_rows(h, still, moving), 0, 1) * stop_gradient(derivative);

@@ -31,6 +31,15 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
   critic_network_.layout.initialise(critic_[1].params.data(), Stream(seed, Purpose::initialise_critic2, 0));
   for (int i : {0, 1}) std::copy_n(critic_[i].params.data(), critic_[i].params.size(), target_[i].params.data());
   log_alpha_.params.data()[0] = static_cast<float>(std::log(settings.alpha));
+
+  const ParameterLayout* critic = &critic_network_.layout;
+  networks_ = {{"actor/", &mean_velocity_.layout, &actor_, true},
+               {"divergence/", &average_divergence_.layout, &divergence_, true},
+               {"critic1/", critic, &critic_[0], true},
+               {"critic2/", critic, &critic_[1], true},
+               {"temperature/", &temperature_, &log_alpha_, true},
+               {"target1/", critic, &target_[0], false},
+               {"target2/", critic, &target_[1], false}};
 }
 
 double Mfpo::alpha() const {
@@ -369,19 +378,8 @@ void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> act
 }
 
 // ---- files ------------------------------------------------------------------------------------------------------------
-std::vector<Mfpo::Network> Mfpo::networks() {
-  const ParameterLayout* critic = &critic_network_.layout;
-  return {{"actor/", &mean_velocity_.layout, &actor_, true},
-          {"divergence/", &average_divergence_.layout, &divergence_, true},
-          {"critic1/", critic, &critic_[0], true},
-          {"critic2/", critic, &critic_[1], true},
-          {"temperature/", &temperature_, &log_alpha_, true},
-          {"target1/", critic, &target_[0], false},
-          {"target2/", critic, &target_[1], false}};
-}
-
 void Mfpo::save(SafetensorsWriter& file) const {
-  for (const Network& n : const_cast<Mfpo*>(this)->networks()) {
+  for (const Network& n : networks_) {
     n.layout->save(file, n.name, n.trained->params.data());
     if (!n.optimised) continue;
     n.layout->save(file, std::string("adam_m/") + n.name, n.trained->m.data());
@@ -390,7 +388,7 @@ void Mfpo::save(SafetensorsWriter& file) const {
 }
 
 void Mfpo::load(const SafetensorsFile& file) {
-  for (const Network& n : networks()) {
+  for (const Network& n : networks_) {
     n.layout->load(file, n.name, n.trained->params.data());
     if (!n.optimised) continue;
     n.layout->load(file, std::string("adam_m/") + n.name, n.trained->m.data());

@@ -44,6 +44,7 @@ struct MfpoSettings final : AlgorithmSettings {
 class Mfpo final : public Agent {
  public:
   Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed);
+  Mfpo(const Mfpo&) = delete;
 
   // ---- all random numbers of one update, [rows, A] unless said otherwise ----------------------------------------------
   struct Draws {
@@ -159,7 +160,7 @@ class Mfpo final : public Agent {
     Trained* trained;
     bool optimised;                         // false: a target
   };
-  std::vector<Network> networks();
+  const std::vector<Network>& networks() const { return networks_; }
   double alpha() const;
 
  private:
@@ -175,6 +176,7 @@ class Mfpo final : public Agent {
   Critic critic_network_;
   ParameterLayout temperature_;             // one number, log alpha
   Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
+  std::vector<Network> networks_;
 };
 
 }  // namespace meander

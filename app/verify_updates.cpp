@@ -308,7 +308,7 @@ class UpdateCheck {
   // Adam from the recorded gradients, moments carried from update to update, and the target average.
   void optimiser(int u) {
     const kernels::AdamConstants adam{settings_.learning_rate};
-    const std::vector<Mfpo::Network> networks = moments_->networks();
+    const std::vector<Mfpo::Network>& networks = moments_->networks();
     const auto whole = [&](const Mfpo::Network& n, const std::string& from) {
       const Tensor flat = zeros(1, n.layout->size());
       load(n, from, flat.f32());

@@ -80,8 +80,6 @@ Tensor Cotangents::accumulator(int input) {
   if (!sum) {
     const Value& primal = parent->out[output];
     sum = zeros(primal.rows(), primal.cols(), primal.dtype());
-  } else if (!sum.plain()) {
-    throw Error("a cotangent with derivatives of its own cannot be added to in place");
   } else if (!parent->owned[output]) {
     sum = copy(sum.tensor);
   }

@@ -85,8 +85,9 @@ class Cotangents {
   bool wants(int input) const { return node_.parent[input] != nullptr; }
   void add(int input, Value cotangent);            // no effect if not wanted or absent
   // Memory of the input's shape to add a plain cotangent to in place: for the flat parameter buffer, of which every
-  // operation fills a part only.
+  // operation fills a part only. Only where in_place: what has arrived so far has no derivatives of its own.
   Tensor accumulator(int input);
+  bool in_place(int input) const { return node_.parent[input]->cotangent[node_.parent_output[input]].plain(); }
 
  private:
   Node& node_;

@@ -39,7 +39,8 @@ void check_input(const MlpShape& shape, Tensor params, Tensor x) {
 
 // Gradients of the fused network: kernels::mlp_backward at the saved activations.
 void pull_back_fused(const MlpShape& shape, Value x, Value params, Value tape, Value dy, Cotangents c) {
-  const Tensor dparams = c.wants(1) ? c.accumulator(1) : Tensor();
+  const bool in_place = c.wants(1) && c.in_place(1);
+  const Tensor dparams = in_place ? c.accumulator(1) : c.wants(1) ? zeros(1, params.cols()) : Tensor();
   const Tensor dx = c.wants(0) ? empty(x.rows(), x.cols()) : Tensor();
   {
     ArenaScope scope;
@@ -47,6 +48,7 @@ void pull_back_fused(const MlpShape& shape, Value x, Value params, Value tape, V
                           dx ? dx.f32() : nullptr, dparams ? dparams.f32() : nullptr, workspace(shape, x.rows()));
   }
   c.add(0, dx);
+  if (!in_place) c.add(1, dparams);
 }
 
 // (y, dy) = the network at x and its derivative along dx, in one pass; dx may belong to the last rows only.

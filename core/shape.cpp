@@ -137,7 +137,7 @@ struct Parameter {
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {parameter(d[0], offset, rows, cols)}; }
   void pullback(Values<1> in, Values<1>, Values<1> dy, Cotangents c) const {
     if (!c.wants(0)) return;
-    if (!dy[0].plain()) return c.add(0, embed(dy[0], offset, in[0].cols()));
+    if (!dy[0].plain() || !c.in_place(0)) return c.add(0, embed(dy[0], offset, in[0].cols()));
     const Tensor sum = c.accumulator(0);
     detail::by_dtype(sum.dtype, [&]<class T>(T) {
       for (int64_t i = 0; i < rows * cols; ++i) sum.as<T>()[offset + i] += dy[0].tensor.as<T>()[i];

@@ -1,0 +1,89 @@
+// Protects the verification itself: the recorded references pass through the production code, and a recording that was
+// changed in one place fails in that place.
+#include "app/verify_reference.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "core/error.h"
+
+using namespace meander;
+
+namespace {
+
+const std::string updates = MEANDER_TEST_DATA "/mfpo_small.safetensors";
+const std::string operations = MEANDER_TEST_DATA "/ops.safetensors";
+
+std::vector<std::string> failing(const std::vector<CheckLine>& lines) {
+  std::vector<std::string> names;
+  for (const CheckLine& l : lines)
+    if (!l.ok()) names.push_back(l.quantity);
+  return names;
+}
+
+// A copy of `from` with the middle number of `tensor` moved by `by` times the tensor's largest, or without `tensor`.
+std::string changed(const std::string& from, const std::string& tensor, double by, bool leave_out = false) {
+  const SafetensorsFile file(from);
+  SafetensorsWriter writer;
+  std::map<std::string, std::vector<std::byte>> bytes;
+  for (const auto& [key, value] : file.metadata()) writer.metadata(key, value);
+  for (const auto& [name, t] : file.tensors()) {
+    if (name == tensor && leave_out) continue;
+    auto& b = bytes[name];
+    b.assign(t.data, t.data + t.size() * meander::bytes(t.dtype));
+    if (name == tensor) {
+      const auto change = [&]<class T>(T* x) {
+        const auto n = static_cast<size_t>(t.size());
+        T most = 0;
+        for (size_t i = 0; i < n; ++i) most = std::max(most, std::abs(x[i]));
+        x[n / 2] += static_cast<T>(by) * most;
+      };
+      if (t.dtype == DType::float64) change(reinterpret_cast<double*>(b.data()));
+      else change(reinterpret_cast<float*>(b.data()));
+    }
+    writer.add(name, t.dtype, t.shape, b.data());
+  }
+  const std::string path = (std::filesystem::temp_directory_path() / "meander-verify-test.safetensors").string();
+  writer.write(path);
+  return path;
+}
+
+}  // namespace
+
+TEST_CASE("the recorded operations and updates are met") {
+  const SafetensorsFile ops(operations), small(updates);
+  CHECK(is_operation_reference(ops));
+  CHECK(!is_operation_reference(small));
+  CHECK(is_update_reference(small));
+  CHECK(!is_update_reference(ops));
+  CHECK(failing(verify_operations(ops)).empty());
+  const auto lines = verify_updates(small);
+  CHECK(failing(lines).empty());
+  CHECK(std::ranges::any_of(lines, [](const CheckLine& l) { return l.quantity == "u3/end_to_end/actor"; }));
+}
+
+TEST_CASE("a changed number fails where it is, and only there") {
+  const auto check_operations = [](const std::string& tensor) {
+    return failing(verify_operations(SafetensorsFile(changed(operations, tensor, 1e-3))));
+  };
+  CHECK(check_operations("mish/out/y") == std::vector<std::string>{"mish value"});
+  CHECK(check_operations("layer/vjp/kernel") == std::vector<std::string>{"layer vjp kernel"});
+  const auto check_updates = [](const std::string& tensor) {
+    return failing(verify_updates(SafetensorsFile(changed(updates, tensor, 1e-2))));
+  };
+  CHECK(check_updates("u2/out/k1_logp").front() == "u2/k1_logp");   // the phases after it take it as their input
+  // A gradient: its own line, and Adam from it on, whose moments carry it along.
+  const auto lines = check_updates("u1/grad/critic1/params/dense_1/kernel");
+  REQUIRE(lines.size() >= 2);
+  CHECK(lines[0] == "u1/grad/critic1");
+  CHECK(lines[1] == "u1/adam/critic1");
+  CHECK(std::ranges::all_of(lines, [](const std::string& l) { return l.ends_with("/critic1"); }));
+}
+
+TEST_CASE("a recording with a part missing is refused by name") {
+  CHECK_THROWS_AS(verify_updates(SafetensorsFile(changed(updates, "u1/noise/k1_z", 0, true))), Error);
+  CHECK_THROWS_AS(verify_operations(SafetensorsFile(changed(operations, "mish/tan/x", 0, true))), Error);
+}

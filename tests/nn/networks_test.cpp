@@ -1,0 +1,62 @@
+// Protects the two kinds of networks: that their shortcuts (a state shared by its positions, one time for all rows) give
+// what the long way gives, that the derivatives by position and times are right, and the critic's expectation.
+#include <doctest/doctest.h>
+
+#include "../core/derivatives.h"
+#include "nn/critic.h"
+#include "nn/flow_network.h"
+
+using namespace meander;
+using namespace meander::testing;
+
+namespace {
+Tensor single(int64_t rows, int64_t cols, uint64_t seed) {
+  return cast(random_matrix(rows, cols, seed, 0.5), DType::float32);
+}
+Tensor initialised(const ParameterLayout& layout) {
+  const Tensor params = empty(1, layout.size());
+  layout.initialise(params.f32(), Stream(1, Purpose::test, 0));
+  return params;
+}
+}  // namespace
+
+TEST_CASE("a flow network's shortcuts are the long way") {
+  ArenaScope scope;
+  const FlowNetwork net(7, 3, 3, 32, 2);
+  const Value params = initialised(net.layout);
+  const Value state = single(4, 7, 2), x = single(12, 3, 3), t = full(1, 1, 0.5), h = full(1, 1, 0.25);
+  const Value shortcut = net(params, state, x, t, h);
+  const Value long_way = net(params, repeat_rows(state, 3), x, broadcast_to(t, 12, 1), broadcast_to(h, 12, 1));
+  CHECK(shortcut.rows() == 12);
+  CHECK(shortcut.cols() == 3);
+  CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
+  // t and h have embeddings of their own.
+  CHECK(difference(net(params, state, x, h, t), shortcut) > 1e-3);
+}
+
+TEST_CASE("a flow network's derivatives by position, times and parameters, in double") {
+  ArenaScope scope;
+  const FlowNetwork net(4, 2, 2, 8, 2);
+  const Tensor params = cast(initialised(net.layout), DType::float64);
+  const Tensor state = random_matrix(3, 4, 2);
+  const Tensor t = random_matrix(3, 1, 5, 0.1, 0.6), h = random_matrix(3, 1, 6, 0.05, 0.2);
+  check_derivatives([&](Value x, Value t, Value h) { return net(params, state, x, t, h); },
+                    Inputs<3>{random_matrix(3, 2, 3), t, h});
+  // Along the parameters to first order: the buffer is large.
+  check_derivatives([&](Value params) { return net(params, state, random_matrix(3, 2, 3), t, h); }, Inputs<1>{params},
+                    false);
+}
+
+TEST_CASE("a critic's value is the expectation of its distribution") {
+  ArenaScope scope;
+  const Critic critic(5, 2, 11, -3, 7, 16, 2);
+  const Value params = initialised(critic.layout);
+  CHECK(critic.atoms().f32()[0] == -3);
+  CHECK(critic.atoms().f32()[10] == 7);
+  CHECK(critic.atoms().f32()[5] == doctest::Approx(2));
+  const Value state = single(3, 5, 2), action = single(6, 2, 3);
+  const Value q = critic.value(params, state, action);
+  const Value logits = critic.logits(params, repeat_rows(state, 2), action);
+  CHECK(q.rows() == 6);
+  CHECK(difference(q, sum_row(softmax(logits) * Value(critic.atoms()))) < 1e-5);
+}
