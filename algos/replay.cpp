@@ -12,7 +12,7 @@
 
 namespace meander {
 
-// ---- lazy memory -----------------------------------------------------------------------------------------------------
+// ---- lazy memory ----------------------------------------------------------------------------------------------------
 
 LazyMemory::LazyMemory(size_t bytes) : bytes_(bytes) {
   data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -26,7 +26,7 @@ LazyMemory::~LazyMemory() {
 LazyMemory::LazyMemory(LazyMemory&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
 
-// ---- writing ---------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 Replay::Replay(int environments, int64_t capacity, int observations, int actions)
     : observations_(observations), actions_(actions) {
@@ -79,7 +79,7 @@ void Replay::index_transition(Ring& ring, int64_t row) {
   ++ring.count;
 }
 
-// ---- sampling --------------------------------------------------------------------------------------------------------
+// ---- sampling -------------------------------------------------------------------------------------------------------
 
 int64_t Replay::size() const {
   int64_t total = 0;
@@ -116,7 +116,7 @@ size_t Replay::bytes() const {
   return total;
 }
 
-// ---- files -----------------------------------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------------------------------------
 
 void Replay::save(SafetensorsWriter& file) const {
   file.metadata("replay.rows", message(rows_));

@@ -31,11 +31,11 @@ std::vector<Setting> TrainingSettings::settings() {
   return {
       {"seed", &seed, "", "names every random number of the run", 0, 9e15, {}},
       {"steps", &steps, "steps", "environment steps in all", 1, 1e12, {}},
-      {"start_steps", &start_steps, "steps", "the first step that takes the agent's action and is followed by an update",
-       1, 1e12, {}},
-      {"replay_capacity", &replay_capacity, "transitions", "what the replay holds before old transitions go", 1, 1e9, {}},
-      {"evaluation_interval", &evaluation_interval, "steps", "between evaluations; there is one at the last step too", 1,
-       1e12, {}},
+      {"start_steps", &start_steps, "steps",
+       "the first step that takes the agent's action and is followed by an update", 1, 1e12, {}},
+      {"replay_capacity", &replay_capacity, "transitions", "what the replay holds before old ones go", 1, 1e9, {}},
+      {"evaluation_interval", &evaluation_interval, "steps",
+       "between evaluations; there is one at the last step too", 1, 1e12, {}},
       {"evaluation_episodes", &evaluation_episodes, "episodes", "in each evaluation", 1, 1e6, {}},
       {"log_interval", &log_interval, "steps", "between lines of averaged update metrics", 1, 1e12, {}},
       {"checkpoint_interval", &checkpoint_interval, "steps",
@@ -43,7 +43,7 @@ std::vector<Setting> TrainingSettings::settings() {
   };
 }
 
-// ---- evaluation ------------------------------------------------------------------------------------------------------
+// ---- evaluation -----------------------------------------------------------------------------------------------------
 
 double Evaluation::mean() const {
   double sum = 0;
@@ -86,7 +86,7 @@ std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64
   return evaluation;
 }
 
-// ---- the loop --------------------------------------------------------------------------------------------------------
+// ---- the loop -------------------------------------------------------------------------------------------------------
 
 Training::Training(const TrainingSettings& settings, Agent& agent, Environment& environment,
                    Environment& evaluation_environment)
@@ -146,7 +146,7 @@ void Training::advance(Observer& observer) {
     throw Failure(message("step ", step_, ": ", environment_.info().name,
                           " returned a reward or observation that is not finite"));
 
-  // Store. At a time limit s' is the last observation of the episode, and it keeps its value: only a true end is masked.
+  // Store. At a time limit s' is the last observation of the episode and keeps its value: only a true end is masked.
   replay_.append(0, action_, static_cast<float>(result.reward), result.terminated, episode_over, next_observation_);
   observation_.swap(next_observation_);
   episode_return_ += result.reward;
@@ -224,7 +224,7 @@ bool Training::evaluate_now(Observer& observer) {
   return true;
 }
 
-// ---- checkpoints -----------------------------------------------------------------------------------------------------
+// ---- checkpoints ----------------------------------------------------------------------------------------------------
 
 // Every number but tensors that the next steps depend on; the order is part of the file format.
 template <class F>

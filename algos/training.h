@@ -61,14 +61,15 @@ class Observer {
 
 // The loop of off-policy learning: act, store, update once a step, evaluate now and then.
 //
-// Steps are counted from 1. Before step `start_steps` actions are uniform in [-1, 1]; from then on they are the agent's,
-// and every step is followed by one update. Everything random is named by (seed, purpose, count), so the counters are
-// all that a resumed run needs to go on with the same bits.
+// Steps are counted from 1. Before step `start_steps` actions are uniform in [-1, 1]; from then on they are the
+// agent's, and every step is followed by one update. Everything random is named by (seed, purpose, count), so the
+// counters are all that a resumed run needs to go on with the same bits.
 class Training {
  public:
   // Starts the first episode. The agent and the environments must live as long as this. Throws Error if the agent's
   // dimensions are not the environment's.
-  Training(const TrainingSettings& settings, Agent& agent, Environment& environment, Environment& evaluation_environment);
+  Training(const TrainingSettings& settings, Agent& agent, Environment& environment,
+           Environment& evaluation_environment);
 
   // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
   // with the step if an update fails or the simulator returns a number that is not finite.

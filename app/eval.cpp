@@ -56,8 +56,8 @@ int eval(const EvalOptions& options) {
   const auto evaluation = evaluate(*agent, *environment, options.episodes, static_cast<uint64_t>(options.seed), 0,
                                    [] { return interrupted(); });
   if (!evaluation) return 130;
-  fmt::print("{} after step {} on {}, {} episodes, seed {}\n", path, file.metadata("step"), task.name, options.episodes,
-             options.seed);
+  fmt::print("{} after step {} on {}, seed {}, episodes: {}\n", path, file.metadata("step"), task.name, options.seed,
+             options.episodes);
   fmt::print("mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", evaluation->mean(), evaluation->deviation(),
              evaluation->lowest(), evaluation->highest());
   return 0;

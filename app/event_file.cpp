@@ -7,7 +7,7 @@
 
 namespace meander {
 
-// ---- protocol buffers: a field is a key (number * 8 + wire type) and a value ------------------------------------------
+// ---- protocol buffers: a field is a key (number * 8 + wire type) and a value ----------------------------------------
 
 namespace {
 
@@ -43,7 +43,7 @@ std::string event(double wall_time, int64_t step) {
 
 }  // namespace
 
-// ---- records ---------------------------------------------------------------------------------------------------------
+// ---- records --------------------------------------------------------------------------------------------------------
 
 uint32_t crc32c(std::string_view data) {
   static const std::array<uint32_t, 256> table = [] {

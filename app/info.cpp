@@ -85,7 +85,8 @@ int info(const std::string& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files)
-    if (fs::is_regular_file(file)) fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
+    if (fs::is_regular_file(file))
+      fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
 
   if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(folder + "/" + run_file::metrics);
   for (const char* name : {run_file::last, run_file::best, run_file::last_good}) {

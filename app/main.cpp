@@ -94,7 +94,9 @@ int run(int argc, char** argv) {
   verb->add_option("--seed", eval_options.seed, "Of initial states and candidates")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 30));
-  verb->add_option("--threads", eval_options.threads, "Of the CPU; 0: all")->capture_default_str()->check(CLI::Range(0, 1024));
+  verb->add_option("--threads", eval_options.threads, "Of the CPU; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
 
   add("list", "Algorithms and environments with their dimensions", [] { return list(); });
 
@@ -111,11 +113,12 @@ int run(int argc, char** argv) {
   verb->add_option("RUN", info_folder, "Run folder")->required();
 
   std::vector<std::string> files;
-  verb = add("verify", "Replay recorded references and goldens through the production code", [&] { return verify(files); });
+  verb = add("verify", "Replay recorded references and goldens through the production code",
+             [&] { return verify(files); });
   verb->add_option("FILES", files, "Safetensors files")->required();
 
   for (const char* script_verb : {"test", "bench"}) {
-    add(script_verb, fmt::format("See ./meander {}: the script at the root of the repository does it", script_verb).c_str(),
+    add(script_verb, "A verb of the script ./meander at the root of the repository",
         [=]() -> int {
           throw Error(fmt::format("{} is a verb of the script ./meander at the root of the repository", script_verb));
         });

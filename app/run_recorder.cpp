@@ -85,11 +85,13 @@ std::string create_run_folder(const std::string& out, const RunConfig& config) {
   } else {
     fs::create_directories(folder, error);
     if (!error && !fs::is_empty(folder, error) && !error)
-      throw Error("--out " + folder + ": this folder is not empty; choose another, or go on with it: --resume " + folder);
+      throw Error(message("--out ", folder, ": this folder is not empty; choose another, or go on with it: --resume ",
+                          folder));
   }
   if (!error && access(folder.c_str(), W_OK) != 0) error = {errno, std::generic_category()};
   if (error)
-    throw Error(message("cannot write to the run folder ", folder, ": ", error.message(), "; choose another with --out"));
+    throw Error(message("cannot write to the run folder ", folder, ": ", error.message(),
+                        "; choose another with --out"));
   return folder;
 }
 
@@ -111,7 +113,7 @@ RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& traini
                   count_text(training.step()), count_text(config.training.steps)));
 }
 
-// ---- what the loop reports -------------------------------------------------------------------------------------------
+// ---- what the loop reports ------------------------------------------------------------------------------------------
 
 void RunRecorder::episode_ended(int64_t, double value) {
   row_[episode_return] = value;
@@ -186,12 +188,13 @@ void RunRecorder::update_failed(int64_t step) {
   file.metadata("step", message(step - 1));
   agent_.save(file);
   file.write(path(run_file::last_good));
-  say(message("step ", count_text(step), ": the update failed; the parameters before it are in ", path(run_file::last_good)));
+  say(message("step ", count_text(step), ": the update failed; the parameters before it are in ",
+              path(run_file::last_good)));
 }
 
 bool RunRecorder::stop() { return interrupted(); }
 
-// ---- writing ---------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 double RunRecorder::wall_seconds() const {
   return earlier_seconds_ + std::chrono::duration<double>(Clock::now() - start_).count();

@@ -33,8 +33,8 @@ class RunRecorder : public Observer {
  public:
   // Of a new run, or of one that goes on from its checkpoint: then the metrics are cut back to it. Throws Error if
   // another process is writing to the folder.
-  RunRecorder(std::string folder, RunConfig& config, Training& training, Agent& agent, const SafetensorsFile* checkpoint,
-              bool quiet);
+  RunRecorder(std::string folder, RunConfig& config, Training& training, Agent& agent,
+              const SafetensorsFile* checkpoint, bool quiet);
 
   void episode_ended(int64_t step, double episode_return) override;
   void metrics(int64_t step, std::span<const double> means) override;

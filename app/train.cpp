@@ -87,16 +87,16 @@ int train(const TrainOptions& options) {
   else
     recorder.say(message("training ", config.algorithm, " on ", config.environment, " in ", folder));
 
+  const std::string go_on = "./meander train --resume " + folder;
   catch_interrupts();
   try {
     training.run(recorder);
   } catch (const Failure& failure) {
-    throw Failure(failure.what() + (fs::exists(last) ? "; the last checkpoint is intact: meander train --resume " + folder
-                                                     : std::string()));
+    if (!fs::exists(last)) throw;
+    throw Failure(message(failure.what(), "; the last checkpoint is intact, go on with ", go_on));
   }
   if (training.step() < config.training.steps) {
-    recorder.say(message("stopped and saved after step ", count_text(training.step()), "; to go on: ./meander train --resume ",
-                         folder));
+    recorder.say(message("stopped and saved after step ", count_text(training.step()), "; to go on: ", go_on));
     return 130;
   }
   recorder.say(message("done: ", folder));

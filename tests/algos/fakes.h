@@ -2,10 +2,7 @@
 
 // A task and a learner small enough to know every number of.
 
-#include <unistd.h>
-
 #include <cmath>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -104,23 +101,6 @@ class Learner : public Agent {
   uint64_t fails_at = 0;
   int64_t updates = 0, acted = 0;
   std::vector<uint64_t> explored;
-};
-
-// A folder for one test, removed with everything in it.
-class Folder {
- public:
-  Folder() {
-    std::string path = (std::filesystem::temp_directory_path() / "meander-test-XXXXXX").string();
-    if (!mkdtemp(path.data())) throw Failure("no temporary folder");
-    path_ = path;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace meander::fakes

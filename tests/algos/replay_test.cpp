@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "../folder.h"
 #include "core/error.h"
 #include "fakes.h"
 
@@ -162,7 +163,7 @@ TEST_CASE("the key names the batch") {
 }
 
 TEST_CASE("save and load give the same replay") {
-  fakes::Folder folder;
+  Folder folder;
   for (int episodes : {0, 1, 3, 40}) {  // empty, part of a ring, wrapped
     CAPTURE(episodes);
     Replay replay(2, 60, S, A);
@@ -189,7 +190,7 @@ TEST_CASE("save and load give the same replay") {
 
 // A checkpoint of another size, or one whose marks are damaged, is refused instead of read across an episode's end.
 TEST_CASE("a replay that does not fit is refused") {
-  fakes::Folder folder;
+  Folder folder;
   Replay replay(1, 60, S, A);
   Writer(replay, 0).episode(5, false);
   SafetensorsWriter writer;

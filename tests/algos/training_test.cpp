@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "../folder.h"
 #include "allocations.h"
 #include "core/error.h"
 #include "fakes.h"
@@ -173,7 +174,7 @@ TEST_CASE("the seed decides, and repeats") {
 
 // Stopped at any step (in the random phase, within an episode, at an evaluation) and resumed: the same bits.
 TEST_CASE("resume goes on with the same bits") {
-  fakes::Folder folder;
+  Folder folder;
   Run whole(small());
   whole.training.run(whole.recorder);
   for (int64_t stop : {1, 33, 99, 100, 155, 200, 399}) {
@@ -206,7 +207,7 @@ TEST_CASE("an evaluation that was interrupted is repeated") {
     bool stop() override { return asked++ >= 105; }  // at the 6th step of the first evaluation
     int asked = 0;
   };
-  fakes::Folder folder;
+  Folder folder;
   Run whole(small()), first(small()), second(small());
   whole.training.run(whole.recorder);
   Impatient impatient;
@@ -222,7 +223,7 @@ TEST_CASE("an evaluation that was interrupted is repeated") {
 }
 
 TEST_CASE("a checkpoint of another task or agent is refused") {
-  fakes::Folder folder;
+  Folder folder;
   Run run(small());
   SafetensorsWriter file;
   run.training.save(file);

@@ -18,7 +18,7 @@
 
 #include "core/safetensors.h"
 #include "event_reader.h"
-#include "folder.h"
+#include "../folder.h"
 
 using namespace meander;
 namespace fs = std::filesystem;
@@ -48,7 +48,8 @@ class Process {
     const int error = open(error_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(out, STDOUT_FILENO);
     dup2(error, STDERR_FILENO);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);  // ignored where the tests run in the background
+    // They are ignored where the tests run in the background.
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);
     const rlimit limit = {file_limit, file_limit};
     if (file_limit != RLIM_INFINITY) setrlimit(RLIMIT_FSIZE, &limit);
     if (chdir(where.c_str()) == 0) execv(arguments[0], arguments.data());
@@ -133,7 +134,8 @@ void check_same_tensors(const std::string& a, const std::string& b) {
   for (const auto& [name, tensor] : one.tensors()) {
     const FileTensor& other = two.at(name);
     REQUIRE_MESSAGE(tensor.shape == other.shape, name);
-    CHECK_MESSAGE(std::memcmp(tensor.data, other.data, static_cast<size_t>(tensor.size() * bytes(tensor.dtype))) == 0, name);
+    const auto size = static_cast<size_t>(tensor.size() * bytes(tensor.dtype));
+    CHECK_MESSAGE(std::memcmp(tensor.data, other.data, size) == 0, name);
   }
 }
 
@@ -383,9 +385,11 @@ TEST_CASE("bad input") {
 
 TEST_CASE("a run gets a folder of its own") {
   Folder folder;
-  for (int i = 0; i < 2; ++i) CHECK(meander_in(folder, small_run({"--steps", "20", "--seed", "7", "--quiet"})).status == 0);
+  for (int i = 0; i < 2; ++i)
+    CHECK(meander_in(folder, small_run({"--steps", "20", "--seed", "7", "--quiet"})).status == 0);
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder.file("runs"))) names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder.file("runs")))
+    names.push_back(entry.path().filename().string());
   REQUIRE(names.size() == 2);
   for (const std::string& name : names) CHECK(name.starts_with("mfpo-Pendulum-v1-s7-"));
 }

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "event_reader.h"
-#include "folder.h"
+#include "../folder.h"
 
 using namespace meander;
 

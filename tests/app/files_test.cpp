@@ -6,7 +6,7 @@
 #include <csignal>
 
 #include "core/error.h"
-#include "folder.h"
+#include "../folder.h"
 
 using namespace meander;
 

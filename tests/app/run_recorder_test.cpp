@@ -7,7 +7,7 @@
 
 #include "../algos/fakes.h"
 #include "core/error.h"
-#include "folder.h"
+#include "../folder.h"
 
 using namespace meander;
 
