@@ -18,19 +18,18 @@ void Progress::step_done(int64_t step) {
   const double seconds = std::chrono::duration<double>(Clock::now() - shown_).count();
   if (seconds < (terminal_ ? 0.25 : 10.0)) return;
 
-  // Steps with updates are far slower than random ones: their speed is measured anew.
+  // Steps with updates are far slower than random ones: the time left is told from them alone.
   const double speed = static_cast<double>(step - shown_step_) / seconds;
-  const bool updating = step >= start_steps_;
-  const bool fresh = speed_ == 0 || (updating && speed_from_ < start_steps_);
-  speed_ = fresh ? speed : speed_ + (terminal_ ? 0.1 : 0.5) * (speed - speed_);
-  if (fresh) speed_from_ = shown_step_;
+  const bool updating = shown_step_ >= start_steps_;
+  speed_ = speed_ == 0 || updating != updating_ ? speed : speed_ + (terminal_ ? 0.1 : 0.5) * (speed - speed_);
+  updating_ = updating;
   shown_ = Clock::now();
   shown_step_ = step;
 
   std::string line = fmt::format("step {} of {} ({:.1f} %), {:.0f} steps/s", count_text(step), count_text(steps_),
                                  100.0 * static_cast<double>(step) / static_cast<double>(steps_), speed_);
-  if (!updating) line += fmt::format(", random until {}", count_text(start_steps_));
-  else if (speed_ > 0) line += ", " + duration_text(static_cast<double>(steps_ - step) / speed_) + " left";
+  if (step < start_steps_) line += fmt::format(", random until {}", count_text(start_steps_));
+  else if (updating && speed_ > 0) line += ", " + duration_text(static_cast<double>(steps_ - step) / speed_) + " left";
   if (episode_return_) line += fmt::format(", last return {:.1f}", *episode_return_);
   if (evaluation_return_) line += fmt::format(", evaluation {:.1f}", *evaluation_return_);
   clear();

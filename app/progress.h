@@ -29,7 +29,7 @@ class Progress {
   Clock::time_point shown_ = Clock::now();
   int64_t shown_step_;
   double speed_ = 0;                        // steps a second, smoothed
-  int64_t speed_from_ = 0;                  // the step since when
+  bool updating_ = false;                   // measured over steps with updates
 };
 
 // 75 -> "1 min 15 s", 8000 -> "2 h 13 min".
