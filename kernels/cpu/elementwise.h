@@ -32,7 +32,7 @@ static void philox_bits(const uint32_t key[2], uint32_t first_block, const uint3
   I lane;
   for (int j = 0; j < W; ++j) lane[j] = j;
   for (int64_t b = 0; b < blocks; b += W) {
-    I word[4] = {lane + static_cast<int32_t>(first_block + static_cast<uint32_t>(b))};
+    I word[4] = {wrapping_add(lane, broadcast_int(static_cast<int32_t>(first_block + static_cast<uint32_t>(b))))};
     for (int w = 1; w < 4; ++w) word[w] = broadcast_int(static_cast<int32_t>(counter[w - 1]));
     uint32_t key0 = key[0], key1 = key[1];
     for (int round = 0; round < 10; ++round) {

@@ -6,6 +6,7 @@
 
 typedef float V __attribute__((vector_size(MEANDER_VECTOR_BYTES)));
 typedef int32_t I __attribute__((vector_size(MEANDER_VECTOR_BYTES)));
+typedef uint32_t U __attribute__((vector_size(MEANDER_VECTOR_BYTES)));
 constexpr int W = MEANDER_VECTOR_BYTES / 4;
 constexpr int groups = 16 / W;
 
@@ -67,7 +68,6 @@ static inline I multiply_high(I x, uint32_t m) {
 }
 
 static inline I low_product(I x, uint32_t m) {
-  typedef uint32_t U __attribute__((vector_size(MEANDER_VECTOR_BYTES)));
   return (I)((U)x * m);
 }
 
@@ -80,6 +80,7 @@ static inline void store(float* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline I broadcast_int(int32_t x) { return I{} + x; }
 static inline I as_int(V v) { return (I)v; }
 static inline V as_float(I v) { return (V)v; }
+static inline I wrapping_add(I a, I b) { return (I)((U)a + (U)b); }  // a float's bits may be anything
 static inline V absolute(V a) { return as_float(as_int(a) & 0x7fffffff); }
 static inline V copy_sign(V magnitude, V sign) {
   return as_float((as_int(magnitude) & 0x7fffffff) | (as_int(sign) & static_cast<int32_t>(0x80000000)));

@@ -22,14 +22,14 @@ static inline V exp_reduced(V x, I& power) {
 static inline V exp_within(V x) {
   I power;
   const V y = exp_reduced(x, power);
-  return as_float(as_int(y) + (power << 23));
+  return as_float(wrapping_add(as_int(y), power << 23));
 }
 static inline V exp(V x) {
   I power;
   const V y = exp_reduced(maximum(broadcast(-87.5f), minimum(broadcast(89.0f), x)), power);
   // In two steps, as 2^128 is no float; 2^-126 may be reached from a y below 1.
-  const I n = power - 0x4b400000, half = n >> 1;
-  const V scaled = y * as_float((half + 127) << 23) * as_float((n - half + 127) << 23);
+  const I n = wrapping_add(power, broadcast_int(-0x4b400000)), half = n >> 1;
+  const V scaled = y * as_float((half + 127) << 23) * as_float(wrapping_add(n - half, broadcast_int(127)) << 23);
   return x < -87.3365402f ? V{} : scaled;
 }
 
@@ -37,7 +37,7 @@ static inline V exp(V x) {
 static inline V log(V x) {
   const I tiny = x < 1.17549435e-38f;
   const V scaled = tiny ? x * 16777216.0f : x;
-  const I shifted = as_int(scaled) - 0x3f3504f3;  // bits of sqrt 1/2
+  const I shifted = wrapping_add(as_int(scaled), broadcast_int(-0x3f3504f3));  // bits of sqrt 1/2
   const I exponent = shifted >> 23;
   const V f = as_float((shifted & 0x007fffff) + 0x3f3504f3) - 1.0f;
   const V n = __builtin_convertvector(exponent - (tiny & 24), V);
@@ -93,7 +93,7 @@ static inline void sincos(V x, V& sine, V& cosine) {
   const I swap = (quadrant & 1) != 0;
   const V sin_part = swap ? c : s, cos_part = swap ? s : c;
   sine = as_float(as_int(sin_part) ^ ((quadrant & 2) << 30));
-  cosine = as_float(as_int(cos_part) ^ (((quadrant + 1) & 2) << 30));
+  cosine = as_float(as_int(cos_part) ^ ((wrapping_add(quadrant, broadcast_int(1)) & 2) << 30));
 }
 
 static inline V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
