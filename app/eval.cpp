@@ -5,6 +5,7 @@
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
+#include "envs/environments.h"
 #include "kernels/threads.h"
 
 namespace meander {

@@ -2,6 +2,7 @@
 
 #include "app/verbs.h"
 #include "core/error.h"
+#include "envs/environments.h"
 
 namespace meander {
 

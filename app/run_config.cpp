@@ -12,6 +12,7 @@
 #include "app/version.h"
 #include "core/error.h"
 #include "core/nearest.h"
+#include "envs/environments.h"
 
 namespace meander {
 

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "envs/environment.h"
+#include "envs/environments.h"
 #include "envs/mujoco.h"
 
 namespace meander {

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "core/random.h"
 
 namespace meander {
@@ -52,8 +53,18 @@ class Environment {
   std::vector<double> scaled_;
 };
 
-// Every name of the table in README. Throws Error with the nearest names if there is no such environment.
-std::unique_ptr<Environment> make_environment(const std::string& name);
-std::vector<std::string> environment_names();
+// In the header, so that the library, which knows environments by this interface alone, needs no part of envs.
+inline Step Environment::act(std::span<const float> action) {
+  const EnvironmentInfo& about = info();
+  if (static_cast<int>(action.size()) != about.actions)
+    throw Error(message(about.name, ": expected an action of ", about.actions, " numbers, got ", action.size()));
+  scaled_.resize(action.size());
+  for (size_t i = 0; i < action.size(); ++i) {
+    const double middle = 0.5 * (about.action_low[i] + about.action_high[i]);
+    const double half = 0.5 * (about.action_high[i] - about.action_low[i]);
+    scaled_[i] = middle + half * std::clamp(static_cast<double>(action[i]), -1.0, 1.0);
+  }
+  return step(scaled_);
+}
 
 }  // namespace meander

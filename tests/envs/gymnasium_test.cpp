@@ -1,6 +1,7 @@
 // What the goldens cannot show: the distribution of resets (the package draws them with another generator) and v3, of
 // which none are recorded. The steps themselves are held by tests/app/verify_environment_test.cpp.
 #include "envs/gymnasium.h"
+#include "envs/environments.h"
 
 #include <doctest/doctest.h>
 

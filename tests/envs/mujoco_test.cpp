@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "envs/environments.h"
 
 extern "C" void mju_error(const char* text, ...);
 

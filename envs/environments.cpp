@@ -1,4 +1,4 @@
-#include "envs/environment.h"
+#include "envs/environments.h"
 
 #include <algorithm>
 
@@ -23,19 +23,6 @@ const Registry& registry() {
 }
 
 }  // namespace
-
-Step Environment::act(std::span<const float> action) {
-  const EnvironmentInfo& about = info();
-  if (static_cast<int>(action.size()) != about.actions)
-    throw Error(message(about.name, ": expected an action of ", about.actions, " numbers, got ", action.size()));
-  scaled_.resize(action.size());
-  for (size_t i = 0; i < action.size(); ++i) {
-    const double middle = 0.5 * (about.action_low[i] + about.action_high[i]);
-    const double half = 0.5 * (about.action_high[i] - about.action_low[i]);
-    scaled_[i] = middle + half * std::clamp(static_cast<double>(action[i]), -1.0, 1.0);
-  }
-  return step(scaled_);
-}
 
 std::vector<std::string> environment_names() {
   std::vector<std::string> names;

@@ -1,5 +1,5 @@
 // What every environment of the registry promises: names, dimensions, act, save and load, time limits, no allocation.
-#include "envs/environment.h"
+#include "envs/environments.h"
 
 #include <doctest/doctest.h>
 

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "envs/environment.h"
+
+namespace meander {
+
+// Every name of the table in README. Throws Error with the nearest names if there is no such environment.
+std::unique_ptr<Environment> make_environment(const std::string& name);
+std::vector<std::string> environment_names();
+
+}  // namespace meander
