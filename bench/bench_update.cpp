@@ -167,12 +167,13 @@ struct Row {
   std::string name;
   int threads;
   Sample sample;
-  double ratio;  // 0: none
+  double ratio;  // of an update to the faster products; 0: none
 };
 
 void print(const Row& row) {
   std::printf("%-46s %d thread%s  median %9.1f us  min %9.1f  max %9.1f", row.name.c_str(), row.threads,
               row.threads == 1 ? " " : "s", row.sample.median(), row.sample.quantile(0), row.sample.quantile(1));
+  std::printf("  (%s)", row.sample.note.c_str());
   if (row.ratio > 0) std::printf("  ratio %.3f", row.ratio);
   std::printf("\n");
   std::fflush(stdout);
@@ -211,13 +212,12 @@ void compare(const Task& task, int threads, std::vector<Row>& rows) {
   const bool told_wins = told.median() < as_it_comes.median();
   const Sample& best = told_wins ? told : as_it_comes;
   const std::string name = task.name;
-  rows.push_back({name + " update (" + update.note + ")", threads, update, best.times.empty() ? 0 : update.median() / best.median()});
+  rows.push_back({name + " update", threads, update, best.times.empty() ? 0 : update.median() / best.median()});
   print(rows.back());
 #ifdef MEANDER_OPENBLAS
   for (const Sample* sample : {&as_it_comes, &told}) {
     const bool by_itself = sample == &as_it_comes;
-    rows.push_back({name + " products, OpenBLAS " + (by_itself ? "as it comes" : "told SKYLAKEX") + " (" + sample->note + ")",
-                    threads, *sample, sample->median() / best.median()});
+    rows.push_back({name + " products, OpenBLAS " + (by_itself ? "as it comes" : "told SKYLAKEX"), threads, *sample, 0});
     print(rows.back());
   }
   std::printf("  %.2f GFLOP: products at %.0f GFLOP/s, update at %.0f\n", gflop, gflop / best.median() * 1e6,

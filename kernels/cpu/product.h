@@ -126,15 +126,26 @@ static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t 
     }
   }
 }
+// to[j][i] = from[i][j] for four by four
+static inline void transpose_4(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  typedef float Q __attribute__((vector_size(16)));
+  typedef int32_t Lane __attribute__((vector_size(16)));
+  Q row[4];
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(&row[i], from + i * from_stride, sizeof row[i]);
+  const Q low01 = __builtin_shuffle(row[0], row[1], Lane{0, 4, 1, 5}), low23 = __builtin_shuffle(row[2], row[3], Lane{0, 4, 1, 5});
+  const Q high01 = __builtin_shuffle(row[0], row[1], Lane{2, 6, 3, 7}), high23 = __builtin_shuffle(row[2], row[3], Lane{2, 6, 3, 7});
+  const Q column[4] = {__builtin_shuffle(low01, low23, Lane{0, 1, 4, 5}), __builtin_shuffle(low01, low23, Lane{2, 3, 6, 7}),
+                       __builtin_shuffle(high01, high23, Lane{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Lane{2, 3, 6, 7})};
+  for (int j = 0; j < 4; ++j) __builtin_memcpy(to + j * to_stride, &column[j], sizeof column[j]);
+}
 static void pack_panel_transposed(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {
   const int64_t columns = panel_columns(n, p), width = panel_width(n, p);
+  const int64_t square_columns = columns / 4 * 4, square_k = k / 4 * 4;
   b += p * panel * stride;
-  constexpr int64_t strip = 16;  // of k, so that the rows written stay in cache
-  for (int64_t first = 0; first < k; first += strip) {
-    const int64_t last = smaller(first + strip, k);
-    for (int64_t j = 0; j < width; ++j)
-      for (int64_t i = first; i < last; ++i) out[i * width + j] = j < columns ? b[j * stride + i] : 0.0f;
-  }
+  for (int64_t j = 0; j < square_columns; j += 4)
+    for (int64_t i = 0; i < square_k; i += 4) transpose_4(b + j * stride + i, stride, out + i * width + j, width);
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t j = i < square_k ? square_columns : 0; j < width; ++j) out[i * width + j] = j < columns ? b[j * stride + i] : 0.0f;
 }
 static void pack(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
                  bool transposed, float* out) {
