@@ -65,7 +65,8 @@ int main() {
   set_threads(1);
 #ifdef MEANDER_OPENBLAS
   openblas_set_num_threads(1);
-  std::printf("ours %s, OpenBLAS %s; GFLOP/s of dense multiply-adds x 2, one thread\n", isa_name(isa()), openblas_get_corename());
+  std::printf("ours %s, OpenBLAS %s; GFLOP/s of dense multiply-adds x 2, one thread\n", isa_name(isa()),
+              openblas_get_corename());
 #endif
   const int64_t width[] = {87, 256, 256, 256, 6};
   MlpShape s;
@@ -84,11 +85,14 @@ int main() {
   const std::vector<float> params = normals(size, 1.0f / 16);
   const int64_t own_cols = 6, group = 16;  // of the 87 inputs
 
-  std::printf("%7s %9s %9s %9s %9s %9s %9s %9s %9s\n", "rows", "us", "forward", "+ tape", "shared", "tangent", "back dW", "back dx", "sgemm");
+  std::printf("%7s %9s %9s %9s %9s %9s %9s %9s %9s\n", "rows", "us", "forward", "+ tape", "shared", "tangent",
+              "back dW", "back dx", "sgemm");
   for (int64_t rows : {1, 2, 4, 10, 32, 64, 256, 4096, 12288}) {
     const std::vector<float> x = normals((rows + 16) * 87), dx = x, cotangent = normals(rows * 6);
-    std::vector<float> y(static_cast<size_t>(rows * 256)), dy(static_cast<size_t>(rows * 6)), gradient(static_cast<size_t>(size));
-    std::vector<float> tape(static_cast<size_t>(mlp_tape_size(s, rows))), workspace(static_cast<size_t>(mlp_workspace(s, rows)));
+    std::vector<float> y(static_cast<size_t>(rows * 256)), dy(static_cast<size_t>(rows * 6)),
+        gradient(static_cast<size_t>(size));
+    std::vector<float> tape(static_cast<size_t>(mlp_tape_size(s, rows))),
+        workspace(static_cast<size_t>(mlp_workspace(s, rows)));
     std::vector<float> gx(static_cast<size_t>(rows * 87));
     const std::vector<float> activations = normals(rows * 256);
     const float* const p = params.data();
@@ -109,7 +113,8 @@ int main() {
     });
     const double sgemm = time_of([&] { products(s, rows, activations.data(), p, y.data()); });
     const double f = flop * 1e-9 * static_cast<double>(rows);
-    std::printf("%7ld %9.1f %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f\n", static_cast<long>(rows), forward * 1e6, f / forward,
-                f / taped, f / shared, 2 * f / tangent, (2 - 2.0 * 87 * 256 / flop) * f / weights, f / inputs, f / sgemm);
+    std::printf("%7ld %9.1f %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f %9.0f\n", static_cast<long>(rows), forward * 1e6,
+                f / forward, f / taped, f / shared, 2 * f / tangent, (2 - 2.0 * 87 * 256 / flop) * f / weights,
+                f / inputs, f / sgemm);
   }
 }

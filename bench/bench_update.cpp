@@ -74,7 +74,8 @@ struct Learner {
 std::vector<double> time_update(const Task& task, int repeats) {
   Learner learner(task);
   const int64_t b = learner.settings.batch_size, s = task.observations, a = task.actions;
-  std::vector<float> state = normals(b * s, 1), action = normals(b * a, 2), reward = normals(b, 3), next = normals(b * s, 4);
+  std::vector<float> state = normals(b * s, 1), action = normals(b * a, 2), reward = normals(b, 3),
+                     next = normals(b * s, 4);
   std::vector<float> mask(static_cast<size_t>(b), 1.0f);
   for (float& v : action) v = std::clamp(v, -1.0f, 1.0f);
   const Batch batch{view(state.data(), b, s), view(action.data(), b, a), view(reward.data(), b, 1),
@@ -185,8 +186,11 @@ void write_json(const std::string& path, const std::vector<Row>& rows) {
   std::fprintf(file, "{\"rows\": [");
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];
-    std::fprintf(file, "%s\n  {\"name\": \"%s\", \"threads\": %d, \"median_us\": %.3f, \"min_us\": %.3f, \"max_us\": %.3f, \"ratio\": ",
-                 i ? "," : "", row.name.c_str(), row.threads, row.sample.median(), row.sample.quantile(0), row.sample.quantile(1));
+    std::fprintf(file,
+                 "%s\n  {\"name\": \"%s\", \"threads\": %d, \"median_us\": %.3f, \"min_us\": %.3f, \"max_us\": %.3f, "
+                 "\"ratio\": ",
+                 i ? "," : "", row.name.c_str(), row.threads, row.sample.median(), row.sample.quantile(0),
+                 row.sample.quantile(1));
     if (row.ratio > 0) std::fprintf(file, "%.4f}", row.ratio);
     else std::fprintf(file, "null}");
   }
@@ -217,7 +221,8 @@ void compare(const Task& task, int threads, std::vector<Row>& rows) {
 #ifdef MEANDER_OPENBLAS
   for (const Sample* sample : {&as_it_comes, &told}) {
     const bool by_itself = sample == &as_it_comes;
-    rows.push_back({name + " products, OpenBLAS " + (by_itself ? "as it comes" : "told SKYLAKEX"), threads, *sample, 0});
+    rows.push_back(
+        {name + " products, OpenBLAS " + (by_itself ? "as it comes" : "told SKYLAKEX"), threads, *sample, 0});
     print(rows.back());
   }
   std::printf("  %.2f GFLOP: products at %.0f GFLOP/s, update at %.0f\n", gflop, gflop / best.median() * 1e6,
@@ -228,7 +233,8 @@ void compare(const Task& task, int threads, std::vector<Row>& rows) {
 int bench(int only_threads, const std::string& json) {
   std::vector<int> counts = {1};
   if (only_threads > 0) counts = {only_threads};
-  else if (std::thread::hardware_concurrency() > 1) counts.push_back(static_cast<int>(std::thread::hardware_concurrency()));
+  else if (std::thread::hardware_concurrency() > 1)
+    counts.push_back(static_cast<int>(std::thread::hardware_concurrency()));
 #ifndef MEANDER_OPENBLAS
   std::printf("built without OpenBLAS (libopenblas-dev): no comparison\n");
 #endif

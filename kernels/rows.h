@@ -22,7 +22,8 @@ void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const flo
 // C51 projection (Bellemare, Dabney, Munos 2017, algorithm 1): mass prob[i, j] at position where[i, j], clipped to
 // [v_min, v_max], is shared linearly between its two neighbours on the grid linspace(v_min, v_max, atoms).
 // prob, where [rows, atoms] -> y [rows, atoms]. Mass on a grid point stays there.
-void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where, float* y);
+void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where,
+                 float* y);
 // The transpose of that linear map at the same positions: dprob[i, j] = sum_m weight_ijm dy[i, m].
 void c51_project_transpose(int64_t rows, int64_t atoms, float v_min, float v_max, const float* where, const float* dy,
                            float* dprob);

@@ -19,8 +19,10 @@ void parallel_for(int64_t count, int64_t grain, RangeTask task, void* context);
 
 template <class F>
 void parallel_for(int64_t count, int64_t grain, F&& f) {
-  parallel_for(count, grain, [](void* c, int64_t begin, int64_t end) { (*static_cast<std::remove_reference_t<F>*>(c))(begin, end); },
-               const_cast<void*>(static_cast<const void*>(&f)));
+  parallel_for(
+      count, grain,
+      [](void* c, int64_t begin, int64_t end) { (*static_cast<std::remove_reference_t<F>*>(c))(begin, end); },
+      const_cast<void*>(static_cast<const void*>(&f)));
 }
 
 }  // namespace meander::kernels

@@ -10,7 +10,8 @@ namespace meander::kernels {
 // [lower, upper].
 void truncated_normal(int64_t n, const float* lower, const float* upper, const float* f, float* y);
 
-// (Phi(upper) - Phi(lower)) / phi(y), phi the normal density: the derivative of y by f. Relative accuracy kept in the tails.
+// (Phi(upper) - Phi(lower)) / phi(y), phi the normal density: the derivative of y by f. Relative accuracy kept in the
+// tails.
 void normal_mass_ratio(int64_t n, const float* lower, const float* upper, const float* y, float* ratio);
 
 }  // namespace meander::kernels

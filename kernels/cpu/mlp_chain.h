@@ -44,7 +44,8 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
         float* const rstd_row = tape ? rstd + i : nullptr;
         float* const mean_row = tape ? rstd + run.rows + i : nullptr;
         if constexpr (tangents)
-          finish_row_and_tangent<activation, norm>(layer, moments, c + i * stride, dc + i * stride, kept_row, rstd_row, mean_row);
+          finish_row_and_tangent<activation, norm>(layer, moments, c + i * stride, dc + i * stride, kept_row, rstd_row,
+                                                   mean_row);
         else
           finish_row<activation, norm>(layer, moments, c + i * stride, kept_row, rstd_row, mean_row);
       };

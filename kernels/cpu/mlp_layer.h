@@ -52,8 +52,8 @@ static inline void finish_row(const Finish& layer, Moments moments, float* z, fl
   }
 }
 
-// d becomes rstd (d - mean(d) - n mean(n d)), the tangent (and, as the map is symmetric, the pullback) of the normalised
-// row n = (a - mean) rstd; then `last(column, value, count)` takes it.
+// d becomes rstd (d - mean(d) - n mean(n d)), the tangent (and, as the map is symmetric, the pullback) of the
+// normalised row n = (a - mean) rstd; then `last(column, value, count)` takes it.
 template <class N, class Last>
 static inline void normalise_tangent(int64_t cols, float rstd, const float* d, N&& n, Last&& last) {
   Lanes s = all_lanes(0.0f), sn = all_lanes(0.0f);
@@ -83,7 +83,8 @@ static inline void finish_row_and_tangent(const Finish& layer, Moments moments, 
         [&](int64_t j, V dn, auto count) {
           const V scale = load(layer.scale + j, count);
           V value;
-          const V slope = activation_slope<activation>(fma(load(z + j, count), scale, load(layer.shift + j, count)), value);
+          const V slope =
+              activation_slope<activation>(fma(load(z + j, count), scale, load(layer.shift + j, count)), value);
           store(dz + j, slope * (scale * dn), count);
           store(z + j, value, count);
         });

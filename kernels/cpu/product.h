@@ -1,4 +1,4 @@
-// Matrix products. Every output is one chain of fma over k in order, whatever the tile. Included by isa_kernels.cpp only.
+// Matrix products. Every output is one chain of fma over k in order, whatever the tile. Only for isa_kernels.cpp.
 //
 // A register tile is `tile_rows` rows by `tile_vectors` vectors of columns. B is read by panels of `panel` columns,
 // either packed (k by k, a panel after the other, the last one padded with zeros to 16 or 32 columns) or, for few rows,
@@ -112,7 +112,7 @@ static inline int64_t wide_tiles(int64_t n, int64_t k, const float* a, const flo
   return j / panel;
 }
 
-// ---- packing ---------------------------------------------------------------------------------------------------------
+// ---- packing --------------------------------------------------------------------------------------------------------
 // Panel p of B [k, n] (rows `stride` apart) or of the transpose of B [n, k].
 static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {
   const int64_t columns = panel_columns(n, p), width = panel_width(n, p);
@@ -132,10 +132,13 @@ static inline void transpose_4(const float* from, int64_t from_stride, float* to
   typedef int32_t Lane __attribute__((vector_size(16)));
   Q row[4];
   for (int i = 0; i < 4; ++i) __builtin_memcpy(&row[i], from + i * from_stride, sizeof row[i]);
-  const Q low01 = __builtin_shuffle(row[0], row[1], Lane{0, 4, 1, 5}), low23 = __builtin_shuffle(row[2], row[3], Lane{0, 4, 1, 5});
-  const Q high01 = __builtin_shuffle(row[0], row[1], Lane{2, 6, 3, 7}), high23 = __builtin_shuffle(row[2], row[3], Lane{2, 6, 3, 7});
-  const Q column[4] = {__builtin_shuffle(low01, low23, Lane{0, 1, 4, 5}), __builtin_shuffle(low01, low23, Lane{2, 3, 6, 7}),
-                       __builtin_shuffle(high01, high23, Lane{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Lane{2, 3, 6, 7})};
+  const Q low01 = __builtin_shuffle(row[0], row[1], Lane{0, 4, 1, 5}),
+          low23 = __builtin_shuffle(row[2], row[3], Lane{0, 4, 1, 5});
+  const Q high01 = __builtin_shuffle(row[0], row[1], Lane{2, 6, 3, 7}),
+          high23 = __builtin_shuffle(row[2], row[3], Lane{2, 6, 3, 7});
+  const Q column[4] = {
+      __builtin_shuffle(low01, low23, Lane{0, 1, 4, 5}), __builtin_shuffle(low01, low23, Lane{2, 3, 6, 7}),
+      __builtin_shuffle(high01, high23, Lane{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Lane{2, 3, 6, 7})};
   for (int j = 0; j < 4; ++j) __builtin_memcpy(to + j * to_stride, &column[j], sizeof column[j]);
 }
 static void pack_panel_transposed(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {
@@ -145,7 +148,8 @@ static void pack_panel_transposed(int64_t k, int64_t n, int64_t p, const float* 
   for (int64_t j = 0; j < square_columns; j += 4)
     for (int64_t i = 0; i < square_k; i += 4) transpose_4(b + j * stride + i, stride, out + i * width + j, width);
   for (int64_t i = 0; i < k; ++i)
-    for (int64_t j = i < square_k ? square_columns : 0; j < width; ++j) out[i * width + j] = j < columns ? b[j * stride + i] : 0.0f;
+    for (int64_t j = i < square_k ? square_columns : 0; j < width; ++j)
+      out[i * width + j] = j < columns ? b[j * stride + i] : 0.0f;
 }
 static void pack(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
                  bool transposed, float* out) {
@@ -153,12 +157,13 @@ static void pack(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, 
     (transposed ? pack_panel_transposed : pack_panel)(k, n, p, b, stride, out + (p - first_panel) * panel * k);
 }
 
-// ---- c [rows, n] = init + a [rows, k] B (init null: 0) --------------------------------------------------------------------------------
+// ---- c [rows, n] = init + a [rows, k] B (init null: 0) --------------------------------------------------------------
 static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int64_t a_stride, const IsaMatrix& b,
                          const float* init, int64_t init_stride, float* c, int64_t c_stride) {
   alignas(64) float copy[block_rows * a_row];
   if (!init) {  // the sums begin from zeros in c
-    for (int64_t i = 0; i < rows; ++i) for_vectors(n, [&](int64_t j, auto count) { store(c + i * c_stride + j, V{}, count); });
+    for (int64_t i = 0; i < rows; ++i)
+      for_vectors(n, [&](int64_t j, auto count) { store(c + i * c_stride + j, V{}, count); });
     init = c;
     init_stride = c_stride;
   }
@@ -173,7 +178,8 @@ static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int
       const int64_t deep = smaller(a_stride == a_row ? k : depth, k - k0);
       if (a_stride != a_row) {
         for (int64_t i = 0; i < height; ++i)
-          for_vectors(deep, [&](int64_t j, auto count) { store(copy + i * a_row + j, load(from + i * a_stride + j, count)); });
+          for_vectors(
+              deep, [&](int64_t j, auto count) { store(copy + i * a_row + j, load(from + i * a_stride + j, count)); });
         from = copy;
       }
       int64_t p = 0;
@@ -200,7 +206,7 @@ static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int
   }
 }
 
-// ---- c [m, n] (+)= a^T b, a [k, m], b [k, n]: panels [first, last) of n ---------------------------------------------------
+// ---- c [m, n] (+)= a^T b, a [k, m], b [k, n]: panels [first, last) of n ---------------------------------------------
 static void product_tn(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
                        int64_t first_panel, int64_t last_panel) {
   constexpr int64_t chunk = 256;  // of k: the packed panel stays in L1

@@ -10,8 +10,8 @@ namespace meander::kernels {
 int64_t packed_size(int64_t k, int64_t n);  // floats
 float* aligned(float*);                     // the next cache line; needs up to 15 floats more
 
-// B [k, n] (transposed: B^T [n, k]) made ready for a product with `rows` rows, in packed_size floats of workspace: packed,
-// or for few rows left where it lies.
+// B [k, n] (transposed: B^T [n, k]) made ready for a product with `rows` rows, in packed_size floats of workspace:
+// packed, or for few rows left where it lies.
 IsaMatrix pack_matrix(const IsaKernels&, int64_t rows, int64_t k, int64_t n, const float* b, int64_t stride,
                       bool transposed, float* workspace);
 

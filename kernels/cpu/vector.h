@@ -62,7 +62,8 @@ static inline I multiply_high(I x, uint32_t m) {
   return (I)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
 #else
   const uint32x4_t a = (uint32x4_t)x;
-  const uint32x4_t low = (uint32x4_t)vmull_n_u32(vget_low_u32(a), m), high = (uint32x4_t)vmull_n_u32(vget_high_u32(a), m);
+  const uint32x4_t low = (uint32x4_t)vmull_n_u32(vget_low_u32(a), m),
+                   high = (uint32x4_t)vmull_n_u32(vget_high_u32(a), m);
   return (I)vuzp2q_u32(low, high);
 #endif
 }

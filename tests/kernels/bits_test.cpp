@@ -72,11 +72,14 @@ Floats of_network(Activation activation, Norm norm) {
   const Floats x = normals(rows * in, 4), dx = normals(tangents * in, 5), cotangent = normals(rows * out, 6);
   Floats y(rows * out), dy(tangents * out), shared(rows * out), dinput(rows * in), dparams(size);
   Floats tape(mlp_tape_size(s, rows)), workspace(mlp_workspace(s, rows));
-  mlp_value_and_tangent(s, params.data(), rows, x.data(), tangents, dx.data(), y.data(), dy.data(), tape.data(), workspace.data());
-  mlp_backward(s, params.data(), rows, x.data(), tape.data(), cotangent.data(), dinput.data(), dparams.data(), workspace.data());
+  mlp_value_and_tangent(s, params.data(), rows, x.data(), tangents, dx.data(), y.data(), dy.data(), tape.data(),
+                        workspace.data());
+  mlp_backward(s, params.data(), rows, x.data(), tape.data(), cotangent.data(), dinput.data(), dparams.data(),
+               workspace.data());
   mlp_forward_shared(s, params.data(), rows, 7, x.data(), 3, dx.data(), true, shared.data(), workspace.data());
   Floats all;
-  for (const Floats* part : {&y, &dy, &shared, &dinput, &dparams, &tape}) all.insert(all.end(), part->begin(), part->end());
+  for (const Floats* part : {&y, &dy, &shared, &dinput, &dparams, &tape})
+    all.insert(all.end(), part->begin(), part->end());
   return all;
 }
 
@@ -89,7 +92,8 @@ const Kernel kernels[] = {
     {"mish_slope", 0x7cdc11dd48db7b9c, [] { return unary(mish_slope, 6); }},
     {"sigmoid", 0xc265aa2eb6038b4a, [] { return unary(sigmoid, 8); }},
     {"log", 0x35f6bb3cf6698870, [] { return unary(meander::kernels::log, 100, true); }},
-    {"sincos", 0x22a2d3516708bd39, [] {
+    {"sincos", 0x22a2d3516708bd39,
+     [] {
        Floats x = normals(5003, 1), y(2 * x.size());
        for (float& v : x) v *= 100;
        sincos(5003, x.data(), y.data(), y.data() + 5003);
@@ -110,44 +114,58 @@ const Kernel kernels[] = {
     {"softmax_expectation", 0x5936897ae312efb4,
      [] { return of_rows(37, [](const float* x, float* y) { softmax_expectation(37, 101, x, x + 500, y); }); }},
     {"layer_norm", 0xaebfff5382fc1102,
-     [] { return of_rows(37 * 101, [](const float* x, float* y) { layer_norm(37, 101, 1e-6f, x, x + 7, x + 300, y, nullptr, nullptr); }); }},
+     [] {
+       return of_rows(37 * 101, [](const float* x, float* y) {
+         layer_norm(37, 101, 1e-6f, x, x + 7, x + 300, y, nullptr, nullptr);
+       });
+     }},
     {"c51_project", 0x23f4efbc7c141626,
      [] { return of_rows(36 * 101, [](const float* x, float* y) { c51_project(36, 101, -1, 1, x, x + 101, y); }); }},
     {"c51_project_transpose", 0x11251afd2148f9e3,
-     [] { return of_rows(36 * 101, [](const float* x, float* y) { c51_project_transpose(36, 101, -1, 1, x, x + 101, y); }); }},
-    {"adam", 0xc0ecb1d5233f4bef, [] {
+     [] {
+       return of_rows(36 * 101, [](const float* x, float* y) { c51_project_transpose(36, 101, -1, 1, x, x + 101, y); });
+     }},
+    {"adam", 0xc0ecb1d5233f4bef,
+     [] {
        Floats p = normals(5003, 1), m = normals(5003, 2), v = uniforms(5003, 3);
        adam(5003, {}, 7, normals(5003, 4).data(), p.data(), m.data(), v.data());
        return p;
      }},
-    {"exponential_average", 0x7e933148454df4cc, [] {
+    {"exponential_average", 0x7e933148454df4cc,
+     [] {
        Floats p = normals(5003, 1);
        exponential_average(5003, 0.005f, normals(5003, 2).data(), p.data());
        return p;
      }},
-    {"truncated_normal", 0x7f83b67d95368438, [] {
+    {"truncated_normal", 0x7f83b67d95368438,
+     [] {
        Floats low = normals(5003, 1), up = uniforms(5003, 2), y(5003);
        for (size_t i = 0; i < 5003; ++i) low[i] *= 5, up[i] = low[i] + 8 * up[i];
        truncated_normal(5003, low.data(), up.data(), uniforms(5003, 3).data(), y.data());
        return y;
      }},
-    {"normal_mass_ratio", 0xd61e93add30a4acb, [] {
+    {"normal_mass_ratio", 0xd61e93add30a4acb,
+     [] {
        Floats low = normals(5003, 1), up = uniforms(5003, 2), y(5003);
        for (size_t i = 0; i < 5003; ++i) low[i] *= 5, up[i] = low[i] + 8 * up[i];
        normal_mass_ratio(5003, low.data(), up.data(), low.data(), y.data());
        return y;
      }},
-    {"dense", 0xb0b7c742dc175fdc, [] {
+    {"dense", 0xb0b7c742dc175fdc,
+     [] {
        Floats y(37 * 45), w(product_workspace(37, 45, 87));
-       dense(37, 87, 45, normals(37 * 87, 1).data(), normals(87 * 45, 2).data(), normals(45, 3).data(), y.data(), w.data());
+       dense(37, 87, 45, normals(37 * 87, 1).data(), normals(87 * 45, 2).data(), normals(45, 3).data(), y.data(),
+             w.data());
        return y;
      }},
-    {"product_nt", 0x3376122da4d9ea82, [] {
+    {"product_nt", 0x3376122da4d9ea82,
+     [] {
        Floats y(37 * 45), w(product_workspace(37, 45, 87));
        product_nt(37, 45, 87, normals(37 * 87, 1).data(), normals(87 * 45, 2).data(), y.data(), false, w.data());
        return y;
      }},
-    {"product_tn", 0x90c09e12e99b7d80, [] {
+    {"product_tn", 0x90c09e12e99b7d80,
+     [] {
        Floats y(37 * 45), w(product_workspace(37, 45, 87));
        product_tn(37, 45, 87, normals(37 * 87, 1).data(), normals(87 * 45, 2).data(), y.data(), false, w.data());
        return y;
@@ -185,7 +203,8 @@ TEST_CASE("the bits of every kernel") {
     set_isa(which);
     for (const Kernel& kernel : kernels) {
       const uint64_t bits = hash(kernel.compute());
-      if (std::getenv("MEANDER_PRINT_BITS")) std::printf("%s|0x%016llx\n", kernel.name, static_cast<unsigned long long>(bits));
+      if (std::getenv("MEANDER_PRINT_BITS"))
+        std::printf("%s|0x%016llx\n", kernel.name, static_cast<unsigned long long>(bits));
       INFO(isa_name(which), ", ", std::string(kernel.name));
       CHECK(bits == kernel.bits);
     }

@@ -16,7 +16,8 @@ TEST_CASE("products against the reference") {
         CAPTURE(k);
         const Floats a = normals(m * k, 1), b = normals(k * n, 2), bias = normals(n, 3), c = normals(m * n, 4);
         Doubles want_dense(m * n), want_nt = in_double(c), want_tn(m * n);
-        dense_reference<double>(m, k, n, in_double(a).data(), in_double(b).data(), in_double(bias).data(), want_dense.data());
+        dense_reference<double>(m, k, n, in_double(a).data(), in_double(b).data(), in_double(bias).data(),
+                                want_dense.data());
         product_nt_reference<double>(m, n, k, in_double(a).data(), in_double(b).data(), want_nt.data(), true);
         product_tn_reference<double>(m, n, k, in_double(a).data(), in_double(b).data(), want_tn.data(), false);
         Doubles want = want_dense;
@@ -30,7 +31,8 @@ TEST_CASE("products against the reference") {
           product_tn(m, n, k, a.data(), b.data(), y.data() + 2 * m * n, false, workspace.data());
           return y;
         });
-        // k roundings, each half a last place of a partial sum of size sqrt k, adding up as a random walk; and a margin.
+        // k roundings, each half a last place of a partial sum of size sqrt k, adding up as a random walk; and a
+        // margin.
         CHECK(largest_error(got, want) < 2e-6 + 1.2e-7 * static_cast<double>(k));
       }
 }

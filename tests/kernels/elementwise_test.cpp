@@ -85,7 +85,8 @@ double true_mish_slope(double x) {
 
 // Protects the accuracy that elementwise.h states, over the whole float range, against libm in double.
 TEST_CASE("exp, log, tanh, sine and cosine keep their ulp bounds over the float range") {
-  CHECK(worst_ulp(meander::kernels::exp, std::exp, every_2003rd([](float v) { return v > -87.33f && v < 88.72f; })) < 1.1);
+  CHECK(worst_ulp(meander::kernels::exp, std::exp, every_2003rd([](float v) { return v > -87.33f && v < 88.72f; })) <
+        1.1);
   CHECK(worst_ulp(meander::kernels::log, std::log, every_2003rd([](float v) { return v > 0 && is_finite(v); })) < 1.1);
   CHECK(worst_ulp(meander::kernels::tanh, std::tanh, every_2003rd(is_finite)) < 1.6);
   const Floats angles = every_2003rd([](float v) { return std::fabs(v) <= 1e4f; });
@@ -113,11 +114,14 @@ TEST_CASE("special values") {
   for (Isa which : available()) {
     set_isa(which);
     equal(applied(meander::kernels::exp, x), {1, 1, infinity, 0, not_a_number, 1, 1, infinity, 0});
-    equal(applied(meander::kernels::log, x), {-infinity, -infinity, infinity, not_a_number, not_a_number, std::log(1e-40f), not_a_number, std::log(3e38f), not_a_number});
+    equal(applied(meander::kernels::log, x), {-infinity, -infinity, infinity, not_a_number, not_a_number,
+                                              std::log(1e-40f), not_a_number, std::log(3e38f), not_a_number});
     equal(applied(meander::kernels::tanh, x), {0, -0.0f, 1, -1, not_a_number, 1e-40f, -1e-40f, 1, -1});
-    equal(applied(gelu, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}), {0, infinity, 0, not_a_number, 3e38f, 0});
+    equal(applied(gelu, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),
+          {0, infinity, 0, not_a_number, 3e38f, 0});
     equal(applied(gelu_slope, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}), {0.5f, 1, 0, not_a_number, 1, 0});
-    equal(applied(mish, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}), {0, infinity, 0, not_a_number, 3e38f, 0});
+    equal(applied(mish, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),
+          {0, infinity, 0, not_a_number, 3e38f, 0});
     equal(applied(mish_slope, {infinity, -infinity, not_a_number, 3e38f, -3e38f}), {1, 0, not_a_number, 1, 0});
     equal(applied(sigmoid, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}), {0.5f, 1, 0, not_a_number, 1, 0});
     equal(applied(only_sine, {0, infinity, not_a_number}), {0, not_a_number, not_a_number});
@@ -132,7 +136,8 @@ TEST_CASE("functions of one variable give the same bits everywhere") {
   for (int64_t n : {1, 3, 16, 17, 31, 64, 1000, 40000}) {
     Floats x = normals(n, 1);
     for (float& v : x) v *= 10;
-    for (auto function : {meander::kernels::exp, meander::kernels::tanh, gelu, gelu_slope, mish, mish_slope, sigmoid, only_sine, only_cosine})
+    for (auto function : {meander::kernels::exp, meander::kernels::tanh, gelu, gelu_slope, mish, mish_slope, sigmoid,
+                          only_sine, only_cosine})
       same_on_every_path([&] { return applied(function, x); });
     Floats in_place = x;
     gelu(n, in_place.data(), in_place.data());

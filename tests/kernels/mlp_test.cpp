@@ -35,13 +35,15 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   }
   net.params = normals(size, 99);
   for (int l = 0; l < s.layers; ++l) {
-    for (int64_t i = 0; i < s.width[l] * s.width[l + 1]; ++i) net.params[s.weight[l] + i] /= std::sqrt(static_cast<float>(s.width[l]));
+    for (int64_t i = 0; i < s.width[l] * s.width[l + 1]; ++i)
+      net.params[s.weight[l] + i] /= std::sqrt(static_cast<float>(s.width[l]));
     for (int64_t j = 0; j < s.width[l + 1]; ++j) net.params[s.scale[l] + j] = 1 + 0.2f * net.params[s.scale[l] + j];
   }
   return net;
 }
 
-const std::vector<std::vector<int64_t>> shapes = {{23, 64, 64, 5}, {17, 31, 1}, {3, 5, 7, 101}, {457, 300, 17}, {6, 600, 40, 3}, {9, 4}};
+const std::vector<std::vector<int64_t>> shapes = {{23, 64, 64, 5}, {17, 31, 1},     {3, 5, 7, 101},
+                                                  {457, 300, 17},  {6, 600, 40, 3}, {9, 4}};
 const Activation activations[] = {Activation::relu, Activation::gelu, Activation::mish, Activation::tanh};
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
@@ -75,14 +77,16 @@ TEST_CASE("forward and tangent against the reference") {
         CAPTURE(tangent_rows);
         const Floats x = normals(rows * in, 1), dx = normals(rows * in, 2);
         Doubles y(rows * out), dy(rows * out);
-        mlp_reference<double>(s, in_double(net.params).data(), rows, in_double(x).data(), in_double(dx).data(), y.data(), dy.data());
+        mlp_reference<double>(s, in_double(net.params).data(), rows, in_double(x).data(), in_double(dx).data(),
+                              y.data(), dy.data());
         Floats plain(rows * out);
         const int64_t tape_size = mlp_tape_size(s, rows);
         const Floats got = same_on_every_path([&] {
           Floats workspace(mlp_workspace(s, rows), NAN), tape(tape_size), other(tape_size), again(rows * out);
           Floats both((rows + tangent_rows) * out, NAN);
-          mlp_value_and_tangent(s, net.params.data(), rows, x.data(), tangent_rows, dx.data() + (rows - tangent_rows) * in,
-                                both.data(), both.data() + rows * out, tape.data(), workspace.data());
+          mlp_value_and_tangent(s, net.params.data(), rows, x.data(), tangent_rows,
+                                dx.data() + (rows - tangent_rows) * in, both.data(), both.data() + rows * out,
+                                tape.data(), workspace.data());
           mlp_forward(s, net.params.data(), rows, x.data(), plain.data(), other.data(), workspace.data());
           mlp_forward(s, net.params.data(), rows, x.data(), again.data(), nullptr, workspace.data());
           CHECK(same_bits(plain, again));
@@ -106,12 +110,16 @@ TEST_CASE("backward against the tangent and against differences") {
     const int64_t size = static_cast<int64_t>(net.params.size());
     const Floats x = normals(rows * in, 1), dx = normals(rows * in, 2), cotangent = normals(rows * out, 3);
     const Floats got = same_on_every_path([&] {
-      Floats workspace(mlp_workspace(s, rows), NAN), tape(mlp_tape_size(s, rows)), y(rows * out), result(rows * in + size);
+      Floats workspace(mlp_workspace(s, rows), NAN), tape(mlp_tape_size(s, rows)), y(rows * out),
+          result(rows * in + size);
       mlp_forward(s, net.params.data(), rows, x.data(), y.data(), tape.data(), workspace.data());
-      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), result.data(), result.data() + rows * in, workspace.data());
+      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), result.data(),
+                   result.data() + rows * in, workspace.data());
       Floats only_x(rows * in), only_params(size);
-      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), only_x.data(), nullptr, workspace.data());
-      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), nullptr, only_params.data(), workspace.data());
+      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), only_x.data(), nullptr,
+                   workspace.data());
+      mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), cotangent.data(), nullptr, only_params.data(),
+                   workspace.data());
       CHECK(std::equal(only_x.begin(), only_x.end(), result.begin()));
       CHECK(std::equal(only_params.begin(), only_params.end(), result.begin() + rows * in));
       return result;
@@ -146,10 +154,12 @@ TEST_CASE("backward adds to the gradient") {
   const Network net = network({5, 17, 3}, Activation::gelu, Norm::before_activation);
   const int64_t rows = 4, size = static_cast<int64_t>(net.params.size());
   const Floats x = normals(rows * 5, 1), dy = normals(rows * 3, 2);
-  Floats workspace(mlp_workspace(net.shape, rows)), tape(mlp_tape_size(net.shape, rows)), y(rows * 3), once(size), twice(size);
+  Floats workspace(mlp_workspace(net.shape, rows)), tape(mlp_tape_size(net.shape, rows)), y(rows * 3), once(size),
+      twice(size);
   mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), tape.data(), workspace.data());
   for (Floats* gradient : {&once, &twice, &twice})
-    mlp_backward(net.shape, net.params.data(), rows, x.data(), tape.data(), dy.data(), nullptr, gradient->data(), workspace.data());
+    mlp_backward(net.shape, net.params.data(), rows, x.data(), tape.data(), dy.data(), nullptr, gradient->data(),
+                 workspace.data());
   for (size_t i = 0; i < once.size(); ++i) CHECK(twice[i] == doctest::Approx(2 * once[i]).epsilon(1e-5));
 }
 
@@ -161,7 +171,8 @@ TEST_CASE("backward of more rows than a block") {
   const auto gradient = [&](int64_t first, int64_t count, Floats& dparams, float* dx) {
     Floats workspace(mlp_workspace(net.shape, count), NAN), tape(mlp_tape_size(net.shape, count)), y(count * 2);
     mlp_forward(net.shape, net.params.data(), count, x.data() + first * 6, y.data(), tape.data(), workspace.data());
-    mlp_backward(net.shape, net.params.data(), count, x.data() + first * 6, tape.data(), dy.data() + first * 2, dx, dparams.data(), workspace.data());
+    mlp_backward(net.shape, net.params.data(), count, x.data() + first * 6, tape.data(), dy.data() + first * 2, dx,
+                 dparams.data(), workspace.data());
   };
   const Floats whole = same_on_every_path([&] {
     Floats dparams(size), result(rows * 6);
@@ -175,7 +186,8 @@ TEST_CASE("backward of more rows than a block") {
   CHECK(same_bits(whole, parts));  // sums over the rows in row order: where they are cut does not matter
 }
 
-// Protects the shared first layer: the same network on the assembled rows. With the shared columns first, the same bits.
+// Protects the shared first layer: the same network on the assembled rows. With the shared columns first, the same
+// bits.
 TEST_CASE("rows that share inputs") {
   for_networks([](const Network& net) {
     const MlpShape& s = net.shape;
@@ -193,7 +205,8 @@ TEST_CASE("rows that share inputs") {
       mlp_forward(s, net.params.data(), rows, x.data(), whole.data(), nullptr, workspace.data());
       const Floats got = same_on_every_path([&] {
         Floats y(rows * out), scratch(mlp_workspace(s, rows), NAN);
-        mlp_forward_shared(s, net.params.data(), rows, own_cols, own.data(), group, shared.data(), own_leads, y.data(), scratch.data());
+        mlp_forward_shared(s, net.params.data(), rows, own_cols, own.data(), group, shared.data(), own_leads, y.data(),
+                           scratch.data());
         return y;
       });
       if (own_leads) CHECK(largest_error(got, in_double(whole)) < 1e-4);

@@ -43,7 +43,8 @@ TEST_CASE("row and column reductions") {
       CHECK(largest_error(run(rows, [&](float* y) { max_row(rows, cols, x.data(), y); }), largest) == 0);
       CHECK(largest_error(run(rows * cols, [&](float* y) { softmax(rows, cols, x.data(), y); }), soft) < 1e-6);
       CHECK(largest_error(run(rows, [&](float* y) { log_sum_exp(rows, cols, x.data(), y); }), log_sum) < 1e-6);
-      CHECK(largest_error(run(rows, [&](float* y) { softmax_expectation(rows, cols, x.data(), value.data(), y); }), expected) < 2e-6);
+      CHECK(largest_error(run(rows, [&](float* y) { softmax_expectation(rows, cols, x.data(), value.data(), y); }),
+                          expected) < 2e-6);
     }
 }
 
@@ -83,7 +84,8 @@ TEST_CASE("layer norm") {  // against double, with a large mean, which a one-pas
     }
     const Floats got = same_on_every_path([&] {
       Floats y(want.size());
-      layer_norm(rows, cols, 1e-2f, x.data(), scale.data(), shift.data(), y.data(), y.data() + rows * cols, y.data() + 2 * rows * cols);
+      layer_norm(rows, cols, 1e-2f, x.data(), scale.data(), shift.data(), y.data(), y.data() + rows * cols,
+                 y.data() + 2 * rows * cols);
       return y;
     });
     CHECK(largest_error(got, want) < 1e-4);  // the mean of 100 leaves 1e-5 in x - mean

@@ -25,7 +25,8 @@ long double log_tail(long double x) {
 double error_of(float lower, float upper, float f, float y) {
   if (upper <= 0 || (lower < 0 && y < 0)) return error_of(-upper, -lower, 1 - f, -y);
   const long double a = lower, b = upper, x = y;
-  const long double from = lower >= 0 ? std::exp(log_tail(a) - log_tail(x)) : (1 - std::exp(log_tail(-a))) * std::exp(-log_tail(x));
+  const long double from =
+      lower >= 0 ? std::exp(log_tail(a) - log_tail(x)) : (1 - std::exp(log_tail(-a))) * std::exp(-log_tail(x));
   const long double wanted = (1 - static_cast<long double>(f)) * from + f * std::exp(log_tail(b) - log_tail(x));
   const long double mills = std::exp(log_tail(x) + x * x / 2 + 0.9189385332046727417803297L);
   return static_cast<double>((wanted - 1) * mills);
