@@ -55,13 +55,16 @@ Tensor Mfpo::both(Value q1, Value q2) const {
 Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor* log_prob) const {
   const double step = 1.0 / double(settings_.sampling_steps);
   const Value h = full(1, 1, step);
+  const bool with_divergence = log_prob && settings_.divergence_network;
+  const Value at_actor = mean_velocity_.project(actor_.tensor(), state);
+  const Value at_divergence = with_divergence ? average_divergence_.project(divergence_.tensor(), state) : Value();
   Value x = noise, logp;
   if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
   for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
     const Value t = full(1, 1, 1 - double(i) * step);
-    const Value u = mean_velocity_(actor_.tensor(), state, x, t, h);
-    if (log_prob && settings_.divergence_network)
-      logp = logp + step * average_divergence_(divergence_.tensor(), state, x, t, h);
+    const Value u = mean_velocity_.at_projected(actor_.tensor(), at_actor, x, t, h);
+    if (with_divergence)
+      logp = logp + step * average_divergence_.at_projected(divergence_.tensor(), at_divergence, x, t, h);
     x = x - step * u;
   }
   if (log_prob) *log_prob = logp.tensor;

@@ -133,25 +133,58 @@ Value fourier_features(Value t, Value frequencies) {
   return concat_columns(cos(angle), sin(angle));
 }
 
-Value mlp_composite(const MlpShape& shape, Value params, Value x) {
-  check_input(shape, params.tensor, x.tensor);
-  for (int l = 0; l < shape.layers; ++l) {
-    const int64_t in = shape.width[l], out = shape.width[l + 1];
-    x = dense(x, parameter(params, shape.weight[l], in, out), parameter(params, shape.bias[l], 1, out));
-    if (l + 1 == shape.layers) break;
+namespace {
+
+Value layer(const MlpShape& shape, Value params, int l, Value x) {
+  const int64_t in = shape.width[l], out = shape.width[l + 1];
+  return dense(x, parameter(params, shape.weight[l], in, out), parameter(params, shape.bias[l], 1, out));
+}
+
+// From the sum of the first layer on.
+Value rest_composite(const MlpShape& shape, Value params, Value x) {
+  for (int l = 0; l + 1 < shape.layers; ++l) {
+    const int64_t width = shape.width[l + 1];
     const auto norm = [&](Value v) {
-      return layer_norm(v, parameter(params, shape.scale[l], 1, out), parameter(params, shape.shift[l], 1, out));
+      return layer_norm(v, parameter(params, shape.scale[l], 1, width), parameter(params, shape.shift[l], 1, width));
     };
     if (shape.norm == Norm::before_activation) x = norm(x);
     x = activate(shape.activation, x);
     if (shape.norm == Norm::after_activation) x = norm(x);
+    x = layer(shape, params, l + 1, x);
   }
   return x;
+}
+
+}  // namespace
+
+Value mlp_composite(const MlpShape& shape, Value params, Value x) {
+  check_input(shape, params.tensor, x.tensor);
+  return rest_composite(shape, params, layer(shape, params, 0, x));
 }
 
 Value mlp(const MlpShape& shape, Value params, Value x) {
   if (x.dtype() != DType::float32) return mlp_composite(shape, params, x);
   return perform(Mlp{shape}, {x, params})[0];
+}
+
+Value mlp_projected_composite(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start) {
+  const int64_t width = shape.width[1];
+  const Value weight = parameter(params, shape.weight[0] + first_input * width, own.cols(), width);
+  return rest_composite(shape, params, product(own, weight) + repeat_rows(start, own.rows() / start.rows()));
+}
+
+Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start) {
+  if (start.cols() != shape.width[1] || own.rows() % start.rows() != 0 || first_input + own.cols() > shape.width[0])
+    throw Error(message("mlp_projected: own ", detail::shape(own.tensor), " at input ", first_input, " and start ",
+                        detail::shape(start.tensor), " do not fit a network of ", shape.width[0], " inputs"));
+  if (!params.plain() || !own.plain() || !start.plain() || own.dtype() != DType::float32)
+    return mlp_projected_composite(shape, params, own, first_input, start);
+  const Tensor y = empty(own.rows(), shape.width[shape.layers]);
+  ArenaScope scope;
+  kernels::mlp_forward_projected(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(), first_input,
+                                 own.rows() / start.rows(), start.tensor.f32(), y.f32(),
+                                 workspace(shape, own.rows()));
+  return y;
 }
 
 Value mlp_shared_composite(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads) {

@@ -106,6 +106,11 @@ Value fourier_features(Value t, Value frequencies);
 // pass (also for tangents of the last rows only), and pullback; whatever else is asked for is derived from the composite.
 Value mlp(const kernels::MlpShape&, Value params, Value x);
 Value mlp_composite(const kernels::MlpShape&, Value params, Value x);
+// The same with a part of the first layer's sum given: own are the inputs first_input, ...; start [rows / K, width[1]]
+// holds the bias and the share of the other inputs, each row for K rows of own. Fused without derivatives, else the
+// composite.
+Value mlp_projected(const kernels::MlpShape&, Value params, Value own, int64_t first_input, Value start);
+Value mlp_projected_composite(const kernels::MlpShape&, Value params, Value own, int64_t first_input, Value start);
 // The same on inputs of which a group of rows shares a part: kernels/mlp.h, mlp_forward_shared. Fused without
 // derivatives, else the composite.
 Value mlp_shared(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads);

@@ -31,6 +31,12 @@ int64_t mlp_workspace(const MlpShape&, int64_t rows);
 void mlp_forward(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
                  float* workspace);
 
+// The network with a part of the first layer's sum given: row i has the inputs own[i] at first_input, ..., and its sum
+// begins at start[i / group], which holds the bias and the share of all other inputs. own [rows, own_cols],
+// start [rows / group, width[1]].
+void mlp_forward_projected(const MlpShape&, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace);
+
 // The same network on rows that share inputs in groups of `group`: row i has the inputs
 //   [own[i], shared[i / group]] if own_leads, else [shared[i / group], own[i]],
 // own [rows, own_cols], shared [rows / group, width[0] - own_cols]. The shared part goes through the first layer once a

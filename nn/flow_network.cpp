@@ -18,7 +18,9 @@ Value TimeEmbedding::operator()(Value params, Value time) const {
 
 FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, int64_t outputs, int64_t hidden_width,
                          int64_t hidden_layers)
-    : embed_t_(layout, "emb_t"),
+    : observations_(observations),
+      actions_(actions),
+      embed_t_(layout, "emb_t"),
       embed_h_(layout, "emb_h"),
       trunk_(add_mlp(layout, actions + observations + TimeEmbedding::width, hidden_width, hidden_layers, outputs)) {}
 
@@ -26,6 +28,19 @@ Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value
   const Value condition = concat_columns(state, embed_t_(params, t) + embed_h_(params, h));
   if (state.rows() == x.rows()) return mlp(trunk_, params, concat_columns(x, condition));
   return mlp_shared(trunk_, params, x, condition, true);
+}
+
+Value FlowNetwork::project(Value params, Value state) const {
+  const int64_t width = trunk_.width[1];
+  return dense(state, parameter(params, trunk_.weight[0] + actions_ * width, observations_, width),
+               parameter(params, trunk_.bias[0], 1, width));
+}
+
+Value FlowNetwork::at_projected(Value params, Value projected, Value x, Value t, Value h) const {
+  const int64_t width = trunk_.width[1], first = actions_ + observations_;
+  const Value weight = parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width);
+  const Value condition = embed_t_(params, t) + embed_h_(params, h);
+  return mlp_projected(trunk_, params, x, 0, projected + product(condition, weight));
 }
 
 }  // namespace meander

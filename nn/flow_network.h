@@ -23,9 +23,13 @@ struct FlowNetwork {
 
   // state [B, S], x [B K, A]: K positions a state; t, h [B, 1], or [1, 1] for all. -> [B K, outputs]
   Value operator()(Value params, Value state, Value x, Value t, Value h) const;
-  const kernels::MlpShape& trunk() const { return trunk_; }
+  // The same for several calls at the same states: the bias and the state's share of the first layer [B, width], once,
+  // then each call from there.
+  Value project(Value params, Value state) const;
+  Value at_projected(Value params, Value projected, Value x, Value t, Value h) const;
 
  private:
+  int64_t observations_, actions_;
   TimeEmbedding embed_t_, embed_h_;
   kernels::MlpShape trunk_;
 };

@@ -63,19 +63,24 @@ void mlp_forward(const MlpShape& shape, const float* params, int64_t rows, const
   mlp_value_and_tangent(shape, params, rows, x, 0, nullptr, y, nullptr, tape, workspace);
 }
 
-void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace) {
+void mlp_forward_projected(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace) {
   const IsaKernels& isa = active();
-  const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
-  float* const start = aligned(workspace);
-  workspace = aligned(start + groups * out);
-  dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
-        params + shape.bias[0], start, workspace);
   MlpRun run;
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = own, run.x_cols = own_cols, run.start = start, run.group = group, run.y = y;
-  pack_weights(isa, run, own_leads ? 0 : shared_cols, workspace);
+  pack_weights(isa, run, first_input, aligned(workspace));
   parallel_for(rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) { isa.mlp_values(run, begin, end); });
+}
+
+void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace) {
+  const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
+  float* const start = aligned(workspace);
+  workspace = start + groups * out;
+  dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
+        params + shape.bias[0], start, workspace);
+  mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace);
 }
 
 void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
