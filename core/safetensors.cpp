@@ -97,12 +97,14 @@ HeaderEntry parse_entry(const std::string& name, const Json& json) {
   }
 
   const Json& offsets = json["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned())
     throw Error(where + "data_offsets are not two whole numbers from 0 on");
   entry.begin = offsets[0].get<uint64_t>();
   entry.end = offsets[1].get<uint64_t>();
   if (entry.end < entry.begin || entry.end - entry.begin != static_cast<uint64_t>(size))
-    throw Error(message(where, "its shape takes ", size, " bytes, its data_offsets are ", entry.begin, " to ", entry.end));
+    throw Error(message(where, "its shape takes ", size, " bytes, its data_offsets are ", entry.begin, " to ",
+                        entry.end));
   return entry;
 }
 
@@ -114,7 +116,7 @@ int64_t FileTensor::size() const {
   return n;
 }
 
-// ---- reading ---------------------------------------------------------------------------------------------------------
+// ---- reading --------------------------------------------------------------------------------------------------------
 
 SafetensorsFile::SafetensorsFile(std::string path) : path_(std::move(path)) {
   // Without O_NONBLOCK, opening a named pipe would wait for its writer.
@@ -181,11 +183,11 @@ void SafetensorsFile::read_header() {
   uint64_t position = 0;
   for (auto& entry : entries) {
     if (entry.begin != position)
-      throw Error(message("damaged: tensor ", quoted(entry.name), " begins at byte ", entry.begin, " of the data, the one ",
-                          "before it ends at ", position));
+      throw Error(message("damaged: tensor ", quoted(entry.name), " begins at byte ", entry.begin, " of the data, the ",
+                          "one before it ends at ", position));
     if (entry.end > data_length)
-      throw Error(message("truncated: tensor ", quoted(entry.name), " ends at byte ", entry.end, " of the data, which has ",
-                          data_length));
+      throw Error(message("truncated: tensor ", quoted(entry.name), " ends at byte ", entry.end, " of the data, which ",
+                          "has ", data_length));
     position = entry.end;
     if (!entry.dtype->known) {
       refused_[entry.name] = entry.dtype->name;
@@ -249,7 +251,7 @@ template std::span<const int32_t> SafetensorsFile::values<int32_t>(const std::st
 template std::span<const uint32_t> SafetensorsFile::values<uint32_t>(const std::string&, int64_t) const;
 template std::span<const uint8_t> SafetensorsFile::values<uint8_t>(const std::string&, int64_t) const;
 
-// ---- writing ---------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -28,7 +28,8 @@ struct FileTensor {
 // {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {...}}, the data.
 // Every byte of the header is checked (length, offsets inside the file, sizes against shapes, no overlap, no gap): a
 // missing, truncated or damaged file throws Error with the path and what is wrong, in one line.
-// A tensor of a dtype that DType lacks (I64, BOOL, F16, ...) is checked too, but not offered: asking for it throws Error.
+// A tensor of a dtype that DType lacks (I64, BOOL, F16, ...) is checked too, but not offered: asking for it
+// throws Error.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(std::string path);

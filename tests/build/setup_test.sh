@@ -82,8 +82,9 @@ done
 deps=$scratch/clone/.deps
 mkdir -p "$deps/mujoco-3.3.1/include" "$deps/mujoco-3.3.1.partial/lib"  # as an interrupted set-up may leave
 unpacked() {
-  [[ $(<"$deps/mujoco-3.3.1/include/mujoco/mujoco.h") == header && $(<"$deps/mujoco-3.3.1/lib/libmujoco.so.3.3.1") == library &&
-     -e $deps/mujoco-3.3.1/licenses/LICENSE && ! -e $deps/mujoco-3.3.1/lib/other.so && ! -e $deps/mujoco-3.3.1.partial &&
+  [[ $(<"$deps/mujoco-3.3.1/include/mujoco/mujoco.h") == header &&
+     $(<"$deps/mujoco-3.3.1/lib/libmujoco.so.3.3.1") == library && -e $deps/mujoco-3.3.1/licenses/LICENSE &&
+     ! -e $deps/mujoco-3.3.1/lib/other.so && ! -e $deps/mujoco-3.3.1.partial &&
      $(<"$deps/gymnasium-1.2.3/assets/ant.xml") == ant && -e $deps/gymnasium-1.2.3/licenses/LICENSE ]]
 }
 check "an interrupted set-up is completed" "$meander" fetch
@@ -107,7 +108,8 @@ printf '#!/bin/bash\necho 1000\n' >"$machine/id"
 chmod +x "$machine"/{dpkg-query,id}
 
 fresh
-expect "neither root nor sudo" 1 'apt-get install cmake ninja-build g\+\+ .*doctest-dev' env PATH="$machine" "$meander" list
+expect "neither root nor sudo" 1 'apt-get install cmake ninja-build g\+\+ .*doctest-dev' \
+  env PATH="$machine" "$meander" list
 
 printf '#!/bin/bash\nexit 1\n' >"$machine/sudo"
 chmod +x "$machine/sudo"

@@ -208,7 +208,8 @@ TEST_CASE("a damaged header never crashes, and offers nothing outside the file")
         SafetensorsFile file(folder / "damaged");
         uint64_t sum = 0;  // reads every byte offered: the address sanitizer and the kernel watch
         for (const auto& [name, tensor] : file.tensors())
-          for (int64_t i = 0; i < tensor.size() * bytes(tensor.dtype); ++i) sum += static_cast<uint64_t>(tensor.data[i]);
+          for (int64_t i = 0; i < tensor.size() * bytes(tensor.dtype); ++i)
+            sum += static_cast<uint64_t>(tensor.data[i]);
         CHECK(sum > 0);
       } catch (const Error&) {
       }
@@ -238,13 +239,16 @@ TEST_CASE("each kind of damage is named") {
   says(line(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})"), "whole number");
   says(line(R"({"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}})"), "whole number");
   says(line(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})"), "too large");
-  says(line(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})"), "takes 12 bytes, its data_offsets are 0 to 8");
+  says(line(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})"),
+       "takes 12 bytes, its data_offsets are 0 to 8");
   says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})"), "data_offsets are 8 to 0");
   says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0]}})"), "not two whole numbers");
   says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})"), "begins at byte 4");
   says(line(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}})"), "truncated: tensor \"a\"");
-  says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,18446744073709551615]}})"), "takes");
-  says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"),
+  says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[18446744073709551608,18446744073709551615]}})"),
+       "takes");
+  says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+            R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"),
        "begins at byte 4 of the data, the one before it ends at 8");
   says(line(R"({"__metadata__":1})"), "__metadata__ is not an object");
   says(line(R"({"__metadata__":{"a":1}})"), "__metadata__ \"a\" is not a string");
