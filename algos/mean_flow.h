@@ -25,8 +25,8 @@ struct IntervalSampler {
 // x_t = (1 - t) a + t e
 Tensor interpolate(Tensor action, Tensor noise, Tensor t);
 
-// The regression of a mean field f(x, t, h) on the identity f = g - (t - r) df/dt, where g is the field itself ("the mean
-// of g over the interval"): g = v for the mean velocity, g = div v for the average divergence. df/dt is the derivative
+// The regression of a mean field f(x, t, h) on the identity f = g - (t - r) df/dt, where g is the field of which f is the
+// mean over the interval: g = v for the mean velocity, g = div v for the average divergence. df/dt is the derivative
 // along the flow, by forward mode with the tangents (v, 1, 1) of (x, t, h = t - r), for the moving rows only; it has no
 // gradient. loss is the mean squared error over all elements.
 struct MeanFlowRegression {

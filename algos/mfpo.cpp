@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 
-// The algorithm, phase by phase, in the order of an update (at the end). Time runs from t = 1 (noise) to t = 0 (action).
+// The algorithm phase by phase, in the order of an update (at the end). Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {
 
 Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed)
@@ -50,21 +50,21 @@ Tensor Mfpo::both(Value q1, Value q2) const {
   return (settings_.clipped_double_q ? minimum(q1, q2) : 0.5 * (q1 + q2)).tensor;
 }
 
-// ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ------------------------------------------
+// ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
 // log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
 Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor* log_prob) const {
   const double step = 1.0 / double(settings_.sampling_steps);
   const Value h = full(1, 1, step);
   const bool with_divergence = log_prob && settings_.divergence_network;
-  const Value at_actor = mean_velocity_.project(actor_.tensor(), state);
-  const Value at_divergence = with_divergence ? average_divergence_.project(divergence_.tensor(), state) : Value();
+  const Value at_actor = mean_velocity_.project(actor_.tensor(), state, h);
+  const Value at_divergence = with_divergence ? average_divergence_.project(divergence_.tensor(), state, h) : Value();
   Value x = noise, logp;
   if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
   for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
     const Value t = full(1, 1, 1 - double(i) * step);
-    const Value u = mean_velocity_.at_projected(actor_.tensor(), at_actor, x, t, h);
+    const Value u = mean_velocity_.at_projected(actor_.tensor(), at_actor, x, t);
     if (with_divergence)
-      logp = logp + step * average_divergence_.at_projected(divergence_.tensor(), at_divergence, x, t, h);
+      logp = logp + step * average_divergence_.at_projected(divergence_.tensor(), at_divergence, x, t);
     x = x - step * u;
   }
   if (log_prob) *log_prob = logp.tensor;
@@ -77,7 +77,7 @@ Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise) const {
   return s;
 }
 
-// ---- 1. critics: distributional soft Bellman target, cross-entropy ----------------------------------------------------
+// ---- 1. critics: distributional soft Bellman target, cross-entropy --------------------------------------------------
 Tensor Mfpo::target_logits(int critic, Tensor state, Tensor action) const {
   return critic_network_.logits(target_[critic].tensor(), state, action).tensor;
 }
@@ -116,7 +116,7 @@ Mfpo::CriticLoss Mfpo::critic_loss(int critic, Tensor state, Tensor action, Tens
   return {*out[0].tensor.f32(), out[1].tensor, gradient.tensor};
 }
 
-// ---- 3. actor: regress the mean velocity on the flow towards exp(Q / alpha) -------------------------------------------
+// ---- 3. actor: regress the mean velocity on the flow towards exp(Q / alpha) -----------------------------------------
 Tensor Mfpo::first_proposal(Tensor policy_action, int64_t batch) const {
   return slice_columns(reshape(policy_action, batch, policy_action.size() / batch), 0, actions_).tensor;
 }
@@ -203,7 +203,7 @@ Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& in
   return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
 }
 
-// ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -------------------------------
+// ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -----------------------------
 Mfpo::Divergence Mfpo::hutchinson(Tensor state, Tensor x, Tensor t, Tensor probe) const {
   const int64_t n = probe.rows / x.rows;
   const Value h = zeros(1, 1);
@@ -231,7 +231,7 @@ Mfpo::RegressionLoss Mfpo::divergence_loss(Tensor state, Tensor x, const Interva
   return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
 }
 
-// ---- 5. temperature: towards the target entropy -----------------------------------------------------------------------
+// ---- 5. temperature: towards the target entropy ---------------------------------------------------------------------
 Mfpo::TemperatureLoss Mfpo::temperature_loss(float entropy) const {
   const double target_entropy = settings_.target_entropy_per_action * actions_;
   const auto [out, gradient] = value_and_grad(
@@ -240,12 +240,12 @@ Mfpo::TemperatureLoss Mfpo::temperature_loss(float entropy) const {
   return {*out[0].tensor.f32(), gradient.tensor};
 }
 
-// ---- one update -------------------------------------------------------------------------------------------------------
+// ---- one update -----------------------------------------------------------------------------------------------------
 namespace {
 
 constexpr const char* metrics_of_mfpo[] = {
-    "critic_loss1", "critic_loss2", "actor_loss", "divergence_loss", "temperature_loss", "q_mean",       "entropy",
-    "alpha",        "ess1",         "ess2",       "lambda",          "velocity_norm",    "clipped_low",  "clipped_high"};
+    "critic_loss1", "critic_loss2", "actor_loss", "divergence_loss", "temperature_loss", "q_mean", "entropy", "alpha",
+    "ess1", "ess2", "lambda", "velocity_norm", "clipped_low", "clipped_high"};
 
 float mean(Tensor x) { return *mean_all(x).tensor.f32(); }
 
@@ -347,7 +347,7 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
   std::copy(std::begin(values), std::end(values), metrics.begin());
 }
 
-// ---- acting -----------------------------------------------------------------------------------------------------------
+// ---- acting ---------------------------------------------------------------------------------------------------------
 Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise) const {
   const int64_t batch = state.rows, k = noise.rows / batch;
   Choice c;
@@ -380,7 +380,7 @@ void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> act
   std::copy_n(c.chosen.f32(), actions_, action.data());
 }
 
-// ---- files ------------------------------------------------------------------------------------------------------------
+// ---- files ----------------------------------------------------------------------------------------------------------
 void Mfpo::save(SafetensorsWriter& file) const {
   for (const Network& n : networks_) {
     n.layout->save(file, n.name, n.trained->params.data());

@@ -46,7 +46,7 @@ class Mfpo final : public Agent {
   Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed);
   Mfpo(const Mfpo&) = delete;
 
-  // ---- all random numbers of one update, [rows, A] unless said otherwise ----------------------------------------------
+  // ---- all random numbers of one update, [rows, A] unless said otherwise -------------------------------------------
   struct Draws {
     Tensor next_noise;                      // z of the next action, B rows
     Tensor interval_a, interval_b;          // [B, 1]
@@ -59,7 +59,7 @@ class Mfpo final : public Agent {
   };
   Draws draw(uint64_t step) const;
 
-  // ---- the phases, each a pure function of parameters, batch and draws; results live in the arena --------------------
+  // ---- the phases, each a pure function of parameters, batch and draws; results live in the arena ------------------
   struct FlowSample {
     Tensor action;                          // in [-1, 1]
     Tensor log_prob;                        // [rows, 1], not corrected for the clip
@@ -140,7 +140,7 @@ class Mfpo final : public Agent {
   // Candidates from noise [B K, A], the best by the target critics.
   Choice best_candidate(Tensor state, Tensor noise) const;
 
-  // ---- Agent -----------------------------------------------------------------------------------------------------------
+  // ---- Agent -------------------------------------------------------------------------------------------------------
   int observations() const override { return observations_; }
   int actions() const override { return actions_; }
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }

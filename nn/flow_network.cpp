@@ -30,17 +30,20 @@ Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value
   return mlp_shared(trunk_, params, x, condition, true);
 }
 
-Value FlowNetwork::project(Value params, Value state) const {
-  const int64_t width = trunk_.width[1];
-  return dense(state, parameter(params, trunk_.weight[0] + actions_ * width, observations_, width),
-               parameter(params, trunk_.bias[0], 1, width));
+Value FlowNetwork::share(Value params, Value embedding) const {
+  const int64_t width = trunk_.width[1], first = actions_ + observations_;
+  return product(embedding, parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width));
 }
 
-Value FlowNetwork::at_projected(Value params, Value projected, Value x, Value t, Value h) const {
-  const int64_t width = trunk_.width[1], first = actions_ + observations_;
-  const Value weight = parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width);
-  const Value condition = embed_t_(params, t) + embed_h_(params, h);
-  return mlp_projected(trunk_, params, x, 0, projected + product(condition, weight));
+Value FlowNetwork::project(Value params, Value state, Value h) const {
+  const int64_t width = trunk_.width[1];
+  return dense(state, parameter(params, trunk_.weight[0] + actions_ * width, observations_, width),
+               parameter(params, trunk_.bias[0], 1, width)) +
+         share(params, embed_h_(params, h));
+}
+
+Value FlowNetwork::at_projected(Value params, Value projected, Value x, Value t) const {
+  return mlp_projected(trunk_, params, x, 0, projected + share(params, embed_t_(params, t)));
 }
 
 }  // namespace meander

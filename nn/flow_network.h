@@ -4,7 +4,7 @@
 
 namespace meander {
 
-// Learnable Fourier features of a time, then a small network: features f = 2 pi t w, [cos f, sin f], Dense, GELU, Dense.
+// Learnable Fourier features of a time, then a small network: f = 2 pi t w, [cos f, sin f], Dense, GELU, Dense.
 struct TimeEmbedding {
   static constexpr int64_t frequencies = 64, width = 64;
   TimeEmbedding(ParameterLayout& layout, const std::string& name);
@@ -23,13 +23,15 @@ struct FlowNetwork {
 
   // state [B, S], x [B K, A]: K positions a state; t, h [B, 1], or [1, 1] for all. -> [B K, outputs]
   Value operator()(Value params, Value state, Value x, Value t, Value h) const;
-  // The same for several calls at the same states: the bias and the state's share of the first layer [B, width], once,
-  // then each call from there.
-  Value project(Value params, Value state) const;
-  Value at_projected(Value params, Value projected, Value x, Value t, Value h) const;
+  // The same for several calls at the same states and interval length: once the bias and the share of state and h in
+  // the first layer [B, width], then each call from there.
+  Value project(Value params, Value state, Value h) const;
+  Value at_projected(Value params, Value projected, Value x, Value t) const;
 
  private:
   int64_t observations_, actions_;
+  Value share(Value params, Value embedding) const;   // of a time's embedding in the first layer
+
   TimeEmbedding embed_t_, embed_h_;
   kernels::MlpShape trunk_;
 };

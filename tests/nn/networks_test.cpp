@@ -30,9 +30,9 @@ TEST_CASE("a flow network's shortcuts are the long way") {
   CHECK(shortcut.rows() == 12);
   CHECK(shortcut.cols() == 3);
   CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
-  const Value projected = net.project(params, state);
+  const Value projected = net.project(params, state, h);
   CHECK(projected.rows() == 4);
-  CHECK(difference(net.at_projected(params, projected, x, t, h), long_way) < 1e-6);
+  CHECK(difference(net.at_projected(params, projected, x, t), long_way) < 1e-6);
   // t and h have embeddings of their own.
   CHECK(difference(net(params, state, x, h, t), shortcut) > 1e-3);
 }
@@ -45,8 +45,9 @@ TEST_CASE("a flow network's derivatives by position, times and parameters, in do
   const Tensor t = random_matrix(3, 1, 5, 0.1, 0.6), h = random_matrix(3, 1, 6, 0.05, 0.2);
   check_derivatives([&](Value x, Value t, Value h) { return net(params, state, x, t, h); },
                     Inputs<3>{random_matrix(3, 2, 3), t, h});
-  check_derivatives([&](Value state, Value x) { return net.at_projected(params, net.project(params, state), x, t, h); },
-                    Inputs<2>{state, random_matrix(6, 2, 3)});
+  check_derivatives(
+      [&](Value state, Value x, Value h) { return net.at_projected(params, net.project(params, state, h), x, t); },
+      Inputs<3>{state, random_matrix(6, 2, 3), h});
   // Along the parameters to first order: the buffer is large.
   check_derivatives([&](Value params) { return net(params, state, random_matrix(3, 2, 3), t, h); }, Inputs<1>{params},
                     false);
