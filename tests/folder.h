@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 
 namespace meander {
@@ -18,7 +20,12 @@ class Folder {
   ~Folder() { std::filesystem::remove_all(path_); }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
+  const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
+  int64_t files() const {
+    using Iterator = std::filesystem::directory_iterator;
+    return std::distance(Iterator(path_), Iterator());
+  }
 
  private:
   std::string path_;

@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
+#include "../folder.h"
 #include "allocations.h"
 #include "core/error.h"
 #include "kernels/threads.h"
@@ -179,24 +179,22 @@ TEST_CASE("a number that is not finite stops the update and leaves finite parame
 }
 
 TEST_CASE("files: training goes on with the same bits, another size is refused") {
-  const std::string path = (std::filesystem::temp_directory_path() / "meander-mfpo-test.safetensors").string();
+  const Folder folder;
+  const std::string path = folder.file("agent.safetensors");
   Mfpo agent(S, A, small(), 3);
   train(agent, 3);
   SafetensorsWriter writer;
   agent.save(writer);
   writer.write(path);
   const std::vector<float> whole = train(agent, 2, nullptr, 4);
-  {
-    const SafetensorsFile file(path);
-    Mfpo again(S, A, small(), 3);
-    again.load(file);
-    CHECK(train(again, 2, nullptr, 4) == whole);
-    MfpoSettings wider = small();
-    wider.actor_width = 25;
-    Mfpo other(S, A, wider, 3);
-    CHECK_THROWS_AS(other.load(file), Error);
-  }
-  std::filesystem::remove(path);
+  const SafetensorsFile file(path);
+  Mfpo again(S, A, small(), 3);
+  again.load(file);
+  CHECK(train(again, 2, nullptr, 4) == whole);
+  MfpoSettings wider = small();
+  wider.actor_width = 25;
+  Mfpo other(S, A, wider, 3);
+  CHECK_THROWS_AS(other.load(file), Error);
 }
 
 // One-step episodes with reward 1 - 2 |a - a*|^2: the policy must find a* = (0.5, -0.25), and the critic its value.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 
+#include "../folder.h"
 #include "core/error.h"
 
 using namespace meander;
@@ -34,15 +35,12 @@ struct Copy {
   }
 
   std::vector<CheckLine> verify() const {
-    const auto path = std::filesystem::temp_directory_path() / "meander_verify_environment_test.safetensors";
+    const Folder folder;
+    const std::string path = folder.file("golden.safetensors");
     SafetensorsWriter writer;
     for (const auto& [key, value] : metadata) writer.metadata(key, value);
     for (const auto& [name, values] : tensors) writer.add(name, shapes.at(name), values.data());
     writer.write(path);
-    struct Remove {
-      std::filesystem::path path;
-      ~Remove() { std::filesystem::remove(path); }
-    } remove{path};
     return verify_environment(SafetensorsFile(path));
   }
 
@@ -128,7 +126,7 @@ TEST_CASE("damaged goldens") {
     Copy copy("Reacher-v4");
     damage(copy);
     const std::string text = copy.error();
-    CHECK(contains(text, "meander_verify_environment_test.safetensors"));
+    CHECK(contains(text, "golden.safetensors"));
     CHECK_FALSE(contains(text, "\n"));
     return text;
   };

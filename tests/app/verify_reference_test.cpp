@@ -5,9 +5,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 
+#include "../folder.h"
 #include "core/error.h"
 
 using namespace meander;
@@ -25,7 +25,7 @@ std::vector<std::string> failing(const std::vector<CheckLine>& lines) {
 }
 
 // A copy of `from` with the middle number of `tensor` moved by `by` times the tensor's largest, or without `tensor`.
-std::string changed(const std::string& from, const std::string& tensor, double by, bool leave_out = false) {
+std::string changed(const Folder& folder, const std::string& from, const std::string& tensor, double by, bool leave_out = false) {
   const SafetensorsFile file(from);
   SafetensorsWriter writer;
   std::map<std::string, std::vector<std::byte>> bytes;
@@ -46,9 +46,8 @@ std::string changed(const std::string& from, const std::string& tensor, double b
     }
     writer.add(name, t.dtype, t.shape, b.data());
   }
-  const std::string path = (std::filesystem::temp_directory_path() / "meander-verify-test.safetensors").string();
-  writer.write(path);
-  return path;
+  writer.write(folder.file("changed.safetensors"));
+  return folder.file("changed.safetensors");
 }
 
 }  // namespace
@@ -66,13 +65,14 @@ TEST_CASE("the recorded operations and updates are met") {
 }
 
 TEST_CASE("a changed number fails where it is, and only there") {
-  const auto check_operations = [](const std::string& tensor) {
-    return failing(verify_operations(SafetensorsFile(changed(operations, tensor, 1e-3))));
+  const Folder folder;
+  const auto check_operations = [&](const std::string& tensor) {
+    return failing(verify_operations(SafetensorsFile(changed(folder, operations, tensor, 1e-3))));
   };
   CHECK(check_operations("mish/out/y") == std::vector<std::string>{"mish value"});
   CHECK(check_operations("layer/vjp/kernel") == std::vector<std::string>{"layer vjp kernel"});
-  const auto check_updates = [](const std::string& tensor) {
-    return failing(verify_updates(SafetensorsFile(changed(updates, tensor, 1e-2))));
+  const auto check_updates = [&](const std::string& tensor) {
+    return failing(verify_updates(SafetensorsFile(changed(folder, updates, tensor, 1e-2))));
   };
   CHECK(check_updates("u2/out/k1_logp").front() == "u2/k1_logp");   // the phases after it take it as their input
   // A gradient: its own line, and later Adam's, whose moments carry it along (its first step is the sign alone).
@@ -83,6 +83,7 @@ TEST_CASE("a changed number fails where it is, and only there") {
 }
 
 TEST_CASE("a recording with a part missing is refused by name") {
-  CHECK_THROWS_AS(verify_updates(SafetensorsFile(changed(updates, "u1/noise/k1_z", 0, true))), Error);
-  CHECK_THROWS_AS(verify_operations(SafetensorsFile(changed(operations, "mish/tan/x", 0, true))), Error);
+  const Folder folder;
+  CHECK_THROWS_AS(verify_updates(SafetensorsFile(changed(folder, updates, "u1/noise/k1_z", 0, true))), Error);
+  CHECK_THROWS_AS(verify_operations(SafetensorsFile(changed(folder, operations, "mish/tan/x", 0, true))), Error);
 }

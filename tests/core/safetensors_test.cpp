@@ -17,31 +17,13 @@
 #include <fstream>
 #include <limits>
 
+#include "../folder.h"
 #include "core/error.h"
 
 using namespace meander;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "meander-test-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const char* name) const { return (path / name).string(); }
-  int files() const { return static_cast<int>(std::distance(fs::directory_iterator(path), fs::directory_iterator())); }
-};
-
-std::string read(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void put(const std::string& path, const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
 
 std::string with_header(const std::string& header, const std::string& data) {
   const uint64_t length = header.size();
@@ -62,8 +44,8 @@ std::string refusal(const std::string& path) {
 }
 
 std::string refusal_of(const Folder& folder, const std::string& content) {
-  put(folder / "file", content);
-  return refusal(folder / "file");
+  write_text(folder.file("file"), content);
+  return refusal(folder.file("file"));
 }
 
 bool says(const std::string& line, const char* part) {
@@ -102,9 +84,9 @@ TEST_CASE("what is written is read back, bit for bit, in every dtype and shape")
   writer.add("f64", {}, f64);
   writer.add("u32", {2, 1, 1}, u32);
   writer.add("none", {0, 4}, static_cast<const float*>(nullptr));
-  writer.write(folder / "file");
+  writer.write(folder.file("file"));
 
-  SafetensorsFile opened(folder / "file");
+  SafetensorsFile opened(folder.file("file"));
   SafetensorsFile file(std::move(opened));  // a moved file keeps its mapping
   CHECK(file.metadata("text") == "line\nbreak \"quoted\" \xc3\xa9");
   CHECK(file.tensors().size() == 6);
@@ -122,20 +104,20 @@ TEST_CASE("what is written is read back, bit for bit, in every dtype and shape")
 
   // The data begin at a multiple of 8.
   uint64_t header_length;
-  std::memcpy(&header_length, read(folder / "file").data(), 8);
+  std::memcpy(&header_length, read_text(folder.file("file")).data(), 8);
   CHECK(header_length % 8 == 0);
 }
 
 TEST_CASE("a file without tensors is a file") {
   Folder folder;
-  SafetensorsWriter().write(folder / "file");
-  CHECK(SafetensorsFile(folder / "file").tensors().empty());
+  SafetensorsWriter().write(folder.file("file"));
+  CHECK(SafetensorsFile(folder.file("file")).tensors().empty());
 }
 
 TEST_CASE("asking for what is not there names it") {
   Folder folder;
-  write_sample(folder / "file");
-  SafetensorsFile file(folder / "file");
+  write_sample(folder.file("file"));
+  SafetensorsFile file(folder.file("file"));
   auto line = [&](auto ask) -> std::string {
     try {
       ask();
@@ -154,9 +136,9 @@ TEST_CASE("asking for what is not there names it") {
 TEST_CASE("a dtype we lack is refused when asked for, its neighbours are read") {
   Folder folder;
   const std::string data("\1\0\0\0\0\0\0\0\0\0\x80\x3f", 12);
-  put(folder / "file", with_header(R"({"count":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
+  write_text(folder.file("file"), with_header(R"({"count":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},)"
                                    R"("one":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}})", data));
-  SafetensorsFile file(folder / "file");
+  SafetensorsFile file(folder.file("file"));
   CHECK(file.values<float>("one", 1)[0] == 1.0f);
   CHECK_FALSE(file.contains("count"));
   try {
@@ -169,19 +151,19 @@ TEST_CASE("a dtype we lack is refused when asked for, its neighbours are read") 
 
 TEST_CASE("tensors that lie unaligned in a file are read all the same") {
   Folder folder;
-  put(folder / "file", with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+  write_text(folder.file("file"), with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                                    R"("one":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
                                    std::string("\7\0\0\x80\x3f", 5)));
-  SafetensorsFile file(folder / "file");
+  SafetensorsFile file(folder.file("file"));
   CHECK(reinterpret_cast<uintptr_t>(file.at("one").data) % alignof(float) == 0);
   CHECK(file.values<float>("one", 1)[0] == 1.0f);
 }
 
 TEST_CASE("a file truncated anywhere, or with bytes added, is refused") {
   Folder folder;
-  write_sample(folder / "file");
-  const std::string whole = read(folder / "file");
-  REQUIRE(refusal(folder / "file") == "");
+  write_sample(folder.file("file"));
+  const std::string whole = read_text(folder.file("file"));
+  REQUIRE(refusal(folder.file("file")) == "");
   for (size_t length = 0; length < whole.size(); ++length) {
     INFO(length);
     CHECK(refusal_of(folder, whole.substr(0, length)) != "");
@@ -195,17 +177,17 @@ TEST_CASE("a file truncated anywhere, or with bytes added, is refused") {
 
 TEST_CASE("a damaged header never crashes, and offers nothing outside the file") {
   Folder folder;
-  write_sample(folder / "file");
-  const std::string whole = read(folder / "file");
+  write_sample(folder.file("file"));
+  const std::string whole = read_text(folder.file("file"));
   uint64_t header_length;
   std::memcpy(&header_length, whole.data(), 8);
   for (size_t at = 0; at < 8 + header_length; ++at) {
     for (char wrong : {'\0', '9', '"', '-', '}', '\xff'}) {
       std::string damaged = whole;
       damaged[at] = wrong;
-      put(folder / "damaged", damaged);
+      write_text(folder.file("damaged"), damaged);
       try {
-        SafetensorsFile file(folder / "damaged");
+        SafetensorsFile file(folder.file("damaged"));
         uint64_t sum = 0;  // reads every byte offered: the address sanitizer and the kernel watch
         for (const auto& [name, tensor] : file.tensors())
           for (int64_t i = 0; i < tensor.size() * bytes(tensor.dtype); ++i)
@@ -256,10 +238,10 @@ TEST_CASE("each kind of damage is named") {
 
 TEST_CASE("what is no file at all is named") {
   Folder folder;
-  says(refusal(folder / "missing"), "No such file");
-  says(refusal(folder.path.string()), "not a file");
-  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
-  says(refusal(folder / "pipe"), "not a file");  // and does not wait for a writer
+  says(refusal(folder.file("missing")), "No such file");
+  says(refusal(folder.path()), "not a file");
+  REQUIRE(::mkfifo((folder.file("pipe")).c_str(), 0600) == 0);
+  says(refusal(folder.file("pipe")), "not a file");  // and does not wait for a writer
 }
 
 TEST_CASE("the writer refuses what it could not read back") {
@@ -270,14 +252,14 @@ TEST_CASE("the writer refuses what it could not read back") {
   CHECK_THROWS_AS(writer.add("b", {-1}, &one), Error);
   writer.metadata("bytes", "\xff");
   Folder folder;
-  CHECK_THROWS_AS(writer.write(folder / "file"), Error);
+  CHECK_THROWS_AS(writer.write(folder.file("file")), Error);
   CHECK(folder.files() == 0);
 }
 
 TEST_CASE("a save that fails leaves the old file and nothing else") {
   Folder folder;
-  write_sample(folder / "file", 1);
-  const std::string before = read(folder / "file");
+  write_sample(folder.file("file"), 1);
+  const std::string before = read_text(folder.file("file"));
   const std::vector<float> large(1 << 16);
   SafetensorsWriter writer;
   writer.add("large", {1 << 16}, large.data());
@@ -292,7 +274,7 @@ TEST_CASE("a save that fails leaves the old file and nothing else") {
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
     std::string line;
     try {
-      writer.write(folder / "file");
+      writer.write(folder.file("file"));
     } catch (const Failure& failure) {
       line = failure.what();
     }
@@ -301,19 +283,19 @@ TEST_CASE("a save that fails leaves the old file and nothing else") {
     says(line, "file: cannot write: File too large");
   }
   SUBCASE("a folder in the place of the file") {
-    fs::create_directories(folder.path / "folder" / "inside");
-    CHECK_THROWS_AS(writer.write(folder / "folder"), Failure);
-    fs::remove_all(folder.path / "folder");
+    fs::create_directories(folder.file("folder/inside"));
+    CHECK_THROWS_AS(writer.write(folder.file("folder")), Failure);
+    fs::remove_all(folder.file("folder"));
   }
-  SUBCASE("no such folder") { CHECK_THROWS_AS(writer.write(folder / "missing/file"), Failure); }
+  SUBCASE("no such folder") { CHECK_THROWS_AS(writer.write(folder.file("missing/file")), Failure); }
 
-  CHECK(read(folder / "file") == before);
+  CHECK(read_text(folder.file("file")) == before);
   CHECK(folder.files() == 1);
 }
 
 TEST_CASE("a process killed while saving leaves a whole file, and its leftovers do not disturb the next save") {
   Folder folder;
-  const std::string path = folder / "file";
+  const std::string path = folder.file("file");
   std::vector<float> values(1 << 18);
   auto save = [&](float number) {
     std::fill(values.begin(), values.end(), number);
@@ -342,7 +324,7 @@ TEST_CASE("a process killed while saving leaves a whole file, and its leftovers 
 
 TEST_CASE("two processes that save the same file leave one of the two files") {
   Folder folder;
-  const std::string path = folder / "file";
+  const std::string path = folder.file("file");
   std::vector<float> values(1 << 16);
   auto save_often = [&](float number) {
     std::fill(values.begin(), values.end(), number);

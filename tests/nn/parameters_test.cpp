@@ -4,17 +4,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdio>
-#include <filesystem>
 
+#include "../folder.h"
 #include "core/error.h"
 #include "nn/mlp.h"
 
 using namespace meander;
-
-namespace {
-std::string temporary(const char* name) { return (std::filesystem::temp_directory_path() / name).string(); }
-}  // namespace
 
 TEST_CASE("names, shapes and places") {
   ParameterLayout layout;
@@ -62,17 +57,15 @@ TEST_CASE("files: round trip, and a wrong shape changes nothing") {
   add_mlp(wider, 5, 9, 1, 3);
   Buffer flat(layout.size()), back(layout.size()), other(wider.size());
   layout.initialise(flat.data(), Stream(1, Purpose::test, 0));
-  const std::string path = temporary("meander-parameters-test.safetensors");
+  const Folder folder;
+  const std::string path = folder.file("net.safetensors");
   SafetensorsWriter writer;
   layout.save(writer, "net/", flat.data());
   writer.write(path);
-  {
-    const SafetensorsFile file(path);
-    layout.load(file, "net/", back.data());
-    CHECK(std::equal(flat.data(), flat.data() + flat.size(), back.data()));
-    CHECK_THROWS_AS(wider.load(file, "net/", other.data()), Error);
-    CHECK(std::all_of(other.data(), other.data() + other.size(), [](float x) { return x == 0; }));
-    CHECK_THROWS_AS(layout.load(file, "another/", back.data()), Error);
-  }
-  std::filesystem::remove(path);
+  const SafetensorsFile file(path);
+  layout.load(file, "net/", back.data());
+  CHECK(std::equal(flat.data(), flat.data() + flat.size(), back.data()));
+  CHECK_THROWS_AS(wider.load(file, "net/", other.data()), Error);
+  CHECK(std::all_of(other.data(), other.data() + other.size(), [](float x) { return x == 0; }));
+  CHECK_THROWS_AS(layout.load(file, "another/", back.data()), Error);
 }
