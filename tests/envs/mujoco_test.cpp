@@ -5,9 +5,9 @@
 
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 
+#include "../folder.h"
 #include "core/error.h"
 #include "envs/environments.h"
 
@@ -47,11 +47,11 @@ TEST_CASE("a missing model file is named, with the remedy") {
 }
 
 TEST_CASE("a damaged model file is one line") {
-  const std::filesystem::path file = std::filesystem::temp_directory_path() / "meander_damaged_model.xml";
-  std::ofstream(file) << "<mujoco>\n<worldbody>\n<body><geom type='sphere'\n";
+  const Folder folder;
+  const std::string file = folder.file("damaged.xml");
+  write_text(file, "<mujoco>\n<worldbody>\n<body><geom type='sphere'\n");
   const std::string text = error_of(file);
-  std::filesystem::remove(file);
-  CHECK(text.find(file.string()) != std::string::npos);
+  CHECK(text.find(file) != std::string::npos);
   CHECK(text.find('\n') == std::string::npos);
 }
 
