@@ -55,6 +55,10 @@ void mlp_value_and_tangent(const MlpShape&, const float* params, int64_t rows, c
 void mlp_backward(const MlpShape&, const float* params, int64_t rows, const float* x, const float* tape,
                   const float* dy, float* dx, float* dparams, float* workspace);
 
+// Norm and activation of hidden layer `layer` alone, in place on z [rows, width[layer + 1]], the output of its dense
+// layer. What a library of matrix products leaves to do; the functions above have it built in.
+void mlp_finish_layer(const MlpShape&, const float* params, int layer, int64_t rows, float* z);
+
 // The readable form of forward and tangent, float and double, one row at a time: tests hold the rest against it.
 template <class T>
 void mlp_reference(const MlpShape&, const T* params, int64_t rows, const T* x, const T* dx /* or null */, T* y, T* dy);

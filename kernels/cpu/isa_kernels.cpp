@@ -62,6 +62,7 @@ const IsaKernels table = {
     .product_tn = product_tn,
     .mlp_values = mlp_values,
     .mlp_values_and_tangents = mlp_values_and_tangents,
+    .mlp_finish = mlp_finish,
     .mlp_layer_pullback = mlp_layer_pullback,
     .truncated_normal = truncated_normal_array,
     .normal_mass_ratio = normal_mass_ratio_array,

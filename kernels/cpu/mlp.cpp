@@ -83,6 +83,14 @@ void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows
   mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace);
 }
 
+void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z) {
+  const IsaKernels& isa = active();
+  const int64_t width = shape.width[layer + 1];
+  parallel_for(rows, 1 + 16384 / width, [&](int64_t begin, int64_t end) {
+    isa.mlp_finish(shape, params, layer, end - begin, z + begin * width, width);
+  });
+}
+
 void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
                            int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape, float* workspace) {
   const IsaKernels& isa = active();

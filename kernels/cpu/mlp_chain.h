@@ -35,26 +35,21 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
       product_rows(rows, out, in, da, a_stride, run.weight[l], nullptr, 0, dc, c_stride);
     }
     if (last) return;
-    with_kind(shape.activation, shape.norm, [&]<Activation activation, Norm norm>() {
-      const Finish layer{out, run.params + shape.scale[l], run.params + shape.shift[l]};
-      float* const kept = tape ? tape + first * out : nullptr;
-      float* const rstd = tape ? tape + run.rows * out + first : nullptr;
-      const auto finish = [&](int64_t i, const Moments& moments) {
-        float* const kept_row = tape ? kept + i * out : nullptr;
-        float* const rstd_row = tape ? rstd + i : nullptr;
-        float* const mean_row = tape ? rstd + run.rows + i : nullptr;
-        if constexpr (tangents)
-          finish_row_and_tangent<activation, norm>(layer, moments, c + i * stride, dc + i * stride, kept_row, rstd_row,
-                                                   mean_row);
-        else
-          finish_row<activation, norm>(layer, moments, c + i * stride, kept_row, rstd_row, mean_row);
-      };
-      if constexpr (norm == Norm::before_activation) {
-        with_moments(rows, out, layer_norm_eps, c, stride, finish);
-      } else {
-        for (int64_t i = 0; i < rows; ++i) finish(i, {});
-      }
-    });
+    float* const kept = tape ? tape + first * out : nullptr;
+    float* const rstd = tape ? tape + run.rows * out + first : nullptr;
+    for_rows(shape, run.params, l, rows, c, stride,
+             [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+               float* const row = c + i * stride;
+               float* const kept_row = tape ? kept + i * out : nullptr;
+               float* const rstd_row = tape ? rstd + i : nullptr;
+               float* const mean_row = tape ? rstd + run.rows + i : nullptr;
+               if constexpr (tangents)
+                 finish_row_and_tangent<activation, norm>(layer, moments, row, dc + i * stride, kept_row, rstd_row,
+                                                          mean_row);
+               else
+                 finish_row<activation, norm>(layer, moments, row, kept_row, rstd_row, mean_row,
+                                              [&](int64_t j, V v, auto count) { store(row + j, v, count); });
+             });
     if (tape) tape += mlp_tape_layer(out, run.rows);
     float* const swap = here;
     here = there;

@@ -24,32 +24,77 @@ struct Finish {
   const float* shift;
 };
 
-// z, the dense layer's output, becomes the layer's output. kept, rstd, mean: the tape's row, or null. `moments` are
-// those of z where the norm stands before the activation.
-template <Activation activation, Norm norm>
-static inline void finish_row(const Finish& layer, Moments moments, float* z, float* kept, float* rstd, float* mean) {
+// f.operator()<activation, norm>() for the two as they stand in the shape.
+template <class F>
+static inline void with_kind(Activation activation, Norm norm, F&& f) {
+  const auto with_norm = [&]<Activation a>() {
+    if (norm == Norm::none) f.template operator()<a, Norm::none>();
+    else if (norm == Norm::before_activation) f.template operator()<a, Norm::before_activation>();
+    else f.template operator()<a, Norm::after_activation>();
+  };
+  switch (activation) {
+    case Activation::relu: return with_norm.template operator()<Activation::relu>();
+    case Activation::gelu: return with_norm.template operator()<Activation::gelu>();
+    case Activation::mish: return with_norm.template operator()<Activation::mish>();
+    case Activation::tanh: return with_norm.template operator()<Activation::tanh>();
+  }
+}
+
+// The layer's output from z, the dense layer's (which is spoilt): to(column, value, count) takes it. kept, rstd, mean:
+// the tape's row, or null. `moments` are those of z where the norm stands before the activation.
+template <Activation activation, Norm norm, class To>
+static inline void finish_row(const Finish& layer, Moments moments, float* z, float* kept, float* rstd, float* mean,
+                              To&& to) {
   if constexpr (norm == Norm::before_activation) {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       if (kept) store(kept + j, n, count);
-      store(z + j, activate<activation>(fma(n, load(layer.scale + j, count), load(layer.shift + j, count))), count);
+      to(j, activate<activation>(fma(n, load(layer.scale + j, count), load(layer.shift + j, count))), count);
     });
     if (rstd) *rstd = moments.rstd, *mean = moments.mean;
   } else {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V v = load(z + j, count);
       if (kept) store(kept + j, v, count);
-      store(z + j, activate<activation>(v), count);
+      if constexpr (norm == Norm::none) to(j, activate<activation>(v), count);
+      else store(z + j, activate<activation>(v), count);
     });
     if constexpr (norm == Norm::after_activation) {
       moments = row_moments(layer.cols, layer_norm_eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         const V n = (load(z + j, count) - moments.mean) * moments.rstd;
-        store(z + j, fma(n, load(layer.scale + j, count), load(layer.shift + j, count)), count);
+        to(j, fma(n, load(layer.scale + j, count), load(layer.shift + j, count)), count);
       });
       if (rstd) *rstd = moments.rstd, *mean = moments.mean;
     }
   }
+}
+
+// f.operator()<activation, norm>(layer, row, moments) for each of the rows of z, the output of dense layer l.
+template <class F>
+static inline void for_rows(const MlpShape& shape, const float* params, int l, int64_t rows, const float* z,
+                            int64_t stride, F&& f) {
+  with_kind(shape.activation, shape.norm, [&]<Activation activation, Norm norm>() {
+    const Finish layer{shape.width[l + 1], params + shape.scale[l], params + shape.shift[l]};
+    const auto one = [&](int64_t i, const Moments& moments) {
+      f.template operator()<activation, norm>(layer, i, moments);
+    };
+    if constexpr (norm == Norm::before_activation) {
+      with_moments(rows, layer.cols, layer_norm_eps, z, stride, one);
+    } else {
+      for (int64_t i = 0; i < rows; ++i) one(i, {});
+    }
+  });
+}
+
+// Norm and activation of hidden layer l in place.
+static void mlp_finish(const MlpShape& shape, const float* params, int l, int64_t rows, float* z, int64_t stride) {
+  for_rows(shape, params, l, rows, z, stride,
+           [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+             float* const row = z + i * stride;
+             finish_row<activation, norm>(layer, moments, row, nullptr, nullptr, nullptr,
+                                          [&](int64_t j, V v, auto count) { store(row + j, v, count); });
+           });
 }
 
 // d becomes rstd (d - mean(d) - n mean(n d)), the tangent (and, as the map is symmetric, the pullback) of the
@@ -160,22 +205,6 @@ static inline void pull_row(const MlpLayerPullback& p, int64_t i) {
       if (h) store(h + j, value, count);
       store(dz + j, slope * load(dh + j, count), count);
     });
-  }
-}
-
-// f.operator()<activation, norm>() for the two as they stand in the shape.
-template <class F>
-static inline void with_kind(Activation activation, Norm norm, F&& f) {
-  const auto with_norm = [&]<Activation a>() {
-    if (norm == Norm::none) f.template operator()<a, Norm::none>();
-    else if (norm == Norm::before_activation) f.template operator()<a, Norm::before_activation>();
-    else f.template operator()<a, Norm::after_activation>();
-  };
-  switch (activation) {
-    case Activation::relu: return with_norm.template operator()<Activation::relu>();
-    case Activation::gelu: return with_norm.template operator()<Activation::gelu>();
-    case Activation::mish: return with_norm.template operator()<Activation::mish>();
-    case Activation::tanh: return with_norm.template operator()<Activation::tanh>();
   }
 }
 

@@ -56,6 +56,7 @@ struct IsaKernels {
   // Rows [first, last) of a call, values alone or with the tangents of the same rows.
   void (*mlp_values)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_values_and_tangents)(const MlpRun& run, int64_t first, int64_t last);
+  void (*mlp_finish)(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z, int64_t stride);
   void (*mlp_layer_pullback)(const MlpLayerPullback& layer, int64_t rows);
 
   void (*truncated_normal)(int64_t n, const float* lower, const float* upper, const float* f, float* y);
