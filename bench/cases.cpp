@@ -1,0 +1,470 @@
+#include "bench/cases.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <numeric>
+#include <utility>
+
+#include "algos/mean_flow.h"
+#include "algos/mfpo.h"
+#include "bench/products_of_update.h"
+#include "core/error.h"
+#include "kernels/dense.h"
+#include "kernels/elementwise.h"
+#include "kernels/philox.h"
+#include "kernels/rows.h"
+#include "kernels/threads.h"
+
+namespace meander::bench {
+
+using kernels::MlpShape;
+using kernels::Norm;
+
+// ---- time -----------------------------------------------------------------------------------------------------------
+std::vector<double> time_samples(const std::function<void()>& run, int samples, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> times;
+  times.reserve(static_cast<size_t>(samples));
+  int64_t block = 1;  // calls between two looks at the clock
+  while (static_cast<int>(times.size()) < samples) {
+    const auto start = Clock::now();
+    int64_t calls = 0;
+    double elapsed = 0;
+    do {
+      for (int64_t i = 0; i < block; ++i) run();
+      calls += block;
+      elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+    } while (elapsed < seconds);
+    times.push_back(1e6 * elapsed / static_cast<double>(calls));
+    block = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(calls) * seconds / elapsed / 16));
+  }
+  return times;
+}
+
+double quantile(std::vector<double> values, double q) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+double mean_absolute(const float* x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += std::abs(double(x[i]));
+  return sum / static_cast<double>(n);
+}
+
+// ---- perceptrons ----------------------------------------------------------------------------------------------------
+Perceptron::Perceptron(const Data& data, const std::string& prefix, const std::vector<int64_t>& widths, Norm norm) {
+  shape.layers = static_cast<int>(widths.size()) - 1;
+  shape.norm = norm;
+  std::copy(widths.begin(), widths.end(), shape.width);
+  int64_t size = 0;
+  const auto place = [&](int64_t count) { return std::exchange(size, size + count); };
+  for (int l = 0; l < shape.layers; ++l) {
+    const int64_t out = shape.width[l + 1];
+    shape.weight[l] = place(shape.width[l] * out);
+    shape.bias[l] = place(out);
+    if (norm == Norm::none || l + 1 == shape.layers) continue;
+    shape.scale[l] = place(out);
+    shape.shift[l] = place(out);
+  }
+  params = Buffer(size);
+  const auto fill = [&](const char* name, int layer, int64_t offset, int64_t count, double deviation, double mean) {
+    const std::string full = prefix + "." + name + "_" + std::to_string(layer);
+    std::copy_n(data.normals(full, count, deviation, mean).data(), count, params.data() + offset);
+  };
+  for (int l = 0; l < shape.layers; ++l) {
+    const int64_t in = shape.width[l], out = shape.width[l + 1];
+    fill("weight", l, shape.weight[l], in * out, 1 / std::sqrt(double(in)), 0);
+    fill("bias", l, shape.bias[l], out, 0.1, 0);
+    if (norm == Norm::none || l + 1 == shape.layers) continue;
+    fill("scale", l, shape.scale[l], out, 0.1, 1);
+    fill("shift", l, shape.shift[l], out, 0.1, 0);
+  }
+}
+
+double Perceptron::flop(int64_t rows) const {
+  double sum = 0;
+  for (int l = 0; l < shape.layers; ++l) sum += 2.0 * double(shape.width[l] * shape.width[l + 1]) * double(rows);
+  return sum;
+}
+
+double Perceptron::bytes(int64_t rows) const {
+  return 4.0 * double(params.size() + rows * (shape.width[0] + shape.width[shape.layers]));
+}
+
+Perceptron mlp_of_cases(const Data& data) { return {data, "mlp", {87, 256, 256, 256, 6}}; }
+Perceptron chain_of_cases(const Data& data) { return {data, "chain", {256, 256, 256, 256, 16}}; }
+
+std::vector<std::string> with_rows(const std::string& kernel, const std::vector<int64_t>& rows) {
+  std::vector<std::string> names;
+  for (const int64_t n : rows) names.push_back(kernel + "/" + std::to_string(n));
+  return names;
+}
+
+namespace {
+
+double clipped(double z) { return std::clamp(z, -1.0, 1.0); }
+double one(double) { return 1; }
+
+// ---- the kernels ----------------------------------------------------------------------------------------------------
+struct MlpCase {
+  Perceptron net;
+  int64_t rows;
+  Buffer x, dx, dy_cotangent, y, dy, tape, gradient, workspace;
+
+  MlpCase(const Data& data, Perceptron&& network, const std::string& prefix, int64_t n, bool tangents)
+      : net(std::move(network)), rows(n) {
+    const int64_t in = net.shape.width[0], out = net.shape.width[net.shape.layers];
+    x = data.normals(prefix + ".x", rows * in);
+    y = Buffer(rows * out);
+    workspace = Buffer(kernels::mlp_workspace(net.shape, rows));
+    if (!tangents) return;
+    dx = data.normals(prefix + ".dx", rows * in);
+    dy_cotangent = data.normals(prefix + ".dy", rows * out);
+    dy = Buffer(rows * out);
+    tape = Buffer(kernels::mlp_tape_size(net.shape, rows));
+    gradient = Buffer(net.params.size());
+  }
+  void forward() {
+    kernels::mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data());
+  }
+  void value_and_tangent() {
+    kernels::mlp_value_and_tangent(net.shape, net.params.data(), rows, x.data(), rows, dx.data(), y.data(), dy.data(),
+                                   tape.data(), workspace.data());
+  }
+  void backward() {
+    std::fill_n(gradient.data(), gradient.size(), 0.0f);  // the kernel adds
+    kernels::mlp_backward(net.shape, net.params.data(), rows, x.data(), tape.data(), dy_cotangent.data(), nullptr,
+                          gradient.data(), workspace.data());
+  }
+};
+
+Case forward_case(const Data& data, Perceptron&& network, const std::string& prefix, int64_t rows) {
+  const auto c = std::make_shared<MlpCase>(data, std::move(network), prefix, rows, false);
+  return {.flop = c->net.flop(rows),
+          .bytes = c->net.bytes(rows),
+          .run = [c] { c->forward(); },
+          .check = [c] { return mean_absolute(c->y.data(), c->y.size()); }};
+}
+
+Case value_and_tangent_case(const Data& data, int64_t rows) {
+  const auto c = std::make_shared<MlpCase>(data, mlp_of_cases(data), "mlp", rows, true);
+  return {.flop = 2 * c->net.flop(rows),
+          .bytes = c->net.bytes(rows) + 4.0 * double(c->dx.size() + c->dy.size()),
+          .run = [c] { c->value_and_tangent(); },
+          .check = [c] {
+            return 0.5 * (mean_absolute(c->y.data(), c->y.size()) + mean_absolute(c->dy.data(), c->dy.size()));
+          }};
+}
+
+// Value and tangent, then the gradient of sum(y * cotangent) through the value alone, by the parameters.
+Case backward_case(const Data& data, int64_t rows) {
+  const auto c = std::make_shared<MlpCase>(data, mlp_of_cases(data), "mlp", rows, true);
+  const double first = 2.0 * double(c->net.shape.width[0] * c->net.shape.width[1] * rows);
+  return {.flop = 4 * c->net.flop(rows) - first,  // value, tangent, weights, and inputs of all layers but the first
+          .bytes = c->net.bytes(rows) + 4.0 * double(c->dx.size() + 2 * c->dy.size() + c->gradient.size()),
+          .run = [c] { c->value_and_tangent(), c->backward(); },
+          .check = [c] { return mean_absolute(c->gradient.data(), c->gradient.size()); }};
+}
+
+// Adam, then the exponential average of the result.
+Case adam_case(const Data& data, int64_t n) {
+  struct State {
+    Buffer params, gradient, m, v, target;
+    int64_t step = 0;
+  };
+  const auto s = std::make_shared<State>();
+  s->params = data.normals("adam.params", n);
+  s->target = data.normals("adam.params", n);
+  s->gradient = data.normals("adam.gradient", n);
+  s->m = data.normals("adam.m", n);
+  s->v = data.numbers("adam.v", n, [](double z) { return std::abs(z); });
+  return {.bytes = 4.0 * 9 * double(n),  // reads five, writes four
+          .run =
+              [s, n] {
+                kernels::adam(n, {}, ++s->step, s->gradient.data(), s->params.data(), s->m.data(), s->v.data());
+                kernels::exponential_average(n, 0.005f, s->params.data(), s->target.data());
+              }};
+}
+
+Case layer_norm_gelu_case(const Data& data, int64_t rows) {
+  constexpr int64_t cols = 256;
+  struct State {
+    Buffer x, scale, shift, y;
+  };
+  const auto s = std::make_shared<State>();
+  s->x = data.normals("norm.x", rows * cols);
+  s->scale = data.normals("norm.scale", cols, 0.1, 1);
+  s->shift = data.normals("norm.shift", cols, 0.1);
+  s->y = Buffer(rows * cols);
+  const auto run = [s, rows] {
+    kernels::parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i += 16) {  // few rows at a time: the second kernel finds them in cache
+        const int64_t n = std::min<int64_t>(16, end - i);
+        float* const y = s->y.data() + i * cols;
+        kernels::layer_norm(n, cols, kernels::layer_norm_eps, s->x.data() + i * cols, s->scale.data(), s->shift.data(),
+                            y, nullptr, nullptr);
+        kernels::gelu(n * cols, y, y);
+      }
+    });
+  };
+  return {.bytes = 4.0 * double(2 * rows * cols + 2 * cols),
+          .run = run,
+          .check = [s] { return mean_absolute(s->y.data(), s->y.size()); }};
+}
+
+Case c51_case(const Data& data, int64_t rows) {
+  constexpr int64_t atoms = 101;
+  struct State {
+    Buffer prob, position, y;
+  };
+  const auto s = std::make_shared<State>();
+  s->prob = data.numbers("c51.prob", rows * atoms, [](double z) { return std::exp(z); });
+  for (int64_t i = 0; i < rows; ++i) {  // the file's are normalised, but for rounding
+    float* const p = s->prob.data() + i * atoms;
+    const float sum = std::accumulate(p, p + atoms, 0.0f);
+    for (int64_t j = 0; j < atoms; ++j) p[j] /= sum;
+  }
+  s->position = data.numbers("c51.position", rows * atoms,
+                             [](double z) { return 1700 * std::erf(z / std::numbers::sqrt2); });  // uniform
+  s->y = Buffer(rows * atoms);
+  return {.bytes = 4.0 * 3 * double(rows * atoms),
+          .run =
+              [s, rows] {
+                kernels::c51_project(rows, atoms, -1600, 1600, s->prob.data(), s->position.data(), s->y.data());
+              },
+          .check = [s] { return mean_absolute(s->y.data(), s->y.size()); }};
+}
+
+// ---- MFPO -----------------------------------------------------------------------------------------------------------
+struct Task {
+  const char* name;
+  int observations, actions;
+  bool clipped_double_q;
+};
+constexpr Task half_cheetah = {"HalfCheetah", 17, 6, false}, humanoid = {"Humanoid", 376, 17, true};
+constexpr int64_t batch_size = 256;
+
+struct Learner {
+  Mfpo agent;
+  Buffer state, action, reward, mask, next_state;
+  std::vector<float> metrics;
+  uint64_t step = 0;
+
+  static MfpoSettings settings(const Task& task) {
+    MfpoSettings s;
+    s.clipped_double_q = task.clipped_double_q;
+    return s;
+  }
+  Learner(const Data& data, const Task& task)
+      : agent(task.observations, task.actions, settings(task), 1), metrics(agent.metric_names().size()) {
+    const std::string prefix = std::string("update.") + task.name + ".";
+    state = data.normals(prefix + "state", batch_size * task.observations);
+    action = data.numbers(prefix + "action", batch_size * task.actions, clipped);
+    reward = data.normals(prefix + "reward", batch_size);
+    mask = data.numbers(prefix + "mask", batch_size, one);
+    next_state = data.normals(prefix + "next_state", batch_size * task.observations);
+  }
+  Tensor states() const { return view(state.data(), batch_size, agent.observations()); }
+  void update() {
+    const auto matrix = [](const Buffer& b) { return view(b.data(), batch_size, b.size() / batch_size); };
+    static_cast<Agent&>(agent).update(
+        {matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state)}, ++step, metrics);
+  }
+};
+
+// Multiply-adds x 2 a row of the trunks MFPO uses.
+double flow_flop(const Task& task) {
+  return 2.0 * ((task.observations + task.actions + 64) * 256 + 2 * 256 * 256 + 256 * task.actions);
+}
+double critic_flop(const Task& task) {
+  return 2.0 * ((task.observations + task.actions) * 256 + 2 * 256 * 256 + 256 * 101);
+}
+
+Case update_case(const Data& data, const Task& task) {
+  const auto learner = std::make_shared<Learner>(data, task);
+  return {.flop = 1e9 * ProductsOfUpdate(task.observations, task.actions).gflop(),
+          .run = [learner] { learner->update(); }};
+}
+
+Case explore_case(const Data& data) {
+  const auto learner = std::make_shared<Learner>(data, half_cheetah);
+  const auto action = std::make_shared<std::vector<float>>(half_cheetah.actions);
+  const std::span<const float> state(learner->state.data(), half_cheetah.observations);
+  return {.flop = 2 * flow_flop(half_cheetah),
+          .run = [=] { learner->agent.explore(state, ++learner->step, *action); }};
+}
+
+Case evaluate_case(const Data& data) {
+  const auto learner = std::make_shared<Learner>(data, half_cheetah);
+  const auto action = std::make_shared<std::vector<float>>(half_cheetah.actions);
+  const std::span<const float> state(learner->state.data(), half_cheetah.observations);
+  return {.flop = 10 * (2 * flow_flop(half_cheetah) + 2 * critic_flop(half_cheetah)),
+          .run = [=] { learner->agent.act(state, ++learner->step, *action); }};
+}
+
+// 10 candidates for each of 256 states, scored by both target critics, the best chosen.
+Case candidates_case(const Data& data) {
+  constexpr int64_t candidates = 10;
+  const auto learner = std::make_shared<Learner>(data, half_cheetah);
+  const auto run = [learner] {
+    ArenaScope scope;
+    const Tensor noise = empty(batch_size * candidates, half_cheetah.actions);
+    kernels::philox_normal({.seed = 1, .purpose = 1, .step = ++learner->step}, noise.size(), noise.f32());
+    learner->agent.best_candidate(learner->states(), noise);
+  };
+  return {.flop = batch_size * candidates * (2 * flow_flop(half_cheetah) + 2 * critic_flop(half_cheetah)),
+          .run = run};
+}
+
+// The mean velocity with both time embeddings: value and derivative along (v, 1, 1) of all rows, then the gradient of
+// sum(u * cotangent) through the value by all parameters.
+Case actor_jvp_reverse_case(const Data& data) {
+  struct State {
+    FlowNetwork network{half_cheetah.observations, half_cheetah.actions, half_cheetah.actions, 256, 3};
+    Buffer params, state, x, velocity, cotangent, t, h;
+  };
+  const auto s = std::make_shared<State>();
+  s->params = Buffer(s->network.layout.size());
+  s->network.layout.initialise(s->params.data(), Stream(1, Purpose::initialise_actor, 0));
+  const int64_t n = batch_size, actions = half_cheetah.actions;
+  s->state = data.normals("update.HalfCheetah.state", n * half_cheetah.observations);
+  s->x = data.numbers("update.HalfCheetah.action", n * actions, clipped);
+  s->velocity = data.normals("mlp.dy", n * actions);
+  s->cotangent = data.normals("mlp.dy", n * actions);
+  s->t = Buffer(n), s->h = Buffer(n);
+  kernels::philox_uniform({.seed = 1, .purpose = 1}, n, s->t.data());
+  kernels::philox_uniform({.seed = 1, .purpose = 2}, n, s->h.data());
+  const auto run = [s, n, actions] {
+    ArenaScope scope;
+    const Tensor state = view(s->state.data(), n, half_cheetah.observations), x = view(s->x.data(), n, actions),
+                 velocity = view(s->velocity.data(), n, actions), cotangent = view(s->cotangent.data(), n, actions),
+                 t = view(s->t.data(), n, 1), h = view(s->h.data(), n, 1);
+    value_and_grad(
+        [&](Value params) {
+          const auto u = [&](Value x, Value t, Value h) { return s->network(params, state, x, t, h); };
+          const Value one = full(n, 1, 1);
+          const auto [value, derivative] = jvp(u, {x, t, h}, {velocity, one, one});
+          return Values<2>{sum_all(value * Value(cotangent)), stop_gradient(derivative)};
+        },
+        s->params.tensor());
+  };
+  // Trunk: value, tangent, weights, inputs. Embeddings of t and h: the same without inputs of their first layer.
+  const double embedding = 2.0 * 2 * (4 * (128 * 64 + 64 * 64) - 128 * 64);
+  return {.flop = double(n) * (4 * flow_flop(half_cheetah) + embedding), .run = run};
+}
+
+// ---- a one-step policy: 32 candidates a_i = clip(e_i - u(s, e_i, t = 1, r = 0), -1, 1), the best by two critics ------
+struct OneStep {
+  static constexpr int64_t observations = 46, actions = 25, width = 512, candidates = 32;
+  Perceptron actor, critic[2];
+  Buffer state, given_noise, noise, start, action, q[2], workspace;
+  uint64_t step = 0;
+  int64_t best = 0;
+
+  explicit OneStep(const Data& data)
+      : actor(data, "one_step.actor", {observations + actions + 2, width, width, width, width, actions}, Norm::none),
+        critic{{data, "one_step.critic_0", {observations + actions, width, width, width, width, 1},
+                Norm::after_activation},
+               {data, "one_step.critic_1", {observations + actions, width, width, width, width, 1},
+                Norm::after_activation}},
+        state(data.normals("one_step.state", observations)),
+        given_noise(data.normals("one_step.noise", candidates * actions)),
+        noise(candidates * actions),
+        start(width),
+        action(candidates * actions),
+        q{Buffer(candidates), Buffer(candidates)},
+        workspace(std::max({kernels::mlp_workspace(actor.shape, candidates),
+                            kernels::mlp_workspace(critic[0].shape, candidates),
+                            kernels::product_workspace(1, width, observations)})) {}
+
+  const float* act() {
+    kernels::philox_normal({.seed = 1, .purpose = 3, .step = ++step}, noise.size(), noise.data());
+    return act(noise.data());
+  }
+  // The chosen action.
+  const float* act(const float* e) {
+    // Inputs of the actor are [state, noise, t, r]. State and times go through its first layer once for all candidates.
+    const float* const first = actor.params.data() + actor.shape.weight[0];
+    kernels::dense(1, observations, width, state.data(), first, actor.params.data() + actor.shape.bias[0],
+                   start.data(), workspace.data());
+    const float* const weight_of_t = first + (observations + actions) * width;
+    for (int64_t j = 0; j < width; ++j) start.data()[j] += weight_of_t[j];  // t = 1, and r = 0 adds nothing
+    kernels::mlp_forward_projected(actor.shape, actor.params.data(), candidates, actions, e, observations, candidates,
+                                   start.data(), action.data(), workspace.data());
+    for (int64_t i = 0; i < action.size(); ++i)
+      action.data()[i] = std::clamp(e[i] - action.data()[i], -1.0f, 1.0f);
+    for (int i : {0, 1})
+      kernels::mlp_forward_shared(critic[i].shape, critic[i].params.data(), candidates, actions, action.data(),
+                                  candidates, state.data(), false, q[i].data(), workspace.data());
+    best = 0;
+    for (int64_t i = 1; i < candidates; ++i)
+      if (q[0].data()[i] + q[1].data()[i] > q[0].data()[best] + q[1].data()[best]) best = i;
+    return action.data() + best * actions;
+  }
+};
+
+Case one_step_case(const Data& data) {
+  const auto policy = std::make_shared<OneStep>(data);
+  constexpr int64_t n = OneStep::candidates;
+  return {.flop = policy->actor.flop(n) + policy->critic[0].flop(n) + policy->critic[1].flop(n),
+          .bytes = 4.0 * double(policy->actor.params.size() + 2 * policy->critic[0].params.size()),
+          .run = [policy] { policy->act(); },
+          .check = [policy] {
+            return mean_absolute(policy->act(policy->given_noise.data()), OneStep::actions);
+          }};
+}
+
+// ---- the list -------------------------------------------------------------------------------------------------------
+struct Entry {
+  std::string name;
+  std::function<Case(const Data&)> make;
+};
+
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> all = [] {
+    std::vector<Entry> list = {
+        {"mfpo_update/HalfCheetah", [](const Data& data) { return update_case(data, half_cheetah); }},
+        {"mfpo_update/Humanoid", [](const Data& data) { return update_case(data, humanoid); }},
+        {"act/mfpo_explore", explore_case},
+        {"act/mfpo_evaluate_10", evaluate_case},
+        {"act/one_step_32", one_step_case},
+    };
+    const auto add = [&](const std::string& kernel, const std::vector<int64_t>& rows, auto make) {
+      for (const int64_t n : rows)
+        list.push_back({with_rows(kernel, {n})[0], [=](const Data& data) { return make(data, n); }});
+    };
+    add("mlp_forward", mlp_rows,
+        [](const Data& data, int64_t n) { return forward_case(data, mlp_of_cases(data), "mlp", n); });
+    add("mlp_value_and_tangent", mlp_rows, value_and_tangent_case);
+    add("mlp_backward", mlp_rows, backward_case);
+    add("chain", chain_rows,
+        [](const Data& data, int64_t n) { return forward_case(data, chain_of_cases(data), "chain", n); });
+    list.push_back({"actor_jvp_reverse/256", actor_jvp_reverse_case});
+    list.push_back({"candidates/256x10", candidates_case});
+    add("adam_ema", {1048576}, adam_case);
+    add("layer_norm_gelu", {12288}, layer_norm_gelu_case);
+    add("c51_projection", {256}, c51_case);
+    return list;
+  }();
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> case_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries()) names.push_back(entry.name);
+  return names;
+}
+
+Case make_case(const std::string& name, const Data& data) {
+  for (const Entry& entry : entries())
+    if (entry.name == name) return entry.make(data);
+  throw Error(message("no case '", name, "'"));
+}
+
+}  // namespace meander::bench

@@ -1,0 +1,25 @@
+#include "bench/data.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "kernels/philox.h"
+
+namespace meander::bench {
+
+Buffer Data::read_or_draw(const std::string& name, int64_t size) const {
+  Buffer x(size);
+  if (file_) {
+    const auto values = file_->values<float>(name);
+    if (static_cast<int64_t>(values.size()) < size)
+      throw Error(message(file_->path(), ": ", name, " has ", values.size(), " numbers, ", size, " are needed"));
+    std::copy_n(values.begin(), size, x.data());
+    return x;
+  }
+  uint32_t purpose = 0;  // a stream for each name
+  for (const char letter : name) purpose = 31 * purpose + static_cast<unsigned char>(letter);
+  kernels::philox_normal({.seed = 1, .purpose = purpose}, size, x.data());
+  return x;
+}
+
+}  // namespace meander::bench

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/safetensors.h"
+#include "nn/buffer.h"
+
+namespace meander::bench {
+
+// The numbers the cases work on: those of a safetensors file, which all peers of a comparison read, or normals of
+// Philox where there is none. Never zeros, never denormals.
+class Data {
+ public:
+  Data() = default;
+  explicit Data(const std::string& path) : file_(std::make_unique<SafetensorsFile>(path)) {}
+
+  // The first `size` numbers of the tensor `name`; without a file size times make(z), z ~ N(0, 1). Throws Error if the
+  // file lacks the tensor or has fewer numbers.
+  template <class F>
+  Buffer numbers(const std::string& name, int64_t size, F&& make) const {
+    Buffer x = read_or_draw(name, size);
+    if (!file_)
+      for (int64_t i = 0; i < size; ++i) x.data()[i] = static_cast<float>(make(x.data()[i]));
+    return x;
+  }
+  // The same, N(mean, deviation^2).
+  Buffer normals(const std::string& name, int64_t size, double deviation = 1, double mean = 0) const {
+    return numbers(name, size, [=](double z) { return mean + deviation * z; });
+  }
+
+ private:
+  Buffer read_or_draw(const std::string& name, int64_t size) const;
+
+  std::unique_ptr<SafetensorsFile> file_;
+};
+
+}  // namespace meander::bench

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "bench/cases.h"
+
+// Steps of the environments: Meander's own, and MuJoCo alone on the same episodes.
+namespace meander::bench {
+
+// environment_step/HalfCheetah-v4, ...; the second list is of those MuJoCo simulates.
+std::vector<std::string> environment_case_names();
+std::vector<std::string> raw_step_case_names();
+
+// One call is one control step of a recorded sequence of episodes under random actions; where an episode ends, the
+// state in which the next began is loaded. flop and bytes are 0: it is steps a second that count.
+Case make_environment_case(const std::string& name);
+// The same through mj_step alone (frame_skip of them): no observation, no reward, no end, no contact forces. Throws
+// Failure if its states are not the environment's bit for bit.
+Case make_raw_step_case(const std::string& name);
+
+}  // namespace meander::bench

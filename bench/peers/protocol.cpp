@@ -1,0 +1,81 @@
+#include "bench/peers/protocol.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+
+namespace meander::bench {
+namespace {
+
+using nlohmann::json;
+
+WorkerOptions read_options(int argc, char** argv) {
+  WorkerOptions options;
+  for (int i = 1; i < argc; i += 2) {
+    const std::string option = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+    if (option == "--threads") {
+      const char* const end = value.data() + value.size();
+      if (std::from_chars(value.data(), end, options.threads).ptr != end || options.threads < 1)
+        throw Error(message("--threads wants a number from 1, got '", value, "'"));
+    } else if (option == "--who" && !value.empty()) {
+      options.who = value;
+    } else if (option == "--data" && !value.empty()) {
+      options.data = Data(value);
+    } else {
+      throw Error(message("usage: ", argv[0], " [--threads N] [--data FILE] [--who NAME]"));
+    }
+  }
+  return options;
+}
+
+void answer(const json& line) { std::cout << line.dump() << std::endl; }
+
+json measure(const json& request, const Worker& worker, const Data& data, std::map<std::string, Case>& prepared) {
+  const std::string name = request.at("case");
+  const int samples = request.value("samples", 9);
+  const double seconds = request.value("seconds", 0.02);
+  if (samples < 1 || !(seconds >= 0)) throw Error("samples must be from 1, seconds from 0");
+  if (std::ranges::find(worker.cases, name) == worker.cases.end()) throw Error(message("no case '", name, "'"));
+  if (!prepared.contains(name)) {
+    Case made = worker.make(name, data);
+    time_samples(made.run, 2, seconds);
+    prepared.emplace(name, std::move(made));
+  }
+  const Case& timed = prepared.at(name);
+  json result = {{"us", time_samples(timed.run, samples, seconds)}};
+  if (timed.check) result["check"] = timed.check();
+  if (timed.flop > 0) result["flop"] = timed.flop;
+  if (timed.bytes > 0) result["bytes"] = timed.bytes;
+  return result;
+}
+
+}  // namespace
+
+int serve(int argc, char** argv, const std::function<Worker(const WorkerOptions&)>& start) {
+  try {
+    const WorkerOptions options = read_options(argc, argv);
+    const Worker worker = start(options);
+    answer({{"who", worker.who}, {"version", worker.version}, {"note", worker.note}, {"cases", worker.cases}});
+    std::map<std::string, Case> prepared;
+    for (std::string line; std::getline(std::cin, line);) {
+      try {
+        answer(measure(json::parse(line), worker, options.data, prepared));
+      } catch (const std::exception& error) {
+        std::string text = error.what();
+        std::ranges::replace(text, '\n', ' ');
+        answer({{"error", text}});
+      }
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << argv[0] << ": " << error.what() << "\n";
+    return 2;
+  }
+}
+
+}  // namespace meander::bench
