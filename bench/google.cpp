@@ -53,8 +53,7 @@ void print(const char* what, double rate, const char* unit, const std::string& o
 // Prints the peaks on one thread and on all with the rest of the header, and into the JSON file.
 Peaks measure_and_print(int threads) {
   Peaks peaks;
-  for (const int n : {1, threads}) {
-    if (n == 1 && threads == 1) continue;
+  for (int n = 1; n <= threads; n += std::max(1, threads - 1)) {
     kernels::set_threads(n);
     peaks = measure_peaks();
     const std::string on = n == 1 ? ", 1 thread" : ", " + std::to_string(n) + " threads";
