@@ -46,34 +46,40 @@ double Mfpo::alpha() const {
   return std::max(std::exp(double(log_alpha_.params.data()[0])), settings_.alpha_floor);
 }
 
+kernels::Precision Mfpo::precision(bool scoring) const {
+  const bool half = settings_.bfloat16 == "proposals" || (scoring && settings_.bfloat16 == "scoring");
+  return half ? kernels::Precision::bfloat16 : kernels::Precision::float32;
+}
+
 Tensor Mfpo::both(Value q1, Value q2) const {
   return (settings_.clipped_double_q ? minimum(q1, q2) : 0.5 * (q1 + q2)).tensor;
 }
 
 // ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
 // log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
-Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor* log_prob) const {
-  const double step = 1.0 / double(settings_.sampling_steps);
-  const Value h = full(1, 1, step);
+Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor* log_prob, kernels::Precision precision) const {
+  const int64_t steps = settings_.sampling_steps;
+  const double step = 1.0 / double(steps);
+  const Tensor t = empty(steps, 1), h = full(1, 1, step);
+  for (int64_t i = 0; i < steps; ++i) t.f32()[i] = static_cast<float>(1 - double(i) * step);
   const bool with_divergence = log_prob && settings_.divergence_network;
-  const Value at_actor = mean_velocity_.project(actor_.tensor(), state, h);
-  const Value at_divergence = with_divergence ? average_divergence_.project(divergence_.tensor(), state, h) : Value();
+  FlowNetwork::Projected at_actor = mean_velocity_.project(actor_.tensor(), state, t, h), at_divergence;
+  if (with_divergence) at_divergence = average_divergence_.project(divergence_.tensor(), state, t, h);
   Value x = noise, logp;
   if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
-  for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
-    const Value t = full(1, 1, 1 - double(i) * step);
-    const Value u = mean_velocity_.at_projected(actor_.tensor(), at_actor, x, t);
+  for (int64_t i = 0; i < steps; ++i) {
+    const Value u = mean_velocity_.at_projected(actor_.tensor(), at_actor, i, x, precision);
     if (with_divergence)
-      logp = logp + step * average_divergence_.at_projected(divergence_.tensor(), at_divergence, x, t);
+      logp = logp + step * average_divergence_.at_projected(divergence_.tensor(), at_divergence, i, x, precision);
     x = x - step * u;
   }
   if (log_prob) *log_prob = logp.tensor;
   return clip(x, -1, 1).tensor;
 }
 
-Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise) const {
+Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, kernels::Precision precision) const {
   FlowSample s;
-  s.action = flow_sample(state, noise, &s.log_prob);
+  s.action = flow_sample(state, noise, &s.log_prob, precision);
   return s;
 }
 
@@ -143,7 +149,7 @@ Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor policy_action, T
   const Value action = reshape(all, batch * (k1 + k2), actions_);
   ProposalValues v;
   for (int i : {0, 1})
-    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action), batch, k1 + k2).tensor;
+    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action, precision(true)), batch, k1 + k2).tensor;
   v.chosen = both(v.q[0], v.q[1]);
   return v;
 }
@@ -311,7 +317,7 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
 
   // 3. Actor.
   const Interval time = interval(draws.interval_a, draws.interval_b);
-  const FlowSample policy = sample(batch.state, draws.proposal_noise);
+  const FlowSample policy = sample(batch.state, draws.proposal_noise, precision(false));
   const Tensor first = first_proposal(policy.action, batch.state.rows);
   const Tensor x = interpolate(first, draws.flow_noise, time.t);
   GaussianProposals gaussian{};

@@ -24,6 +24,7 @@ struct MfpoSettings final : AlgorithmSettings {
   std::string proposals = "both";           // both, policy, gaussian
   int64_t probes = 2;                       // N
   bool divergence_network = true;
+  std::string bfloat16 = "none";            // none, scoring, proposals: which phases without gradient round products
   int64_t evaluation_candidates = 10;
   bool clipped_double_q = true;
   int64_t atoms = 101;
@@ -65,7 +66,7 @@ class Mfpo final : public Agent {
     Tensor log_prob;                        // [rows, 1], not corrected for the clip
   };
   // K samples a state: state [B, S], noise [B K, A].
-  FlowSample sample(Tensor state, Tensor noise) const;
+  FlowSample sample(Tensor state, Tensor noise, kernels::Precision = kernels::Precision::float32) const;
 
   Tensor target_logits(int critic, Tensor state, Tensor action) const;   // [B, atoms]
 
@@ -164,7 +165,9 @@ class Mfpo final : public Agent {
   double alpha() const;
 
  private:
-  Tensor flow_sample(Tensor state, Tensor noise, Tensor* log_prob) const;
+  Tensor flow_sample(Tensor state, Tensor noise, Tensor* log_prob,
+                     kernels::Precision = kernels::Precision::float32) const;
+  kernels::Precision precision(bool scoring) const;   // of drawing or scoring the proposals
   Tensor both(Value q1, Value q2) const;    // the smaller, or the mean without clipped double Q
 
   int observations_, actions_;

@@ -173,7 +173,8 @@ Value mlp_projected_composite(const MlpShape& shape, Value params, Value own, in
   return rest_composite(shape, params, product(own, weight) + repeat_rows(start, own.rows() / start.rows()));
 }
 
-Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start) {
+Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start,
+                    kernels::Precision precision) {
   if (start.cols() != shape.width[1] || own.rows() % start.rows() != 0 || first_input + own.cols() > shape.width[0])
     throw Error(message("mlp_projected: own ", detail::shape(own.tensor), " at input ", first_input, " and start ",
                         detail::shape(start.tensor), " do not fit a network of ", shape.width[0], " inputs"));
@@ -183,7 +184,7 @@ Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t firs
   ArenaScope scope;
   kernels::mlp_forward_projected(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(), first_input,
                                  own.rows() / start.rows(), start.tensor.f32(), y.f32(),
-                                 workspace(shape, own.rows()));
+                                 workspace(shape, own.rows()), precision);
   return y;
 }
 
@@ -192,7 +193,8 @@ Value mlp_shared_composite(const MlpShape& shape, Value params, Value own, Value
   return mlp(shape, params, own_leads ? concat_columns(own, all) : concat_columns(all, own));
 }
 
-Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads) {
+Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads,
+                 kernels::Precision precision) {
   if (own.cols() + shared.cols() != shape.width[0] || own.rows() % shared.rows() != 0)
     throw Error(message("mlp_shared: own ", detail::shape(own.tensor), " and shared ", detail::shape(shared.tensor),
                         " do not fit ", shape.width[0], " inputs"));
@@ -202,7 +204,7 @@ Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, b
   ArenaScope scope;
   kernels::mlp_forward_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
                               own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
-                              workspace(shape, own.rows()));
+                              workspace(shape, own.rows()), precision);
   return y;
 }
 

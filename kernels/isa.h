@@ -2,8 +2,10 @@
 
 namespace meander::kernels {
 
-// The instruction sets the CPU kernels are compiled for. All give the same bits.
-enum class Isa { avx2, avx512, neon };
+// The instruction sets the CPU kernels are compiled for. All give the same bits. avx512_bf16 is avx512 with the
+// processor's own bfloat16 products.
+enum class Isa { avx2, avx512, avx512_bf16, neon };
+constexpr Isa all_isas[] = {Isa::avx512_bf16, Isa::avx512, Isa::avx2, Isa::neon};  // the widest first
 
 const char* isa_name(Isa);
 bool isa_available(Isa);  // compiled in, and supported by this processor

@@ -23,26 +23,32 @@ struct MlpShape {
 };
 constexpr float layer_norm_eps = 1e-6f;
 
+// What the products of a forward pass take in: float32, or (in all layers but the first) both factors rounded to bfloat16,
+// where the sums stay float32. Hidden layers wider than 512 stay in float32.
+enum class Precision { float32, bfloat16 };
+
 // Floats that mlp_forward writes to `tape` for mlp_backward, and floats of scratch any function below needs.
 int64_t mlp_tape_size(const MlpShape&, int64_t rows);
 int64_t mlp_workspace(const MlpShape&, int64_t rows);
 
-// y [rows, out] = mlp(x [rows, in]). tape: null, or mlp_tape_size floats that keep what mlp_backward needs.
+// y [rows, out] = mlp(x [rows, in]). tape: null, or (float32 only) mlp_tape_size floats that keep what mlp_backward needs.
 void mlp_forward(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
-                 float* workspace);
+                 float* workspace, Precision = Precision::float32);
 
 // The network with a part of the first layer's sum given: row i has the inputs own[i] at first_input, ..., and its sum
 // begins at start[i / group], which holds the bias and the share of all other inputs. own [rows, own_cols],
 // start [rows / group, width[1]].
 void mlp_forward_projected(const MlpShape&, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace);
+                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
+                           Precision = Precision::float32);
 
 // The same network on rows that share inputs in groups of `group`: row i has the inputs
 //   [own[i], shared[i / group]] if own_leads, else [shared[i / group], own[i]],
 // own [rows, own_cols], shared [rows / group, width[0] - own_cols]. The shared part goes through the first layer once a
 // group (its product is the start of the sum), so the result differs from mlp_forward by rounding only.
 void mlp_forward_shared(const MlpShape&, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace);
+                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
+                        Precision = Precision::float32);
 
 // y = mlp(x), and dy [tangent_rows, out]: the derivative along dx [tangent_rows, in] for the LAST tangent_rows rows
 // (0 <= tangent_rows <= rows). LayerNorm: dy = scale rstd (dz - mean(dz) - n mean(n dz)), n the normalised row.

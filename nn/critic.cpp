@@ -9,13 +9,14 @@ Critic::Critic(int64_t observations, int64_t actions, int64_t atoms, double v_mi
     atoms_.data()[j] = static_cast<float>(v_min + (v_max - v_min) * double(j) / double(atoms - 1));
 }
 
-Value Critic::logits(Value params, Value state, Value action) const {
-  if (state.rows() == action.rows()) return mlp(trunk_, params, concat_columns(state, action));
-  return mlp_shared(trunk_, params, action, state, false);
+Value Critic::logits(Value params, Value state, Value action, kernels::Precision precision) const {
+  if (state.rows() == action.rows() && precision == kernels::Precision::float32)
+    return mlp(trunk_, params, concat_columns(state, action));
+  return mlp_shared(trunk_, params, action, state, false, precision);
 }
 
-Value Critic::value(Value params, Value state, Value action) const {
-  return softmax_expectation(logits(params, state, action), atoms());
+Value Critic::value(Value params, Value state, Value action, kernels::Precision precision) const {
+  return softmax_expectation(logits(params, state, action, precision), atoms());
 }
 
 }  // namespace meander

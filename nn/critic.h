@@ -12,9 +12,11 @@ struct Critic {
          int64_t hidden_layers);
 
   // state [B, S], action [B K, A]: K actions a state. -> [B K, atoms]
-  Value logits(Value params, Value state, Value action) const;
+  // bfloat16 only where no derivative is wanted.
+  Value logits(Value params, Value state, Value action,
+               kernels::Precision = kernels::Precision::float32) const;
   // Q = sum_j softmax(logits)_j z_j, [B K, 1]
-  Value value(Value params, Value state, Value action) const;
+  Value value(Value params, Value state, Value action, kernels::Precision = kernels::Precision::float32) const;
   Tensor atoms() const { return atoms_.tensor(); }   // [1, atoms]
 
  private:

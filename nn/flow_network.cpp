@@ -30,20 +30,18 @@ Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value
   return mlp_shared(trunk_, params, x, condition, true);
 }
 
-Value FlowNetwork::share(Value params, Value embedding) const {
-  const int64_t width = trunk_.width[1], first = actions_ + observations_;
-  return product(embedding, parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width));
+FlowNetwork::Projected FlowNetwork::project(Value params, Value state, Value t, Value h) const {
+  const int64_t width = trunk_.width[1], from_state = trunk_.weight[0] + actions_ * width,
+                from_time = from_state + observations_ * width;
+  const Value time = embed_t_(params, t) + embed_h_(params, h);
+  return {dense(state, parameter(params, from_state, observations_, width),
+                parameter(params, trunk_.bias[0], 1, width)),
+          product(time, parameter(params, from_time, TimeEmbedding::width, width))};
 }
 
-Value FlowNetwork::project(Value params, Value state, Value h) const {
-  const int64_t width = trunk_.width[1];
-  return dense(state, parameter(params, trunk_.weight[0] + actions_ * width, observations_, width),
-               parameter(params, trunk_.bias[0], 1, width)) +
-         share(params, embed_h_(params, h));
-}
-
-Value FlowNetwork::at_projected(Value params, Value projected, Value x, Value t) const {
-  return mlp_projected(trunk_, params, x, 0, projected + share(params, embed_t_(params, t)));
+Value FlowNetwork::at_projected(Value params, const Projected& projected, int64_t i, Value x,
+                                kernels::Precision precision) const {
+  return mlp_projected(trunk_, params, x, 0, projected.state + slice_rows(projected.time, i, 1), precision);
 }
 
 }  // namespace meander

@@ -23,15 +23,19 @@ struct FlowNetwork {
 
   // state [B, S], x [B K, A]: K positions a state; t, h [B, 1], or [1, 1] for all. -> [B K, outputs]
   Value operator()(Value params, Value state, Value x, Value t, Value h) const;
-  // The same for several calls at the same states and interval length: once the bias and the share of state and h in
-  // the first layer [B, width], then each call from there.
-  Value project(Value params, Value state, Value h) const;
-  Value at_projected(Value params, Value projected, Value x, Value t) const;
+  // The same for several calls at the same states, at times known beforehand: what state and times contribute to the
+  // sums of the first layer is computed once. t [T, 1], h [1, 1] for all of them.
+  struct Projected {
+    Value state;                                       // [B, width], the bias included
+    Value time;                                        // [T, width]
+  };
+  Projected project(Value params, Value state, Value t, Value h) const;
+  // At the i-th of the times. bfloat16 only where no derivative is wanted.
+  Value at_projected(Value params, const Projected& projected, int64_t i, Value x,
+                     kernels::Precision = kernels::Precision::float32) const;
 
  private:
   int64_t observations_, actions_;
-  Value share(Value params, Value embedding) const;   // of a time's embedding in the first layer
-
   TimeEmbedding embed_t_, embed_h_;
   kernels::MlpShape trunk_;
 };

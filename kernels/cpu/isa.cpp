@@ -10,12 +10,11 @@
 namespace meander::kernels {
 namespace {
 
-constexpr Isa all[] = {Isa::avx512, Isa::avx2, Isa::neon};  // the widest first
-
 const IsaKernels* table_of(Isa which) {
 #if defined(__x86_64__)
   if (which == Isa::avx2) return &avx2::table;
   if (which == Isa::avx512) return &avx512::table;
+  if (which == Isa::avx512_bf16) return &avx512_bf16::table;
 #elif defined(__aarch64__)
   if (which == Isa::neon) return &neon::table;
 #endif
@@ -26,8 +25,9 @@ bool processor_has([[maybe_unused]] Isa which) {
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (which == Isa::avx2) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  return which == Isa::avx512 ? avx512 : avx512 && __builtin_cpu_supports("avx512bf16");
 #else
   return true;  // NEON is part of aarch64
 #endif
@@ -40,14 +40,14 @@ struct Choice {
 
 Choice initial() {
   const char* name = std::getenv("MEANDER_ISA");
-  for (Isa which : all) {
+  for (Isa which : all_isas) {
     if (name && *name ? std::strcmp(name, isa_name(which)) != 0 : !isa_available(which)) continue;
     if (!isa_available(which))
       throw Error(message("MEANDER_ISA=", name, ": not available on this processor or not compiled in"));
     return {which, table_of(which)};
   }
   if (name && *name)
-    throw Error(message("MEANDER_ISA=", name, ": unknown instruction set; one of avx2, avx512, neon is expected"));
+    throw Error(message("MEANDER_ISA=", name, ": unknown instruction set; one of avx2, avx512, avx512_bf16, neon is expected"));
   throw Error("this processor has none of the instruction sets Meander is compiled for (AVX2 with FMA at least)");
 }
 
@@ -69,6 +69,7 @@ const char* isa_name(Isa which) {
   switch (which) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
+    case Isa::avx512_bf16: return "avx512_bf16";
     case Isa::neon: return "neon";
   }
   return "unknown";

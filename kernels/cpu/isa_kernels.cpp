@@ -29,6 +29,7 @@ namespace {
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/truncated_normal.h"
 #include "kernels/cpu/product.h"
+#include "kernels/cpu/product_bf16.h"
 #include "kernels/cpu/mlp_layer.h"
 #include "kernels/cpu/mlp_chain.h"
 }  // namespace
@@ -58,9 +59,11 @@ const IsaKernels table = {
     .adam = adam,
     .exponential_average = exponential_average,
     .pack = pack,
+    .pack_bfloat16 = pack_bfloat16,
     .product_rows = product_rows,
     .product_tn = product_tn,
     .mlp_values = mlp_values,
+    .mlp_values_bfloat16 = mlp_values_bfloat16,
     .mlp_values_and_tangents = mlp_values_and_tangents,
     .mlp_finish = mlp_finish,
     .mlp_layer_pullback = mlp_layer_pullback,

@@ -17,20 +17,43 @@ int64_t widest(const MlpShape& shape) {
   return width;
 }
 
+int64_t widest_hidden(const MlpShape& shape) {
+  int64_t width = 0;
+  for (int l = 1; l < shape.layers; ++l) width = shape.width[l] > width ? shape.width[l] : width;
+  return width;
+}
+constexpr int64_t most_bfloat16_width = 512;  // mlp_values_bfloat16 holds a row of activations at a constant stride
+
 int64_t all_packed(const MlpShape& shape) {
   int64_t size = 16;
   for (int l = 0; l < shape.layers; ++l) size += packed_size(shape.width[l], shape.width[l + 1]) + 16;
   return size;
 }
 
-// Readies the weights of all layers for `rows` rows; of the first layer only rows [first_row, first_row + run.x_cols).
-void pack_weights(const IsaKernels& isa, MlpRun& run, int64_t first_row, float* workspace) {
+// Readies the weights of layers [0, last) for `rows` rows and moves workspace on; of the first layer only rows
+// [first_row, first_row + run.x_cols).
+void pack_weights(const IsaKernels& isa, MlpRun& run, int64_t first_row, int last, float*& workspace) {
   const MlpShape& shape = *run.shape;
-  for (int l = 0; l < shape.layers; ++l) {
+  for (int l = 0; l < last; ++l) {
     const int64_t in = l ? shape.width[l] : run.x_cols, out = shape.width[l + 1];
     const float* const weight = run.params + shape.weight[l] + (l ? 0 : first_row * out);
     run.weight[l] = pack_matrix(isa, run.rows + run.tangent_rows, in, out, weight, out, false, workspace);
     workspace = aligned(workspace + packed_size(in, out));
+  }
+}
+
+// The other layers, as pairs of bfloat16.
+void pack_weights_bfloat16(const IsaKernels& isa, MlpRun& run, float* workspace) {
+  const MlpShape& shape = *run.shape;
+  for (int l = 1; l < shape.layers; ++l) {
+    const int64_t in = shape.width[l], out = shape.width[l + 1], pairs = (in + 1) / 2;
+    const float* const weight = run.params + shape.weight[l];
+    uint32_t* const packed = reinterpret_cast<uint32_t*>(workspace);
+    parallel_for((out + isa.panel - 1) / isa.panel, 1 + 32768 / (in * isa.panel), [&](int64_t begin, int64_t end) {
+      isa.pack_bfloat16(in, out, begin, end, weight, out, packed + begin * isa.panel * pairs);
+    });
+    run.half[l] = packed;
+    workspace = aligned(workspace + packed_size(pairs, out));
   }
 }
 
@@ -58,29 +81,49 @@ int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
   return shared > backward ? shared : backward;
 }
 
+namespace {
+
+// Runs the forward pass of `run`, whose weights are not ready yet; first_row: where x's inputs begin.
+void forward(MlpRun& run, int64_t first_row, Precision precision, float* workspace) {
+  const IsaKernels& isa = active();
+  const MlpShape& shape = *run.shape;
+  workspace = aligned(workspace);
+  const bool half = precision == Precision::bfloat16 && widest_hidden(shape) <= most_bfloat16_width;
+  const auto kernel = half ? isa.mlp_values_bfloat16 : isa.mlp_values;
+  pack_weights(isa, run, first_row, half ? 1 : shape.layers, workspace);
+  if (half) pack_weights_bfloat16(isa, run, workspace);
+  parallel_for(run.rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) { kernel(run, begin, end); });
+}
+
+}  // namespace
+
 void mlp_forward(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
-                 float* workspace) {
-  mlp_value_and_tangent(shape, params, rows, x, 0, nullptr, y, nullptr, tape, workspace);
+                 float* workspace, Precision precision) {
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
+  forward(run, 0, precision, workspace);
 }
 
 void mlp_forward_projected(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace) {
-  const IsaKernels& isa = active();
+                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
+                           Precision precision) {
   MlpRun run;
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = own, run.x_cols = own_cols, run.start = start, run.group = group, run.y = y;
-  pack_weights(isa, run, first_input, aligned(workspace));
-  parallel_for(rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) { isa.mlp_values(run, begin, end); });
+  forward(run, first_input, precision, workspace);
 }
 
 void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace) {
+                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
+                        Precision precision) {
   const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
   float* const start = aligned(workspace);
   workspace = start + groups * out;
   dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
         params + shape.bias[0], start, workspace);
-  mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace);
+  mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace,
+                        precision);
 }
 
 void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z) {
@@ -98,7 +141,8 @@ void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t r
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
   run.tangent_rows = tangent_rows, run.dx = dx, run.dy = dy;
-  pack_weights(isa, run, 0, aligned(workspace));
+  workspace = aligned(workspace);
+  pack_weights(isa, run, 0, shape.layers, workspace);
   // Work counts in units of a row's value; a row with a tangent is two units.
   const int64_t plain = rows - tangent_rows;
   parallel_for(plain + 2 * tangent_rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) {

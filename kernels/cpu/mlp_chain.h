@@ -6,6 +6,23 @@ static inline int64_t buffer_stride(const MlpShape& shape) {
   return widest <= depth ? a_row : padded(widest) + 16;
 }
 
+// The sums of layer l for rows [first, first + rows) of a call: c = start or bias + a W.
+static inline void layer_sums(const MlpRun& run, int l, int64_t first, int64_t rows, const float* a, int64_t a_stride,
+                              float* c, int64_t c_stride) {
+  const int64_t in = l ? run.shape->width[l] : run.x_cols, out = run.shape->width[l + 1];
+  const float* init = run.params + run.shape->bias[l];
+  int64_t init_stride = 0;
+  if (l == 0 && run.start) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* const start = run.start + (first + i) / run.group * out;
+      for_vectors(out, [&](int64_t j, auto count) { store(c + i * c_stride + j, load(start + j, count), count); });
+    }
+    init = c;
+    init_stride = c_stride;
+  }
+  product_rows(rows, out, in, a, a_stride, run.weight[l], init, init_stride, c, c_stride);
+}
+
 // Rows [first, first + rows) and, with `tangents`, as many rows of tangents below them in the same buffer.
 template <bool tangents>
 static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* here, float* there, int64_t stride) {
@@ -15,20 +32,11 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
   for (int l = 0; l < shape.layers; ++l) {
     const bool last = l + 1 == shape.layers;
     const int64_t in = l ? shape.width[l] : run.x_cols, out = shape.width[l + 1];
-    const float* const bias = run.params + shape.bias[l];
     const float* const a = l ? here : run.x + first * in;
     const int64_t a_stride = l ? stride : in;
     float* const c = last ? run.y + first * out : there;
     const int64_t c_stride = last ? out : stride;
-    if (l == 0 && run.start) {
-      for (int64_t i = 0; i < rows; ++i) {
-        const float* const start = run.start + (first + i) / run.group * out;
-        for_vectors(out, [&](int64_t j, auto count) { store(c + i * c_stride + j, load(start + j, count), count); });
-      }
-      product_rows(rows, out, in, a, a_stride, run.weight[l], c, c_stride, c, c_stride);
-    } else {
-      product_rows(rows, out, in, a, a_stride, run.weight[l], bias, 0, c, c_stride);
-    }
+    layer_sums(run, l, first, rows, a, a_stride, c, c_stride);
     float* const dc = tangents && last ? run.dy + tangent_first * out : there + rows * stride;
     if constexpr (tangents) {
       const float* const da = l ? here + rows * stride : run.dx + tangent_first * in;
@@ -66,6 +74,34 @@ static void chain(const MlpRun& run, int64_t first, int64_t last) {
   float* const buffer = reinterpret_cast<float*>(memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
   for (; first < last; first += rows)
     chain_block<tangents>(run, first, smaller(rows, last - first), buffer, buffer + floats, stride);
+}
+
+// ---- values alone, bfloat16 products in all layers but the first ----------------------------------------------------
+static void chain_block_bfloat16(const MlpRun& run, int64_t first, int64_t rows, float* z, uint32_t* h) {
+  const MlpShape& shape = *run.shape;
+  for (int l = 0;; ++l) {
+    const bool last = l + 1 == shape.layers;
+    const int64_t out = shape.width[l + 1];
+    float* const c = last ? run.y + first * out : z;
+    const int64_t c_stride = last ? out : a_row;
+    if (l == 0) layer_sums(run, 0, first, rows, run.x + first * run.x_cols, run.x_cols, c, c_stride);
+    else product_bfloat16(rows, out, shape.width[l], h, run.half[l], run.params + shape.bias[l], c, c_stride);
+    if (last) return;
+    for_rows(shape, run.params, l, rows, z, a_row,
+             [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+               uint16_t* const row = reinterpret_cast<uint16_t*>(h + i * pair_row);
+               finish_row<activation, norm>(layer, moments, z + i * a_row, nullptr, nullptr, nullptr,
+                                            [&](int64_t j, V v, auto count) { store_halves(row + j, to_bfloat16(v), count); });
+               if (out % 2) row[out] = 0;
+             });
+  }
+}
+
+static void mlp_values_bfloat16(const MlpRun& run, int64_t first, int64_t last) {
+  alignas(64) float z[block_rows * a_row];
+  alignas(64) uint32_t h[block_rows * pair_row];
+  for (; first < last; first += block_rows)
+    chain_block_bfloat16(run, first, smaller(block_rows, last - first), z, h);
 }
 
 static void mlp_values(const MlpRun& run, int64_t first, int64_t last) { chain<false>(run, first, last); }

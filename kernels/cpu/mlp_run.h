@@ -13,6 +13,7 @@ struct MlpRun {
   const float* params = nullptr;
   int64_t rows = 0;                              // of the whole call
   IsaMatrix weight[MlpShape::max_layers];        // ready for products
+  const uint32_t* half[MlpShape::max_layers] = {};  // of mlp_values_bfloat16: packed pairs, from layer 1 on
   // Input. With `start` the first layer's sum begins at row i / group of start [rows / group, width[1]] instead of the
   // bias, and x holds only the columns of the matrix weight[0] (x_cols).
   const float* x = nullptr;

@@ -48,6 +48,8 @@ struct IsaKernels {
 
   void (*pack)(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
                bool transposed, float* out);
+  void (*pack_bfloat16)(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
+                        uint32_t* out);
   void (*product_rows)(int64_t rows, int64_t n, int64_t k, const float* a, int64_t a_stride, const IsaMatrix& b,
                        const float* init, int64_t init_stride, float* c, int64_t c_stride);
   void (*product_tn)(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
@@ -55,6 +57,7 @@ struct IsaKernels {
 
   // Rows [first, last) of a call, values alone or with the tangents of the same rows.
   void (*mlp_values)(const MlpRun& run, int64_t first, int64_t last);
+  void (*mlp_values_bfloat16)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_values_and_tangents)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_finish)(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z, int64_t stride);
   void (*mlp_layer_pullback)(const MlpLayerPullback& layer, int64_t rows);
@@ -65,6 +68,7 @@ struct IsaKernels {
 
 namespace avx2 { extern const IsaKernels table; }
 namespace avx512 { extern const IsaKernels table; }
+namespace avx512_bf16 { extern const IsaKernels table; }
 namespace neon { extern const IsaKernels table; }
 
 // The table in use. The first call reads MEANDER_ISA.

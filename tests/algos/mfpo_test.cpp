@@ -154,6 +154,16 @@ TEST_CASE("switches do what they say") {
   run([](MfpoSettings& s) { s.share_equal_times = 1; });
   run([](MfpoSettings& s) { s.share_equal_times = 0; });
   run([](MfpoSettings& s) { s.probes = 1; });
+
+  // bfloat16 rounds two factors by 2^-9 each; three updates with it stay that near.
+  train(*std::make_unique<Mfpo>(S, A, small(), 3), 3, &metrics);
+  const float q_mean = metric(*unchanged, metrics, "q_mean"), entropy = metric(*unchanged, metrics, "entropy");
+  const auto scoring = run([](MfpoSettings& s) { s.bfloat16 = "scoring"; });
+  CHECK(metric(*scoring, metrics, "q_mean") == doctest::Approx(q_mean).epsilon(0.02));
+  const auto proposals = run([](MfpoSettings& s) { s.bfloat16 = "proposals"; });
+  CHECK(metric(*proposals, metrics, "entropy") == doctest::Approx(entropy).epsilon(0.02));
+  CHECK(all_parameters(*scoring) != all_parameters(*unchanged));
+  CHECK(all_parameters(*proposals) != all_parameters(*scoring));
 }
 
 TEST_CASE("rewards beyond the support are counted at the right end") {

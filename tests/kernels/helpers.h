@@ -46,7 +46,7 @@ inline double largest_error(const Floats& got, const Doubles& want) {
 
 inline std::vector<Isa> available() {
   std::vector<Isa> all;
-  for (Isa which : {Isa::avx2, Isa::avx512, Isa::neon})
+  for (Isa which : all_isas)
     if (isa_available(which)) all.push_back(which);
   return all;
 }

@@ -102,6 +102,100 @@ TEST_CASE("forward and tangent against the reference") {
   });
 }
 
+namespace {
+
+// x rounded to 8 significant bits, ties to even.
+double to_bfloat16(double x) {
+  int exponent;
+  const double mantissa = std::frexp(x, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
+}
+
+}  // namespace
+
+// Protects bfloat16 products: on integers, where sums are exact, both factors are rounded to the nearest bfloat16 (ties to
+// even) and nothing else is; at odd widths and row counts.
+TEST_CASE("bfloat16 products on integers") {
+  for (const int64_t hidden : {1, 16, 33, 70, 512})
+    for (const int64_t rows : {1, 5, 14, 61}) {
+      CAPTURE(hidden);
+      CAPTURE(rows);
+      constexpr int64_t in = 3, out = 37;
+      Network net = network({in, hidden, out}, Activation::relu, Norm::none);
+      const MlpShape& s = net.shape;
+      for (float& p : net.params) p = std::round(p * 700);  // many above 256, where bfloat16 has gaps
+      Floats x = normals(rows * in, 1);
+      for (float& v : x) v = std::round(2 * v);
+      const Floats got = same_on_every_path([&] {
+        Floats y(rows * out), workspace(mlp_workspace(s, rows), NAN);
+        mlp_forward(s, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(), Precision::bfloat16);
+        return y;
+      });
+      Doubles want(rows * out), h(hidden);
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < hidden; ++j) {
+          double sum = net.params[s.bias[0] + j];
+          for (int64_t k = 0; k < in; ++k) sum += x[i * in + k] * net.params[s.weight[0] + k * hidden + j];
+          h[j] = to_bfloat16(sum > 0 ? sum : 0);
+        }
+        for (int64_t j = 0; j < out; ++j) {
+          want[i * out + j] = net.params[s.bias[1] + j];
+          for (int64_t k = 0; k < hidden; ++k)
+            want[i * out + j] += h[k] * to_bfloat16(net.params[s.weight[1] + k * out + j]);
+        }
+      }
+      // Up to 16 terms every sum is below 2^24 / 1; more terms round the sum of float32.
+      CHECK(largest_error(got, want) <= (hidden <= 16 ? 1e-7 : 1e-5));
+    }
+}
+
+// Protects the rest of a bfloat16 pass: every kind of layer and shape, shared inputs, the width at which it stays in
+// float32, and that NaN stays NaN.
+TEST_CASE("forward in bfloat16") {
+  for_networks([](const Network& net) {
+    const MlpShape& s = net.shape;
+    const int64_t in = s.width[0], out = s.width[s.layers], rows = 40, own = 1;
+    const Floats x = normals(rows * in, 1);
+    Doubles y(rows * out);
+    mlp_reference<double>(s, in_double(net.params).data(), rows, in_double(x).data(), nullptr, y.data(), nullptr);
+    bool wide = s.layers == 1;
+    for (int l = 1; l < s.layers; ++l) wide |= s.width[l] > 512;
+    const auto forward = [&](const Floats& x, Precision precision) {
+      Floats z(rows * out), workspace(mlp_workspace(s, rows), NAN);
+      mlp_forward(s, net.params.data(), rows, x.data(), z.data(), nullptr, workspace.data(), precision);
+      return z;
+    };
+    const Floats got = same_on_every_path([&] { return forward(x, Precision::bfloat16); });
+    CHECK(same_bits(got, forward(x, Precision::float32)) == wide);
+    // Two roundings of 2^-9 a factor, through at most two products; LayerNorm of 5 and 7 wide rows amplifies it.
+    double sum = 0, scale = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += (got[i] - y[i]) * (got[i] - y[i]), scale += y[i] * y[i];
+    CHECK(std::sqrt(sum / scale) < 0.03);
+
+    Floats spoilt = x;
+    spoilt[3 * in] = NAN;
+    const Floats with_nan = forward(spoilt, Precision::bfloat16);
+    CHECK((std::isnan(with_nan[3 * out]) || s.activation == Activation::relu));
+    CHECK(std::equal(got.begin(), got.begin() + 3 * out, with_nan.begin()));
+
+    // As [own, shared] with a group of one, the first layer's sum is taken in another order.
+    Floats first(rows * own), rest(rows * (in - own));
+    for (int64_t i = 0; i < rows; ++i) {
+      first[i] = x[i * in];
+      std::copy_n(x.begin() + i * in + own, in - own, rest.begin() + i * (in - own));
+    }
+    const Floats shared = same_on_every_path([&] {
+      Floats z(rows * out), workspace(mlp_workspace(s, rows), NAN);
+      mlp_forward_shared(s, net.params.data(), rows, own, first.data(), 1, rest.data(), true, z.data(),
+                         workspace.data(), Precision::bfloat16);
+      return z;
+    });
+    sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += (shared[i] - y[i]) * (shared[i] - y[i]);
+    CHECK(std::sqrt(sum / scale) < 0.03);
+  });
+}
+
 // Protects the pullback: <dy, J dx> = <J' dy, dx> for the inputs, and central differences in double for the parameters.
 TEST_CASE("backward against the tangent and against differences") {
   for_networks([](const Network& net) {

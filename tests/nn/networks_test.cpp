@@ -30,9 +30,12 @@ TEST_CASE("a flow network's shortcuts are the long way") {
   CHECK(shortcut.rows() == 12);
   CHECK(shortcut.cols() == 3);
   CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
-  const Value projected = net.project(params, state, h);
-  CHECK(projected.rows() == 4);
-  CHECK(difference(net.at_projected(params, projected, x, t), long_way) < 1e-6);
+  const Value times = reshape(concat_columns(full(1, 1, 0.75), t), 2, 1);
+  const FlowNetwork::Projected projected = net.project(params, state, times, h);
+  CHECK(difference(net.at_projected(params, projected, 1, x), long_way) < 1e-6);
+  const Value rounded = net.at_projected(params, projected, 1, x, kernels::Precision::bfloat16);
+  CHECK(difference(rounded, long_way) > 1e-5);
+  CHECK(difference(rounded, long_way) < 3e-2);    // two roundings of 2^-9 at every product
   // t and h have embeddings of their own.
   CHECK(difference(net(params, state, x, h, t), shortcut) > 1e-3);
 }
@@ -46,8 +49,10 @@ TEST_CASE("a flow network's derivatives by position, times and parameters, in do
   check_derivatives([&](Value x, Value t, Value h) { return net(params, state, x, t, h); },
                     Inputs<3>{random_matrix(3, 2, 3), t, h});
   check_derivatives(
-      [&](Value state, Value x, Value h) { return net.at_projected(params, net.project(params, state, h), x, t); },
-      Inputs<3>{state, random_matrix(6, 2, 3), h});
+      [&](Value state, Value x, Value h) {
+        return net.at_projected(params, net.project(params, state, slice_rows(t, 0, 2), h), 1, x);
+      },
+      Inputs<3>{state, random_matrix(6, 2, 3), random_matrix(1, 1, 6, 0.05, 0.2)});
   // Along the parameters to first order: the buffer is large.
   check_derivatives([&](Value params) { return net(params, state, random_matrix(3, 2, 3), t, h); }, Inputs<1>{params},
                     false);
@@ -65,4 +70,9 @@ TEST_CASE("a critic's value is the expectation of its distribution") {
   const Value logits = critic.logits(params, repeat_rows(state, 2), action);
   CHECK(q.rows() == 6);
   CHECK(difference(q, sum_row(softmax(logits) * Value(critic.atoms()))) < 1e-5);
+  for (const Value& s : {state, repeat_rows(state, 2)}) {
+    const Value rounded = critic.logits(params, s, action, kernels::Precision::bfloat16);
+    CHECK(difference(rounded, logits) > 1e-5);
+    CHECK(difference(rounded, logits) < 3e-2);   // two roundings of 2^-9 at every product
+  }
 }
