@@ -66,12 +66,16 @@ void Replay::append(int environment, std::span<const float> action, float reward
 void Replay::write_observation(Ring& ring, std::span<const float> observation) {
   assert(std::ssize(observation) == observations_);
   const int64_t row = ring.written++ % rows_;
-  if (ring.count > 0 && ring.transitions.as<uint32_t>()[ring.first] == row) {  // the oldest transition goes
-    ring.first = (ring.first + 1) % rows_;
-    --ring.count;
-  }
+  displace_transition(ring, row);
   std::copy(observation.begin(), observation.end(), ring.observations.as<float>() + row * observations_);
   ring.follows.as<Follows>()[row] = Follows::nothing;
+}
+
+// The row is written anew: the oldest transition goes if it is the one there.
+void Replay::displace_transition(Ring& ring, int64_t row) {
+  if (ring.count == 0 || ring.transitions.as<uint32_t>()[ring.first] != row) return;
+  ring.first = (ring.first + 1) % rows_;
+  --ring.count;
 }
 
 void Replay::index_transition(Ring& ring, int64_t row) {
@@ -88,12 +92,33 @@ int64_t Replay::size() const {
 }
 
 void Replay::sample(const kernels::RandomKey& key, const Batch& batch) {
+  draw(key, batch.state.rows);
+  gather(batch);
+}
+
+bool Replay::sample_ahead(int environment, const kernels::RandomKey& key, const Batch& batch) {
+  Ring& ring = rings_.at(environment);
+  const int64_t first = ring.first, count = ring.count;
+  displace_transition(ring, ring.written % rows_);
+  index_transition(ring, head(ring));
+  draw(key, batch.state.rows);
+  int64_t newest = -1;  // as the draws count
+  for (int e = 0; e <= environment; ++e) newest += rings_[static_cast<size_t>(e)].count;
+  const bool known = std::find(draws_.begin(), draws_.end(), static_cast<uint32_t>(newest)) == draws_.end();
+  if (known) gather(batch);
+  ring.first = first, ring.count = count;
+  return known;
+}
+
+void Replay::draw(const kernels::RandomKey& key, int64_t n) {
   const int64_t total = size();
   if (total == 0) throw Error("replay: nothing to sample from, no transition has been stored");
-  const int64_t n = batch.state.rows;
   draws_.resize(static_cast<size_t>(n));
   kernels::philox_index(key, n, static_cast<uint32_t>(total), draws_.data());
-  for (int64_t i = 0; i < n; ++i) {
+}
+
+void Replay::gather(const Batch& batch) const {
+  for (int64_t i = 0; i < std::ssize(draws_); ++i) {
     // The draw counts through the transitions of the first ring, then of the second, and so on.
     int64_t transition = draws_[i];
     const Ring* ring = rings_.data();

@@ -54,6 +54,9 @@ class Replay {
   // Fills every row of `batch` with a transition drawn uniformly with replacement. What is drawn depends on the key and
   // size() alone. Throws Error if there is none.
   void sample(const kernels::RandomKey& key, const Batch& batch);
+  // What `sample` will give after the next append to `environment`, before it: false, and nothing is written, if that
+  // transition itself would be drawn. May run while the environment works on it.
+  bool sample_ahead(int environment, const kernels::RandomKey& key, const Batch& batch);
 
   size_t bytes() const;  // reserved, also where not yet touched
 
@@ -75,7 +78,10 @@ class Replay {
 
   int64_t head(const Ring& ring) const { return (ring.written - 1) % rows_; }
   void write_observation(Ring& ring, std::span<const float> observation);
+  void displace_transition(Ring& ring, int64_t row);
   void index_transition(Ring& ring, int64_t row);
+  void draw(const kernels::RandomKey& key, int64_t n);
+  void gather(const Batch& batch) const;
 
   int64_t rows_;  // of each ring
   int observations_, actions_;

@@ -1,14 +1,18 @@
 #include "algos/training.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "core/error.h"
 #include "core/random.h"
 #include "kernels/philox.h"
+#include "kernels/threads.h"
 
 namespace meander {
 
@@ -40,6 +44,8 @@ std::vector<Setting> TrainingSettings::settings() {
       {"log_interval", &log_interval, "steps", "between lines of averaged update metrics", 1, 1e12, {}},
       {"checkpoint_interval", &checkpoint_interval, "steps",
        "between checkpoints, which hold the replay; there is one at the end and at Ctrl-C too", 1, 1e12, {}},
+      {"overlap", &overlap, "",
+       "step the environment while the update runs, given two threads or more; no result depends on it", 0, 0, {}},
   };
 }
 
@@ -86,6 +92,57 @@ std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64
   return evaluation;
 }
 
+// ---- the environment's thread ---------------------------------------------------------------------------------------
+
+class Training::Simulation {
+ public:
+  explicit Simulation(Environment& environment) : environment_(environment), thread_([this] { run(); }) {}
+  ~Simulation() {
+    turn_.wait(Turn::environment);
+    pass(Turn::over);
+    thread_.join();
+  }
+
+  // environment.act(action) begins. Nothing may touch the environment or the action before finish returns.
+  void start(std::span<const float> action) {
+    action_ = action;
+    pass(Turn::environment);
+  }
+  // Waits for its result, or throws what it threw.
+  Step finish() {
+    turn_.wait(Turn::environment, std::memory_order_acquire);
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    return result_;
+  }
+
+ private:
+  enum class Turn : int { caller, environment, over };
+
+  void pass(Turn to) {
+    turn_.store(to, std::memory_order_release);
+    turn_.notify_one();
+  }
+  void run() {
+    while (true) {
+      turn_.wait(Turn::caller, std::memory_order_acquire);
+      if (turn_.load(std::memory_order_acquire) == Turn::over) return;
+      try {
+        result_ = environment_.act(action_);
+      } catch (...) {
+        error_ = std::current_exception();
+      }
+      pass(Turn::caller);
+    }
+  }
+
+  Environment& environment_;
+  std::span<const float> action_;
+  Step result_;
+  std::exception_ptr error_;
+  std::atomic<Turn> turn_{Turn::caller};
+  std::thread thread_;  // last: it uses the rest
+};
+
 // ---- the loop -------------------------------------------------------------------------------------------------------
 
 Training::Training(const TrainingSettings& settings, Agent& agent, Environment& environment,
@@ -110,7 +167,10 @@ Training::Training(const TrainingSettings& settings, Agent& agent, Environment& 
   const auto take = [&](int64_t cols) { return view(std::exchange(next, next + B * cols), B, cols); };
   batch_ = {.state = take(S), .action = take(A), .reward = take(1), .mask = take(1), .next_state = take(S)};
   begin_episode();
+  if (settings.overlap && kernels::threads() > 1) simulation_ = std::make_unique<Simulation>(environment);
 }
+
+Training::~Training() = default;
 
 void Training::run(Observer& observer) {
   int64_t last_checkpoint = step_;
@@ -139,7 +199,28 @@ void Training::advance(Observer& observer) {
   } else {
     agent_.explore(observation_, static_cast<uint64_t>(step_), action_);
   }
-  const Step result = environment_.act(action_);
+
+  // Step the environment, and update meanwhile if the batch is known without what this step brings.
+  const bool learning = step_ >= settings_.start_steps;
+  const kernels::RandomKey batch_key = key(settings_.seed, Purpose::batch, updates_ + 1);
+  bool updated = false;
+  std::exception_ptr update_error;
+  const auto update = [&] {
+    updated = true;
+    try {
+      agent_.update(batch_, static_cast<uint64_t>(updates_ + 1), metrics_);
+    } catch (...) {
+      update_error = std::current_exception();
+    }
+  };
+  Step result;
+  if (learning && simulation_) {
+    simulation_->start(action_);
+    if (replay_.sample_ahead(0, batch_key, batch_)) update();
+    result = simulation_->finish();
+  } else {
+    result = environment_.act(action_);
+  }
   const bool episode_over = result.terminated || result.truncated;
   observe();
   if (!std::isfinite(result.reward) || !all_finite(environment_.observation()))
@@ -150,12 +231,18 @@ void Training::advance(Observer& observer) {
   replay_.append(0, action_, static_cast<float>(result.reward), result.terminated, episode_over, next_observation_);
   observation_.swap(next_observation_);
   episode_return_ += result.reward;
-  if (episode_over) {
-    observer.episode_ended(step_, episode_return_);
-    begin_episode();
-  }
+  if (episode_over) observer.episode_ended(step_, episode_return_);
 
-  if (step_ >= settings_.start_steps) update(observer);
+  if (learning) {
+    if (!updated) {
+      replay_.sample(batch_key, batch_);
+      update();
+    }
+    finish_update(observer, update_error);
+  }
+  // After the update: the first observation of an episode may displace a transition, and whether one begins is not
+  // known in advance.
+  if (episode_over) begin_episode();
 
   // Report the means at every log interval, and what there is at the last step.
   if (summed_updates_ > 0 && (step_ % settings_.log_interval == 0 || step_ == settings_.steps)) {
@@ -182,10 +269,9 @@ void Training::observe() {
   std::transform(from.begin(), from.end(), next_observation_.begin(), [](double x) { return static_cast<float>(x); });
 }
 
-void Training::update(Observer& observer) {
-  replay_.sample(key(settings_.seed, Purpose::batch, updates_ + 1), batch_);
+void Training::finish_update(Observer& observer, const std::exception_ptr& error) {
   try {
-    agent_.update(batch_, static_cast<uint64_t>(updates_ + 1), metrics_);
+    if (error) std::rethrow_exception(error);
   } catch (const Failure& failure) {
     observer.update_failed(step_);
     throw Failure(message("step ", step_, ": ", failure.what()));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@ struct TrainingSettings {
   int64_t evaluation_episodes = 10;
   int64_t log_interval = 1'000;
   int64_t checkpoint_interval = 20'000;
+  bool overlap = true;
 
   std::vector<Setting> settings();  // pointers into this object
 };
@@ -64,15 +66,21 @@ class Observer {
 // Steps are counted from 1. Before step `start_steps` actions are uniform in [-1, 1]; from then on they are the
 // agent's, and every step is followed by one update. Everything random is named by (seed, purpose, count), so the
 // counters are all that a resumed run needs to go on with the same bits.
+//
+// With `overlap`, if the kernels may use two threads or more, the environment steps on a thread of its own while the
+// update runs, whenever the update's batch, known in advance, lacks the transition of that step. The same bits either
+// way.
 class Training {
  public:
   // Starts the first episode. The agent and the environments must live as long as this. Throws Error if the agent's
   // dimensions are not the environment's.
   Training(const TrainingSettings& settings, Agent& agent, Environment& environment,
            Environment& evaluation_environment);
+  ~Training();
 
   // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
-  // with the step if an update fails or the simulator returns a number that is not finite.
+  // with the step if an update fails or the simulator returns a number that is not finite. After a failure of the
+  // simulator the agent may have had the update of that step already; checkpoints lie before it.
   void run(Observer& observer);
 
   int64_t step() const { return step_; }                // steps done
@@ -92,10 +100,12 @@ class Training {
     bool warned = false;
   };
 
+  class Simulation;  // a thread for the environment
+
   void begin_episode();
   void observe();
   void advance(Observer& observer);
-  void update(Observer& observer);
+  void finish_update(Observer& observer, const std::exception_ptr& error);
   void watch_support(Observer& observer);
   bool evaluate_now(Observer& observer);  // false: asked to stop meanwhile
   template <class F>
@@ -121,6 +131,7 @@ class Training {
   std::vector<double> means_, saved_counters_, saved_environment_;
   std::vector<float> batch_memory_;
   Batch batch_;
+  std::unique_ptr<Simulation> simulation_;  // null: without overlap
 };
 
 }  // namespace meander

@@ -162,6 +162,46 @@ TEST_CASE("the key names the batch") {
   CHECK(one.memory != other.memory);
 }
 
+// What will be drawn after the next append is known before it, unless the new transition itself is drawn; also when the
+// append displaces the oldest transition, when an episode ends, and among several environments.
+TEST_CASE("a batch drawn ahead is the batch drawn after") {
+  for (int environments : {1, 3})
+    for (int capacity : {3, 7, 60, 250}) {
+      CAPTURE(environments);
+      CAPTURE(capacity);
+      Replay replay(environments, capacity, S, A);
+      int known = 0, waited = 0, wrong = 0;
+      const auto observation = [](int e, int episode, int t) {
+        return std::vector<float>(S, static_cast<float>(e + 10 * episode) + t / 64.0f);
+      };
+      for (int episode = 0; episode < 40; ++episode)
+        for (int e = 0; e < environments; ++e) {
+          const int length = 1 + (episode * 7 + e) % 11;
+          replay.begin_episode(e, observation(e, episode, 0));
+          for (int t = 0; t < length; ++t) {
+            const kernels::RandomKey key = {1, 2, static_cast<uint64_t>(100 * episode + t)};
+            Rows ahead(8), after(8);
+            ahead.memory.assign(ahead.memory.size(), -1);
+            const bool is_known = replay.sample_ahead(e, key, ahead.batch);
+            const int64_t size = replay.size();
+            const float action[A] = {0.5f, 0.25f}, reward = static_cast<float>(known + waited);
+            const bool over = t == length - 1;
+            replay.append(e, action, reward, over && episode % 2, over, observation(e, episode, t + 1));
+            CHECK(replay.size() >= size);
+            replay.sample(key, after.batch);
+            bool newest_drawn = false;
+            for (int i = 0; i < 8; ++i) newest_drawn = newest_drawn || after.batch.reward.f32()[i] == reward;
+            if (is_known) wrong += newest_drawn || ahead.memory != after.memory;
+            else wrong += !newest_drawn || ahead.memory != std::vector<float>(ahead.memory.size(), -1);
+            ++(is_known ? known : waited);
+          }
+        }
+      CHECK(wrong == 0);
+      CHECK(known > 0);
+      CHECK(waited > 0);
+    }
+}
+
 TEST_CASE("save and load give the same replay") {
   Folder folder;
   for (int episodes : {0, 1, 3, 40}) {  // empty, part of a ring, wrapped

@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <chrono>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include "../folder.h"
 #include "allocations.h"
 #include "core/error.h"
 #include "fakes.h"
+#include "kernels/threads.h"
 
 using namespace meander;
 using fakes::Learner;
@@ -57,6 +61,13 @@ TrainingSettings small() {
   return s;
 }
 
+// Two threads, on any machine: what overlap asks for.
+struct TwoThreads {
+  TwoThreads() { kernels::set_threads(2); }
+  ~TwoThreads() { kernels::set_threads(before); }
+  const int before = kernels::threads();
+};
+
 // One run from the start.
 struct Run {
   explicit Run(const TrainingSettings& settings) : training(settings, learner, line, evaluation_line) {}
@@ -64,6 +75,18 @@ struct Run {
   Line line, evaluation_line;
   Training training;
   Recorder recorder;
+};
+
+// Fails at one step: returns NaN, or throws.
+struct Broken : Line {
+  Step step(std::span<const double> action) override {
+    Step result = Line::step(action);
+    if (++steps == at && throws) throw Failure("the simulator is out of order");
+    if (steps == at) result.reward = std::nan("");
+    return result;
+  }
+  int steps = 0, at = 17;
+  bool throws = false;
 };
 
 }  // namespace
@@ -243,19 +266,114 @@ TEST_CASE("a loss that is not finite stops the run") {
 }
 
 TEST_CASE("a simulator that returns NaN stops the run") {
-  struct Broken : Line {
-    Step step(std::span<const double> action) override {
-      Step result = Line::step(action);
-      if (++steps == 17) result.reward = std::nan("");
-      return result;
-    }
-    int steps = 0;
-  } broken;
+  Broken broken;
   Learner learner;
   Line evaluation_line;
   Training training(small(), learner, broken, evaluation_line);
   Recorder recorder;
   CHECK_THROWS_WITH_AS(training.run(recorder), doctest::Contains("step 17"), Failure);
+}
+
+// Everything that is learnt and reported, with a replay that wraps at every size, and through a stop on the way.
+TEST_CASE("overlap changes no bit") {
+  const TwoThreads two;
+  Folder folder;
+  for (int64_t capacity : {2, 13, 40, 150, 1000}) {
+    CAPTURE(capacity);
+    TrainingSettings s = small();
+    s.replay_capacity = capacity, s.start_steps = 3;
+    s.overlap = false;
+    Run plain(s);
+    plain.training.run(plain.recorder);
+    s.overlap = true;
+    Run overlapped(s), first(s), second(s);
+    overlapped.training.run(overlapped.recorder);
+    CHECK(overlapped.learner.updates == 398);
+    first.recorder.stop_at = 211;
+    first.recorder.training = &first.training;
+    first.recorder.path = folder.file("last");
+    first.training.run(first.recorder);
+    second.training.load(SafetensorsFile(folder.file("last")));
+    second.training.run(second.recorder);
+    for (const Run* run : {&overlapped, &second}) {
+      CHECK(run->learner.weight == plain.learner.weight);
+      CHECK(run->learner.bias == plain.learner.bias);
+      CHECK(run->training.best_return() == plain.training.best_return());
+    }
+    CHECK(overlapped.recorder.episodes == plain.recorder.episodes);
+    CHECK(overlapped.recorder.logged == plain.recorder.logged);
+    CHECK(overlapped.recorder.evaluations == plain.recorder.evaluations);
+  }
+}
+
+// The update runs while the environment is still stepping, but for batches that need what the step brings.
+TEST_CASE("overlap overlaps") {
+  struct Begun : Learner {
+    void update(const Batch& batch, uint64_t step, std::span<float> metrics) override {
+      begun = static_cast<int>(step);
+      Learner::update(batch, step, metrics);
+    }
+    std::atomic<int> begun = 0;
+  };
+  struct Slow : Line {
+    explicit Slow(const Begun& learner) : learner(learner) {}
+    Step step(std::span<const double> action) override {
+      ++steps;
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+      while (learner.begun < steps && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+      ++(learner.begun == steps ? during : before);
+      return Line::step(action);
+    }
+    const Begun& learner;
+    int steps = 0, during = 0, before = 0;
+  };
+  const TwoThreads two;
+  TrainingSettings s = small();
+  s.start_steps = 1, s.steps = 40, s.evaluation_interval = 1000;
+  for (bool overlap : {true, false}) {
+    s.overlap = overlap;
+    Begun learner;
+    Slow slow(learner);
+    Line evaluation_line;
+    Training training(s, learner, slow, evaluation_line);
+    Recorder recorder;
+    training.run(recorder);
+    CHECK(learner.updates == 40);
+    if (overlap) CHECK(slow.during > 5);  // the batch of 8 holds the newest of up to 40 often
+    else CHECK(slow.during == 0);
+    CHECK(slow.before > 5);
+  }
+}
+
+// The same report with overlap and without: the simulator's failure comes first, no parameters are said to be the last
+// good ones, and the update that ran already shows nowhere but in the agent.
+TEST_CASE("failures with and without overlap") {
+  const TwoThreads two;
+  for (bool overlap : {false, true})
+    for (bool throws : {false, true})
+      for (bool both : {false, true}) {
+        CAPTURE(overlap);
+        CAPTURE(throws);
+        CAPTURE(both);
+        TrainingSettings s = small();
+        s.overlap = overlap;
+        Broken broken;
+        broken.at = 130, broken.throws = throws;
+        Learner learner;
+        learner.fails_at = both ? 31 : 0;  // the update of step 130
+        Line evaluation_line;
+        Training training(s, learner, broken, evaluation_line);
+        Recorder recorder;
+        CHECK_THROWS_WITH_AS(training.run(recorder),
+                             doctest::Contains(throws ? "out of order" : "step 130: Line returned a reward"), Failure);
+        CHECK(recorder.failed == 0);
+        CHECK(recorder.last_step == 129);
+        CHECK(learner.updates == (overlap && !both ? 31 : 30));
+      }
+  Run run([] { TrainingSettings s = small(); s.overlap = false; return s; }());
+  run.learner.fails_at = 12;
+  CHECK_THROWS_WITH_AS(run.training.run(run.recorder), "step 111: the actor's loss is not finite", Failure);
+  CHECK(run.recorder.failed == 111);
 }
 
 // Once, when more than 1 % is clipped on average over 1,000 updates, naming the end.
@@ -289,6 +407,7 @@ TEST_CASE("no allocation after the first update") {
     }
     int64_t before = 0, after = -1;
   } quiet;
+  const TwoThreads two;
   TrainingSettings s = small();
   s.evaluation_interval = 1000, s.checkpoint_interval = 1000;
   Run run(s);
