@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numbers>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 
 #include "algos/mean_flow.h"
@@ -21,6 +22,7 @@ namespace meander::bench {
 
 using kernels::MlpShape;
 using kernels::Norm;
+using kernels::Precision;
 
 // ---- time -----------------------------------------------------------------------------------------------------------
 std::vector<double> time_samples(const std::function<void()>& run, int samples, double seconds) {
@@ -113,6 +115,7 @@ double one(double) { return 1; }
 struct MlpCase {
   Perceptron net;
   int64_t rows;
+  Precision precision = Precision::float32;  // of forward
   Buffer x, dx, dy_cotangent, y, dy, tape, gradient, workspace;
 
   MlpCase(const Data& data, Perceptron&& network, const std::string& prefix, int64_t n, bool tangents)
@@ -129,7 +132,8 @@ struct MlpCase {
     gradient = Buffer(net.params.size());
   }
   void forward() {
-    kernels::mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data());
+    kernels::mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
+                         precision);
   }
   void value_and_tangent() {
     kernels::mlp_value_and_tangent(net.shape, net.params.data(), rows, x.data(), rows, dx.data(), y.data(), dy.data(),
@@ -142,8 +146,10 @@ struct MlpCase {
   }
 };
 
-Case forward_case(const Data& data, Perceptron&& network, const std::string& prefix, int64_t rows) {
+Case forward_case(const Data& data, Precision precision, Perceptron&& network, const std::string& prefix,
+                  int64_t rows) {
   const auto c = std::make_shared<MlpCase>(data, std::move(network), prefix, rows, false);
+  c->precision = precision;
   return {.flop = c->net.flop(rows),
           .bytes = c->net.bytes(rows),
           .run = [c] { c->forward(); },
@@ -193,21 +199,25 @@ Case adam_case(const Data& data, int64_t n) {
 Case layer_norm_gelu_case(const Data& data, int64_t rows) {
   constexpr int64_t cols = 256;
   struct State {
-    Buffer x, scale, shift, y;
+    Buffer x, params, y;
+    MlpShape shape;
   };
   const auto s = std::make_shared<State>();
   s->x = data.normals("norm.x", rows * cols);
-  s->scale = data.normals("norm.scale", cols, 0.1, 1);
-  s->shift = data.normals("norm.shift", cols, 0.1);
   s->y = Buffer(rows * cols);
+  s->params = Buffer(2 * cols);
+  std::copy_n(data.normals("norm.scale", cols, 0.1, 1).data(), cols, s->params.data());
+  std::copy_n(data.normals("norm.shift", cols, 0.1).data(), cols, s->params.data() + cols);
+  s->shape.layers = 2;  // of a network of one hidden layer
+  s->shape.width[1] = cols;
+  s->shape.shift[0] = cols;
   const auto run = [s, rows] {
     kernels::parallel_for(rows, 16, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i += 16) {  // few rows at a time: the second kernel finds them in cache
+      for (int64_t i = begin; i < end; i += 16) {  // few rows at a time: the kernel works in place, in cache
         const int64_t n = std::min<int64_t>(16, end - i);
         float* const y = s->y.data() + i * cols;
-        kernels::layer_norm(n, cols, kernels::layer_norm_eps, s->x.data() + i * cols, s->scale.data(), s->shift.data(),
-                            y, nullptr, nullptr);
-        kernels::gelu(n * cols, y, y);
+        std::copy_n(s->x.data() + i * cols, n * cols, y);
+        kernels::mlp_finish_layer(s->shape, s->params.data(), 0, n, y);
       }
     });
   };
@@ -254,13 +264,14 @@ struct Learner {
   std::vector<float> metrics;
   uint64_t step = 0;
 
-  static MfpoSettings settings(const Task& task) {
+  static MfpoSettings settings(const Task& task, Precision precision) {
     MfpoSettings s;
     s.clipped_double_q = task.clipped_double_q;
+    s.bfloat16 = precision == Precision::bfloat16 ? "proposals" : "none";
     return s;
   }
-  Learner(const Data& data, const Task& task)
-      : agent(task.observations, task.actions, settings(task), 1), metrics(agent.metric_names().size()) {
+  Learner(const Data& data, const Task& task, Precision precision)
+      : agent(task.observations, task.actions, settings(task, precision), 1), metrics(agent.metric_names().size()) {
     const std::string prefix = std::string("update.") + task.name + ".";
     state = data.normals(prefix + "state", batch_size * task.observations);
     action = data.numbers(prefix + "action", batch_size * task.actions, clipped);
@@ -284,22 +295,22 @@ double critic_flop(const Task& task) {
   return 2.0 * ((task.observations + task.actions) * 256 + 2 * 256 * 256 + 256 * 101);
 }
 
-Case update_case(const Data& data, const Task& task) {
-  const auto learner = std::make_shared<Learner>(data, task);
+Case update_case(const Data& data, Precision precision, const Task& task) {
+  const auto learner = std::make_shared<Learner>(data, task, precision);
   return {.flop = 1e9 * ProductsOfUpdate(task.observations, task.actions).gflop(),
           .run = [learner] { learner->update(); }};
 }
 
-Case explore_case(const Data& data) {
-  const auto learner = std::make_shared<Learner>(data, half_cheetah);
+Case explore_case(const Data& data, Precision precision) {
+  const auto learner = std::make_shared<Learner>(data, half_cheetah, precision);
   const auto action = std::make_shared<std::vector<float>>(half_cheetah.actions);
   const std::span<const float> state(learner->state.data(), half_cheetah.observations);
   return {.flop = 2 * flow_flop(half_cheetah),
           .run = [=] { learner->agent.explore(state, ++learner->step, *action); }};
 }
 
-Case evaluate_case(const Data& data) {
-  const auto learner = std::make_shared<Learner>(data, half_cheetah);
+Case evaluate_case(const Data& data, Precision precision) {
+  const auto learner = std::make_shared<Learner>(data, half_cheetah, precision);
   const auto action = std::make_shared<std::vector<float>>(half_cheetah.actions);
   const std::span<const float> state(learner->state.data(), half_cheetah.observations);
   return {.flop = 10 * (2 * flow_flop(half_cheetah) + 2 * critic_flop(half_cheetah)),
@@ -307,9 +318,9 @@ Case evaluate_case(const Data& data) {
 }
 
 // 10 candidates for each of 256 states, scored by both target critics, the best chosen.
-Case candidates_case(const Data& data) {
+Case candidates_case(const Data& data, Precision precision) {
   constexpr int64_t candidates = 10;
-  const auto learner = std::make_shared<Learner>(data, half_cheetah);
+  const auto learner = std::make_shared<Learner>(data, half_cheetah, precision);
   const auto run = [learner] {
     ArenaScope scope;
     const Tensor noise = empty(batch_size * candidates, half_cheetah.actions);
@@ -360,13 +371,15 @@ Case actor_jvp_reverse_case(const Data& data) {
 // ---- a one-step policy: 32 candidates a_i = clip(e_i - u(s, e_i, t = 1, r = 0), -1, 1), the best by two critics ------
 struct OneStep {
   static constexpr int64_t observations = 46, actions = 25, width = 512, candidates = 32;
+  Precision precision;
   Perceptron actor, critic[2];
   Buffer state, given_noise, noise, start, action, q[2], workspace;
   uint64_t step = 0;
   int64_t best = 0;
 
-  explicit OneStep(const Data& data)
-      : actor(data, "one_step.actor", {observations + actions + 2, width, width, width, width, actions}, Norm::none),
+  OneStep(const Data& data, Precision in_which)
+      : precision(in_which),
+        actor(data, "one_step.actor", {observations + actions + 2, width, width, width, width, actions}, Norm::none),
         critic{{data, "one_step.critic_0", {observations + actions, width, width, width, width, 1},
                 Norm::after_activation},
                {data, "one_step.critic_1", {observations + actions, width, width, width, width, 1},
@@ -394,12 +407,12 @@ struct OneStep {
     const float* const weight_of_t = first + (observations + actions) * width;
     for (int64_t j = 0; j < width; ++j) start.data()[j] += weight_of_t[j];  // t = 1, and r = 0 adds nothing
     kernels::mlp_forward_projected(actor.shape, actor.params.data(), candidates, actions, e, observations, candidates,
-                                   start.data(), action.data(), workspace.data());
+                                   start.data(), action.data(), workspace.data(), precision);
     for (int64_t i = 0; i < action.size(); ++i)
       action.data()[i] = std::clamp(e[i] - action.data()[i], -1.0f, 1.0f);
     for (int i : {0, 1})
       kernels::mlp_forward_shared(critic[i].shape, critic[i].params.data(), candidates, actions, action.data(),
-                                  candidates, state.data(), false, q[i].data(), workspace.data());
+                                  candidates, state.data(), false, q[i].data(), workspace.data(), precision);
     best = 0;
     for (int64_t i = 1; i < candidates; ++i)
       if (q[0].data()[i] + q[1].data()[i] > q[0].data()[best] + q[1].data()[best]) best = i;
@@ -407,8 +420,8 @@ struct OneStep {
   }
 };
 
-Case one_step_case(const Data& data) {
-  const auto policy = std::make_shared<OneStep>(data);
+Case one_step_case(const Data& data, Precision precision) {
+  const auto policy = std::make_shared<OneStep>(data, precision);
   constexpr int64_t n = OneStep::candidates;
   return {.flop = policy->actor.flop(n) + policy->critic[0].flop(n) + policy->critic[1].flop(n),
           .bytes = 4.0 * double(policy->actor.params.size() + 2 * policy->critic[0].params.size()),
@@ -421,30 +434,38 @@ Case one_step_case(const Data& data) {
 // ---- the list -------------------------------------------------------------------------------------------------------
 struct Entry {
   std::string name;
-  std::function<Case(const Data&)> make;
+  bool bfloat16;  // may round factors to it
+  std::function<Case(const Data&, Precision)> make;
 };
 
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = [] {
-    std::vector<Entry> list = {
-        {"mfpo_update/HalfCheetah", [](const Data& data) { return update_case(data, half_cheetah); }},
-        {"mfpo_update/Humanoid", [](const Data& data) { return update_case(data, humanoid); }},
-        {"act/mfpo_explore", explore_case},
-        {"act/mfpo_evaluate_10", evaluate_case},
-        {"act/one_step_32", one_step_case},
-    };
+    std::vector<Entry> list;
+    for (const Task& task : {half_cheetah, humanoid})
+      list.push_back({std::string("mfpo_update/") + task.name, true,
+                      [task](const Data& data, Precision p) { return update_case(data, p, task); }});
+    list.push_back({"act/mfpo_explore", false, explore_case});
+    list.push_back({"act/mfpo_evaluate_10", false, evaluate_case});
+    list.push_back({"act/one_step_32", true, one_step_case});
     const auto add = [&](const std::string& kernel, const std::vector<int64_t>& rows, auto make) {
+      constexpr bool bfloat16 = std::is_invocable_v<decltype(make), const Data&, Precision, int64_t>;
       for (const int64_t n : rows)
-        list.push_back({with_rows(kernel, {n})[0], [=](const Data& data) { return make(data, n); }});
+        list.push_back({with_rows(kernel, {n})[0], bfloat16, [=](const Data& data, [[maybe_unused]] Precision p) {
+                          if constexpr (bfloat16) return make(data, p, n);
+                          else return make(data, n);
+                        }});
     };
     add("mlp_forward", mlp_rows,
-        [](const Data& data, int64_t n) { return forward_case(data, mlp_of_cases(data), "mlp", n); });
+        [](const Data& data, Precision p, int64_t n) { return forward_case(data, p, mlp_of_cases(data), "mlp", n); });
     add("mlp_value_and_tangent", mlp_rows, value_and_tangent_case);
     add("mlp_backward", mlp_rows, backward_case);
-    add("chain", chain_rows,
-        [](const Data& data, int64_t n) { return forward_case(data, chain_of_cases(data), "chain", n); });
-    list.push_back({"actor_jvp_reverse/256", actor_jvp_reverse_case});
-    list.push_back({"candidates/256x10", candidates_case});
+    add("chain", chain_rows, [](const Data& data, Precision p, int64_t n) {
+      return forward_case(data, p, chain_of_cases(data), "chain", n);
+    });
+    list.push_back({"actor_jvp_reverse/256", false, [](const Data& data, Precision) {
+                      return actor_jvp_reverse_case(data);
+                    }});
+    list.push_back({"candidates/256x10", false, candidates_case});
     add("adam_ema", {1048576}, adam_case);
     add("layer_norm_gelu", {12288}, layer_norm_gelu_case);
     add("c51_projection", {256}, c51_case);
@@ -461,10 +482,17 @@ std::vector<std::string> case_names() {
   return names;
 }
 
-Case make_case(const std::string& name, const Data& data) {
+std::vector<std::string> bfloat16_case_names() {
+  std::vector<std::string> names;
   for (const Entry& entry : entries())
-    if (entry.name == name) return entry.make(data);
-  throw Error(message("no case '", name, "'"));
+    if (entry.bfloat16) names.push_back(entry.name);
+  return names;
+}
+
+Case make_case(const std::string& name, const Data& data, Precision precision) {
+  for (const Entry& entry : entries())
+    if (entry.name == name && (entry.bfloat16 || precision == Precision::float32)) return entry.make(data, precision);
+  throw Error(message("no case '", name, "'", precision == Precision::bfloat16 ? " in bfloat16" : ""));
 }
 
 }  // namespace meander::bench

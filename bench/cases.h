@@ -20,8 +20,10 @@ struct Case {
 
 // Meander's cases, in the order of the tables: whole updates, acting, the kernels.
 std::vector<std::string> case_names();
-// Prepares one: memory, data. Throws Error if there is none of that name.
-Case make_case(const std::string& name, const Data& data);
+// Those of them with products that may round their factors to bfloat16: passes without gradient.
+std::vector<std::string> bfloat16_case_names();
+// Prepares one: memory, data. Throws Error if there is none of that name, or none in that precision.
+Case make_case(const std::string& name, const Data& data, kernels::Precision = kernels::Precision::float32);
 
 // Microseconds of one call, `samples` times; each sample repeats the call until it has taken `seconds` (0: one call).
 std::vector<double> time_samples(const std::function<void()>& run, int samples, double seconds);

@@ -12,7 +12,7 @@ namespace meander::bench {
 std::vector<std::string> machine_case_names();
 Case make_machine_case(const std::string& name);
 
-// Medians, per second; 0: the machine has no such instruction, or the library is not linked.
+// The best of some samples, per second; 0: the machine has no such instruction, or the library is not linked.
 struct Peaks {
   double fma = 0, bf16 = 0;  // flop, a multiply-add counted as 2
   double triad = 0;          // bytes of a = b + s c, three arrays of 64 MB

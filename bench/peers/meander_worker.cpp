@@ -1,4 +1,5 @@
-// peer_meander: the cases of bench/cases.h and the environments' steps.
+// peer_meander: the cases of bench/cases.h and the environments' steps; with --who meander_bf16 the cases of which some
+// products round their factors to bfloat16.
 #include "bench/peers/protocol.h"
 #include "core/error.h"
 #include "kernels/isa.h"
@@ -12,14 +13,21 @@ using namespace meander::bench;
 
 int main(int argc, char** argv) {
   return serve(argc, argv, [](const WorkerOptions& options) {
-    if (!options.who.empty() && options.who != "meander")
-      throw Error(message("no peer '", options.who, "' here: meander"));
     kernels::set_threads(options.threads);
-    Worker worker{.who = "meander",
+    Worker worker{.who = options.who.empty() ? "meander" : options.who,
                   .version = std::string("meander ") + MEANDER_VERSION,
-                  .note = std::string("kernels ") + kernels::isa_name(kernels::isa()),
-                  .cases = case_names(),
-                  .make = make_case};
+                  .note = std::string("kernels ") + kernels::isa_name(kernels::isa())};
+    if (worker.who == "meander_bf16") {
+      worker.cases = bfloat16_case_names();
+      worker.make = [](const std::string& name, const Data& data) {
+        return make_case(name, data, kernels::Precision::bfloat16);
+      };
+      return worker;
+    }
+    if (worker.who != "meander")
+      throw Error(message("no peer '", worker.who, "' here: meander and meander_bf16 are"));
+    worker.cases = case_names();
+    worker.make = [](const std::string& name, const Data& data) { return make_case(name, data); };
 #ifdef MEANDER_BENCH_ENVIRONMENTS
     const std::vector<std::string> environments = environment_case_names();
     worker.cases.insert(worker.cases.end(), environments.begin(), environments.end());

@@ -14,8 +14,8 @@ struct WorkerOptions {
 // A peer as it introduces itself, and its cases.
 struct Worker {
   std::string who, version, note;
-  std::vector<std::string> cases;
-  std::function<Case(const std::string& name, const Data& data)> make;
+  std::vector<std::string> cases = {};
+  std::function<Case(const std::string& name, const Data& data)> make = {};
 };
 
 // The main function of a worker, `WORKER [--threads N] [--data FILE] [--who NAME]`: introduces the peer that `start`
