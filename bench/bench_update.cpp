@@ -23,8 +23,9 @@ namespace {
 double products(const std::string& task, int threads, const std::string& environment) {
   const auto worker = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "peer_openblas";
   if (!std::filesystem::exists(worker)) return 0;
-  const std::string command = "echo '{\"case\": \"products_of_update/" + task + "\", \"samples\": 5, \"seconds\": 0}' | " +
-                              environment + " '" + worker.string() + "' --threads " + std::to_string(threads);
+  const std::string request = R"({"case": "products_of_update/)" + task + R"(", "samples": 5, "seconds": 0})";
+  const std::string command = "echo '" + request + "' | " + environment + " '" + worker.string() + "' --threads " +
+                              std::to_string(threads);
   FILE* const pipe = popen(command.c_str(), "r");
   if (!pipe) throw meander::Failure("cannot start peer_openblas");
   std::string answer;

@@ -349,7 +349,7 @@ Case actor_jvp_reverse_case(const Data& data) {
   s->t = Buffer(n), s->h = Buffer(n);
   kernels::philox_uniform({.seed = 1, .purpose = 1}, n, s->t.data());
   kernels::philox_uniform({.seed = 1, .purpose = 2}, n, s->h.data());
-  const auto run = [s, n, actions] {
+  const auto run = [s] {
     ArenaScope scope;
     const Tensor state = view(s->state.data(), n, half_cheetah.observations), x = view(s->x.data(), n, actions),
                  velocity = view(s->velocity.data(), n, actions), cotangent = view(s->cotangent.data(), n, actions),
@@ -368,7 +368,7 @@ Case actor_jvp_reverse_case(const Data& data) {
   return {.flop = double(n) * (4 * flow_flop(half_cheetah) + embedding), .run = run};
 }
 
-// ---- a one-step policy: 32 candidates a_i = clip(e_i - u(s, e_i, t = 1, r = 0), -1, 1), the best by two critics ------
+// ---- a one-step policy: 32 candidates a_i = clip(e_i - u(s, e_i, t = 1, r = 0), -1, 1), best of them by two critics -
 struct OneStep {
   static constexpr int64_t observations = 46, actions = 25, width = 512, candidates = 32;
   Precision precision;

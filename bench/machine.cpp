@@ -18,7 +18,7 @@
 namespace meander::bench {
 namespace {
 
-// ---- multiply-adds in registers: more independent accumulators than latency times units ------------------------------
+// ---- multiply-adds in registers: more independent accumulators than latency times units -----------------------------
 // Each loop runs n times and returns something that depends on all of it. The accumulators tend to 1.
 struct RegisterLoop {
   const char* instructions;

@@ -15,6 +15,14 @@ using namespace meander::bench;
 
 namespace {
 
+typedef float Vector __attribute__((vector_size(64)));
+Vector load(const float* p) {
+  Vector v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+void store(float* p, Vector v) { __builtin_memcpy(p, &v, sizeof v); }
+
 // The rows are shared among the threads, each with its own single-threaded products and pass: OpenBLAS's threads spin
 // after a product and would stand in the way of those of the pass.
 struct Chain {
@@ -55,8 +63,9 @@ struct Chain {
       const int64_t n = std::min(block, count - i);
       for (int64_t r = i; r < i + n; ++r) {
         float* const row = output + r * out;
-#pragma GCC ivdep
-        for (int64_t j = 0; j < out; ++j) row[j] += bias[j];
+        int64_t j = 0;
+        for (; j + 16 <= out; j += 16) store(row + j, load(row + j) + load(bias + j));
+        for (; j < out; ++j) row[j] += bias[j];
       }
       if (layer + 1 < net.shape.layers)
         kernels::mlp_finish_layer(net.shape, net.params.data(), layer, n, output + i * out);

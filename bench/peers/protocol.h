@@ -20,7 +20,7 @@ struct Worker {
 
 // The main function of a worker, `WORKER [--threads N] [--data FILE] [--who NAME]`: introduces the peer that `start`
 // makes from the options, then answers one line for each line until standard input ends:
-//   {"case": "chain/256", "samples": 9, "seconds": 0.02}   ->   {"us": [...], "check": 0.123, "flop": ..., "bytes": ...}
+//   {"case": "chain/256", "samples": 9, "seconds": 0.02}   ->   {"us": [...], "check": 0.5, "flop": ..., "bytes": ...}
 // us: microseconds of a call. The first request of a case prepares it and calls it twice unmeasured. What fails
 // answers {"error": "one line"}. Returns the exit status.
 int serve(int argc, char** argv, const std::function<Worker(const WorkerOptions&)>& start);
