@@ -23,7 +23,8 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       divergence_(average_divergence_.layout.size()),
       critic_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       log_alpha_(1),
-      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())} {
+      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
+      acting_times_(settings.sampling_steps * settings.actor_width) {
   temperature_.add("log_alpha", {1}, Initial::zero);
   mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
   average_divergence_.layout.initialise(divergence_.params.data(), Stream(seed, Purpose::initialise_divergence, 0));
@@ -57,29 +58,41 @@ Tensor Mfpo::both(Value q1, Value q2) const {
 
 // ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
 // log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
-Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor* log_prob, kernels::Precision precision) const {
-  const int64_t steps = settings_.sampling_steps;
-  const double step = 1.0 / double(steps);
-  const Tensor t = empty(steps, 1), h = full(1, 1, step);
-  for (int64_t i = 0; i < steps; ++i) t.f32()[i] = static_cast<float>(1 - double(i) * step);
+Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor* log_prob,
+                         kernels::Precision precision) const {
+  const double step = 1.0 / double(settings_.sampling_steps);
   const bool with_divergence = log_prob && settings_.divergence_network;
-  FlowNetwork::Projected at_actor = mean_velocity_.project(actor_.tensor(), state, t, h), at_divergence;
-  if (with_divergence) at_divergence = average_divergence_.project(divergence_.tensor(), state, t, h);
-  Value x = noise, logp;
+  const Value actor = actor_.tensor(), divergence = divergence_.tensor();
+  const Value actor_state = mean_velocity_.share_of_state(actor, state);
+  Value divergence_state, divergence_times, x = noise, logp;
+  if (with_divergence) {
+    divergence_state = average_divergence_.share_of_state(divergence, state);
+    divergence_times = times_of_sampler(average_divergence_, divergence);
+  }
   if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
-  for (int64_t i = 0; i < steps; ++i) {
-    const Value u = mean_velocity_.at_projected(actor_.tensor(), at_actor, i, x, precision);
+  for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
+    const Value u = mean_velocity_.from_share(actor, actor_state + slice_rows(actor_times, i, 1), x, precision);
     if (with_divergence)
-      logp = logp + step * average_divergence_.at_projected(divergence_.tensor(), at_divergence, i, x, precision);
+      logp = logp + step * average_divergence_.from_share(
+                               divergence, divergence_state + slice_rows(divergence_times, i, 1), x, precision);
     x = x - step * u;
   }
   if (log_prob) *log_prob = logp.tensor;
   return clip(x, -1, 1).tensor;
 }
 
+// What the times 1, 1 - 1/T, ..., 1/T of the sampler contribute to a network's first layer, [T, width].
+Tensor Mfpo::times_of_sampler(const FlowNetwork& network, Value params) const {
+  const int64_t steps = settings_.sampling_steps;
+  const Tensor t = empty(steps, 1);
+  for (int64_t i = 0; i < steps; ++i) t.f32()[i] = static_cast<float>(1 - double(i) / double(steps));
+  return network.share_of_times(params, t, full(1, 1, 1.0 / double(steps))).tensor;
+}
+
 Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, kernels::Precision precision) const {
   FlowSample s;
-  s.action = flow_sample(state, noise, &s.log_prob, precision);
+  const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
+  s.action = flow_sample(state, noise, times, &s.log_prob, precision);
   return s;
 }
 
@@ -328,6 +341,7 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
   const RegressionLoss actor = actor_loss(batch.state, x, time, v.mixed);
   check_finite("actor_loss", actor.loss, actor.gradient);
   actor_.descend(actor.gradient, adam_, n);
+  acting_times_current_ = false;
 
   // 4. Average divergence of the new actor.
   RegressionLoss divergence{};
@@ -355,9 +369,13 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
 Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise) const {
+  return best_candidate(state, noise, times_of_sampler(mean_velocity_, actor_.tensor()));
+}
+
+Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise, Tensor times) const {
   const int64_t batch = state.rows, k = noise.rows / batch;
   Choice c;
-  c.action = flow_sample(state, noise, nullptr);
+  c.action = flow_sample(state, noise, times, nullptr);
   const auto value = [&](int i) {
     return reshape(critic_network_.value(target_[i].tensor(), state, c.action), batch, k);
   };
@@ -370,11 +388,21 @@ Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise) const {
   return c;
 }
 
+Tensor Mfpo::acting_times() {
+  if (!acting_times_current_) {
+    ArenaScope scope;
+    const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
+    std::copy_n(times.f32(), times.size(), acting_times_.data());
+    acting_times_current_ = true;
+  }
+  return view(acting_times_.data(), settings_.sampling_steps, settings_.actor_width);
+}
+
 void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
   const Tensor noise = empty(1, actions_);
   kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::explore), step}, actions_, noise.f32());
-  const Tensor a = flow_sample(view(state.data(), 1, observations_), noise, nullptr);
+  const Tensor a = flow_sample(view(state.data(), 1, observations_), noise, acting_times(), nullptr);
   std::copy_n(a.f32(), actions_, action.data());
 }
 
@@ -382,7 +410,7 @@ void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> act
   ArenaScope scope;
   const Tensor noise = empty(settings_.evaluation_candidates, actions_);
   kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::evaluate), step}, noise.size(), noise.f32());
-  const Choice c = best_candidate(view(state.data(), 1, observations_), noise);
+  const Choice c = best_candidate(view(state.data(), 1, observations_), noise, acting_times());
   std::copy_n(c.chosen.f32(), actions_, action.data());
 }
 
@@ -397,6 +425,7 @@ void Mfpo::save(SafetensorsWriter& file) const {
 }
 
 void Mfpo::load(const SafetensorsFile& file) {
+  acting_times_current_ = false;
   for (const Network& n : networks_) {
     n.layout->load(file, n.name, n.trained->params.data());
     if (!n.optimised) continue;

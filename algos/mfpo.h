@@ -161,12 +161,18 @@ class Mfpo final : public Agent {
     Trained* trained;
     bool optimised;                         // false: a target
   };
-  const std::vector<Network>& networks() const { return networks_; }
+  const std::vector<Network>& networks() {
+    acting_times_current_ = false;
+    return networks_;
+  }
   double alpha() const;
 
  private:
-  Tensor flow_sample(Tensor state, Tensor noise, Tensor* log_prob,
+  Tensor times_of_sampler(const FlowNetwork& network, Value params) const;
+  Tensor flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor* log_prob,
                      kernels::Precision = kernels::Precision::float32) const;
+  Choice best_candidate(Tensor state, Tensor noise, Tensor times) const;
+  Tensor acting_times();                    // times_of_sampler of the actor, computed once between updates
   kernels::Precision precision(bool scoring) const;   // of drawing or scoring the proposals
   Tensor both(Value q1, Value q2) const;    // the smaller, or the mean without clipped double Q
 
@@ -179,6 +185,8 @@ class Mfpo final : public Agent {
   Critic critic_network_;
   ParameterLayout temperature_;             // one number, log alpha
   Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
+  Buffer acting_times_;
+  bool acting_times_current_ = false;
   std::vector<Network> networks_;
 };
 

@@ -30,18 +30,20 @@ Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value
   return mlp_shared(trunk_, params, x, condition, true);
 }
 
-FlowNetwork::Projected FlowNetwork::project(Value params, Value state, Value t, Value h) const {
-  const int64_t width = trunk_.width[1], from_state = trunk_.weight[0] + actions_ * width,
-                from_time = from_state + observations_ * width;
-  const Value time = embed_t_(params, t) + embed_h_(params, h);
-  return {dense(state, parameter(params, from_state, observations_, width),
-                parameter(params, trunk_.bias[0], 1, width)),
-          product(time, parameter(params, from_time, TimeEmbedding::width, width))};
+Value FlowNetwork::share_of_state(Value params, Value state) const {
+  const int64_t width = trunk_.width[1];
+  return dense(state, parameter(params, trunk_.weight[0] + actions_ * width, observations_, width),
+               parameter(params, trunk_.bias[0], 1, width));
 }
 
-Value FlowNetwork::at_projected(Value params, const Projected& projected, int64_t i, Value x,
-                                kernels::Precision precision) const {
-  return mlp_projected(trunk_, params, x, 0, projected.state + slice_rows(projected.time, i, 1), precision);
+Value FlowNetwork::share_of_times(Value params, Value t, Value h) const {
+  const int64_t width = trunk_.width[1], first = actions_ + observations_;
+  return product(embed_t_(params, t) + embed_h_(params, h),
+                 parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width));
+}
+
+Value FlowNetwork::from_share(Value params, Value share, Value x, kernels::Precision precision) const {
+  return mlp_projected(trunk_, params, x, 0, share, precision);
 }
 
 }  // namespace meander

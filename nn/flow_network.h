@@ -23,16 +23,12 @@ struct FlowNetwork {
 
   // state [B, S], x [B K, A]: K positions a state; t, h [B, 1], or [1, 1] for all. -> [B K, outputs]
   Value operator()(Value params, Value state, Value x, Value t, Value h) const;
-  // The same for several calls at the same states, at times known beforehand: what state and times contribute to the
-  // sums of the first layer is computed once. t [T, 1], h [1, 1] for all of them.
-  struct Projected {
-    Value state;                                       // [B, width], the bias included
-    Value time;                                        // [T, width]
-  };
-  Projected project(Value params, Value state, Value t, Value h) const;
-  // At the i-th of the times. bfloat16 only where no derivative is wanted.
-  Value at_projected(Value params, const Projected& projected, int64_t i, Value x,
-                     kernels::Precision = kernels::Precision::float32) const;
+  // The same in parts, for several calls at the same states or times: what the state (with the bias) and what the times
+  // contribute to the sums of the first layer, each computed once. t [T, 1]; h [1, 1] for all of them.
+  Value share_of_state(Value params, Value state) const;            // [B, width]
+  Value share_of_times(Value params, Value t, Value h) const;       // [T, width]
+  // share: the two added, [B, width]. bfloat16 only where no derivative is wanted.
+  Value from_share(Value params, Value share, Value x, kernels::Precision = kernels::Precision::float32) const;
 
  private:
   int64_t observations_, actions_;

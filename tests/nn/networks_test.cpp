@@ -31,9 +31,9 @@ TEST_CASE("a flow network's shortcuts are the long way") {
   CHECK(shortcut.cols() == 3);
   CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
   const Value times = reshape(concat_columns(full(1, 1, 0.75), t), 2, 1);
-  const FlowNetwork::Projected projected = net.project(params, state, times, h);
-  CHECK(difference(net.at_projected(params, projected, 1, x), long_way) < 1e-6);
-  const Value rounded = net.at_projected(params, projected, 1, x, kernels::Precision::bfloat16);
+  const Value share = net.share_of_state(params, state) + slice_rows(net.share_of_times(params, times, h), 1, 1);
+  CHECK(difference(net.from_share(params, share, x), long_way) < 1e-6);
+  const Value rounded = net.from_share(params, share, x, kernels::Precision::bfloat16);
   CHECK(difference(rounded, long_way) > 1e-5);
   CHECK(difference(rounded, long_way) < 3e-2);    // two roundings of 2^-9 at every product
   // t and h have embeddings of their own.
@@ -50,7 +50,7 @@ TEST_CASE("a flow network's derivatives by position, times and parameters, in do
                     Inputs<3>{random_matrix(3, 2, 3), t, h});
   check_derivatives(
       [&](Value state, Value x, Value h) {
-        return net.at_projected(params, net.project(params, state, slice_rows(t, 0, 2), h), 1, x);
+        return net.from_share(params, net.share_of_state(params, state) + net.share_of_times(params, t, h), x);
       },
       Inputs<3>{state, random_matrix(6, 2, 3), random_matrix(1, 1, 6, 0.05, 0.2)});
   // Along the parameters to first order: the buffer is large.
