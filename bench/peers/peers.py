@@ -449,13 +449,16 @@ def measure(options, threads, chosen, cases, data, versions):
             say(f"{peer.who}: {reason}")
     rows = []
     for number, case in enumerate(cases, 1):
-        here = {peer.who: Row(case, peer.who, threads) for peer in chosen if peer.takes(case)}
-        rows += here.values()
-        for who, row in here.items():
+        here = {}
+        for who in (peer.who for peer in chosen if peer.takes(case)):
+            row = Row(case, who, threads)
             row.reason = reasons.get(who)
             if who in started and case not in started[who].cases:
-                row.reason = ("SAC is not in Meander yet" if (who, case) == ("meander", "sac_pendulum/10000")
-                              else "not among its cases")
+                if who != "meander":
+                    continue  # what a peer cannot do is no row
+                row.reason = "not in Meander yet"
+            here[who] = row
+        rows += here.values()
         order = [who for who, row in here.items() if not row.reason]
         say(f"{threads} thread{'s' * (threads > 1)}, {number} of {len(cases)}: {case}")
         for _ in range(options.rounds):
