@@ -19,7 +19,7 @@ namespace meander::bench {
 namespace {
 
 // ---- multiply-adds in registers: more independent accumulators than latency times units -----------------------------
-// Each loop runs n times and returns something that depends on all of it. The accumulators tend to 1.
+// Each loop runs n times and returns something that depends on all of it.
 struct RegisterLoop {
   const char* instructions;
   double flop;  // of one turn
@@ -88,7 +88,7 @@ float fma_neon(int64_t n) {
   for (int j = 0; j < count; ++j) a[j] = vdupq_n_f32(static_cast<float>(j));
   for (int64_t i = 0; i < n; ++i) {
 #pragma GCC unroll 24
-    for (int j = 0; j < count; ++j) a[j] = vfmaq_f32(x, a[j], y);
+    for (int j = 0; j < count; ++j) a[j] = vfmaq_f32(a[j], x, y);  // accumulates in place
   }
   float32x4_t sum = a[0];
   for (int j = 1; j < count; ++j) sum = vaddq_f32(sum, a[j]);
