@@ -23,8 +23,7 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       divergence_(average_divergence_.layout.size()),
       critic_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       log_alpha_(1),
-      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
-      acting_times_(settings.sampling_steps * settings.actor_width) {
+      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())} {
   temperature_.add("log_alpha", {1}, Initial::zero);
   mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
   average_divergence_.layout.initialise(divergence_.params.data(), Stream(seed, Purpose::initialise_divergence, 0));
@@ -59,7 +58,7 @@ Tensor Mfpo::both(Value q1, Value q2) const {
 // ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
 // log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
 Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor* log_prob,
-                         kernels::Precision precision) const {
+                         const kernels::MlpProducts& products) const {
   const double step = 1.0 / double(settings_.sampling_steps);
   const bool with_divergence = log_prob && settings_.divergence_network;
   const Value actor = actor_.tensor(), divergence = divergence_.tensor();
@@ -71,10 +70,10 @@ Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor*
   }
   if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
   for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
-    const Value u = mean_velocity_.from_share(actor, actor_state + slice_rows(actor_times, i, 1), x, precision);
+    const Value u = mean_velocity_.from_share(actor, actor_state + slice_rows(actor_times, i, 1), x, products);
     if (with_divergence)
       logp = logp + step * average_divergence_.from_share(
-                               divergence, divergence_state + slice_rows(divergence_times, i, 1), x, precision);
+                               divergence, divergence_state + slice_rows(divergence_times, i, 1), x, products.precision);
     x = x - step * u;
   }
   if (log_prob) *log_prob = logp.tensor;
@@ -89,10 +88,10 @@ Tensor Mfpo::times_of_sampler(const FlowNetwork& network, Value params) const {
   return network.share_of_times(params, t, full(1, 1, 1.0 / double(steps))).tensor;
 }
 
-Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, kernels::Precision precision) const {
+Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, const kernels::MlpProducts& products) const {
   FlowSample s;
   const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
-  s.action = flow_sample(state, noise, times, &s.log_prob, precision);
+  s.action = flow_sample(state, noise, times, &s.log_prob, products);
   return s;
 }
 
@@ -310,6 +309,7 @@ void Mfpo::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const int64_t n = static_cast<int64_t>(step);
+  prepared_.actor_current = prepared_.targets_current = false;
 
   // 1. Critics, on the action of the current actor at s'.
   const FlowSample next = sample(batch.next_state, draws.next_noise);
@@ -341,7 +341,6 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
   const RegressionLoss actor = actor_loss(batch.state, x, time, v.mixed);
   check_finite("actor_loss", actor.loss, actor.gradient);
   actor_.descend(actor.gradient, adam_, n);
-  acting_times_current_ = false;
 
   // 4. Average divergence of the new actor.
   RegressionLoss divergence{};
@@ -369,15 +368,16 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
 Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise) const {
-  return best_candidate(state, noise, times_of_sampler(mean_velocity_, actor_.tensor()));
+  return best_candidate(state, noise, times_of_sampler(mean_velocity_, actor_.tensor()), {}, {{}, {}});
 }
 
-Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise, Tensor times) const {
+Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise, Tensor actor_times, const kernels::MlpProducts& actor,
+                                  const kernels::MlpProducts (&targets)[2]) const {
   const int64_t batch = state.rows, k = noise.rows / batch;
   Choice c;
-  c.action = flow_sample(state, noise, times, nullptr);
+  c.action = flow_sample(state, noise, actor_times, nullptr, actor);
   const auto value = [&](int i) {
-    return reshape(critic_network_.value(target_[i].tensor(), state, c.action), batch, k);
+    return reshape(critic_network_.value(target_[i].tensor(), state, c.action, targets[i]), batch, k);
   };
   c.q = both(value(0), value(1));
   c.best = argmax_row(c.q);
@@ -388,29 +388,52 @@ Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise, Tensor times) cons
   return c;
 }
 
-Tensor Mfpo::acting_times() {
-  if (!acting_times_current_) {
-    ArenaScope scope;
-    const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
-    std::copy_n(times.f32(), times.size(), acting_times_.data());
-    acting_times_current_ = true;
-  }
-  return view(acting_times_.data(), settings_.sampling_steps, settings_.actor_width);
+// Weights of `network`, kept in `memory`, for products as acting does them.
+static kernels::MlpProducts prepare(const kernels::MlpShape& network, const Buffer& params, bool bfloat16,
+                                    Buffer& memory) {
+  const kernels::Precision precision = bfloat16 ? kernels::Precision::bfloat16 : kernels::Precision::float32;
+  if (memory.size() == 0) memory = Buffer(kernels::mlp_prepared_size(network, precision));
+  kernels::mlp_prepare(network, params.data(), precision, memory.data());
+  return {precision, memory.data()};
+}
+
+void Mfpo::prepare_actor() {
+  if (prepared_.actor_current) return;
+  ArenaScope scope;
+  const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
+  if (prepared_.times.size() == 0) prepared_.times = Buffer(times.size());
+  std::copy_n(times.f32(), times.size(), prepared_.times.data());
+  prepared_.of_actor = prepare(mean_velocity_.trunk(), actor_.params, settings_.bfloat16_acting, prepared_.actor);
+  prepared_.actor_current = true;
+}
+
+void Mfpo::prepare_targets() {
+  if (prepared_.targets_current) return;
+  for (int i : {0, 1})
+    prepared_.of_target[i] =
+        prepare(critic_network_.trunk(), target_[i].params, settings_.bfloat16_acting, prepared_.target[i]);
+  prepared_.targets_current = true;
 }
 
 void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
+  prepare_actor();
   ArenaScope scope;
   const Tensor noise = empty(1, actions_);
   kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::explore), step}, actions_, noise.f32());
-  const Tensor a = flow_sample(view(state.data(), 1, observations_), noise, acting_times(), nullptr);
+  const Tensor times = view(prepared_.times.data(), settings_.sampling_steps, settings_.actor_width);
+  const Tensor a = flow_sample(view(state.data(), 1, observations_), noise, times, nullptr, prepared_.of_actor);
   std::copy_n(a.f32(), actions_, action.data());
 }
 
 void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
+  prepare_actor();
+  prepare_targets();
   ArenaScope scope;
   const Tensor noise = empty(settings_.evaluation_candidates, actions_);
   kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::evaluate), step}, noise.size(), noise.f32());
-  const Choice c = best_candidate(view(state.data(), 1, observations_), noise, acting_times());
+  const Tensor times = view(prepared_.times.data(), settings_.sampling_steps, settings_.actor_width);
+  const Choice c = best_candidate(view(state.data(), 1, observations_), noise, times, prepared_.of_actor,
+                                  prepared_.of_target);
   std::copy_n(c.chosen.f32(), actions_, action.data());
 }
 
@@ -425,7 +448,7 @@ void Mfpo::save(SafetensorsWriter& file) const {
 }
 
 void Mfpo::load(const SafetensorsFile& file) {
-  acting_times_current_ = false;
+  prepared_.actor_current = prepared_.targets_current = false;
   for (const Network& n : networks_) {
     n.layout->load(file, n.name, n.trained->params.data());
     if (!n.optimised) continue;

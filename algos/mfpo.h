@@ -25,6 +25,7 @@ struct MfpoSettings final : AlgorithmSettings {
   int64_t probes = 2;                       // N
   bool divergence_network = true;
   std::string bfloat16 = "none";            // none, scoring, proposals: which phases without gradient round products
+  bool bfloat16_acting = false;
   int64_t evaluation_candidates = 10;
   bool clipped_double_q = true;
   int64_t atoms = 101;
@@ -66,7 +67,7 @@ class Mfpo final : public Agent {
     Tensor log_prob;                        // [rows, 1], not corrected for the clip
   };
   // K samples a state: state [B, S], noise [B K, A].
-  FlowSample sample(Tensor state, Tensor noise, kernels::Precision = kernels::Precision::float32) const;
+  FlowSample sample(Tensor state, Tensor noise, const kernels::MlpProducts& = {}) const;
 
   Tensor target_logits(int critic, Tensor state, Tensor action) const;   // [B, atoms]
 
@@ -162,7 +163,7 @@ class Mfpo final : public Agent {
     bool optimised;                         // false: a target
   };
   const std::vector<Network>& networks() {
-    acting_times_current_ = false;
+    prepared_.actor_current = prepared_.targets_current = false;
     return networks_;
   }
   double alpha() const;
@@ -170,9 +171,11 @@ class Mfpo final : public Agent {
  private:
   Tensor times_of_sampler(const FlowNetwork& network, Value params) const;
   Tensor flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor* log_prob,
-                     kernels::Precision = kernels::Precision::float32) const;
-  Choice best_candidate(Tensor state, Tensor noise, Tensor times) const;
-  Tensor acting_times();                    // times_of_sampler of the actor, computed once between updates
+                     const kernels::MlpProducts& = {}) const;
+  Choice best_candidate(Tensor state, Tensor noise, Tensor actor_times, const kernels::MlpProducts& actor,
+                        const kernels::MlpProducts (&targets)[2]) const;
+  void prepare_actor();
+  void prepare_targets();
   kernels::Precision precision(bool scoring) const;   // of drawing or scoring the proposals
   Tensor both(Value q1, Value q2) const;    // the smaller, or the mean without clipped double Q
 
@@ -185,8 +188,13 @@ class Mfpo final : public Agent {
   Critic critic_network_;
   ParameterLayout temperature_;             // one number, log alpha
   Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
-  Buffer acting_times_;
-  bool acting_times_current_ = false;
+
+  // What acting computes once between updates: the times' share of the actor's first layer, and weights made ready.
+  struct Prepared {
+    Buffer times, actor, target[2];
+    kernels::MlpProducts of_actor, of_target[2];
+    bool actor_current = false, targets_current = false;
+  } prepared_;
   std::vector<Network> networks_;
 };
 

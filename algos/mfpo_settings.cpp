@@ -25,6 +25,7 @@ std::vector<Setting> MfpoSettings::settings() {
       {"bfloat16", &bfloat16, "",
        "where products may round their factors to bfloat16: scoring the proposals, or drawing and scoring them", 0, 0,
        {"none", "scoring", "proposals"}},
+      {"bfloat16_acting", &bfloat16_acting, "", "the same for exploration and evaluation", 0, 1, {}},
       {"evaluation_candidates", &evaluation_candidates, "a state",
        "actions sampled in evaluation, the best by the target critics is taken", 1, 4096, {}},
       {"clipped_double_q", &clipped_double_q, "", "use the smaller of the two critics, else their mean", 0, 1, {}},

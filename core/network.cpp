@@ -174,7 +174,7 @@ Value mlp_projected_composite(const MlpShape& shape, Value params, Value own, in
 }
 
 Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start,
-                    kernels::Precision precision) {
+                    const kernels::MlpProducts& products) {
   if (start.cols() != shape.width[1] || own.rows() % start.rows() != 0 || first_input + own.cols() > shape.width[0])
     throw Error(message("mlp_projected: own ", detail::shape(own.tensor), " at input ", first_input, " and start ",
                         detail::shape(start.tensor), " do not fit a network of ", shape.width[0], " inputs"));
@@ -184,7 +184,7 @@ Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t firs
   ArenaScope scope;
   kernels::mlp_forward_projected(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(), first_input,
                                  own.rows() / start.rows(), start.tensor.f32(), y.f32(),
-                                 workspace(shape, own.rows()), precision);
+                                 workspace(shape, own.rows()), products);
   return y;
 }
 
@@ -194,7 +194,7 @@ Value mlp_shared_composite(const MlpShape& shape, Value params, Value own, Value
 }
 
 Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads,
-                 kernels::Precision precision) {
+                 const kernels::MlpProducts& products) {
   if (own.cols() + shared.cols() != shape.width[0] || own.rows() % shared.rows() != 0)
     throw Error(message("mlp_shared: own ", detail::shape(own.tensor), " and shared ", detail::shape(shared.tensor),
                         " do not fit ", shape.width[0], " inputs"));
@@ -204,7 +204,7 @@ Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, b
   ArenaScope scope;
   kernels::mlp_forward_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
                               own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
-                              workspace(shape, own.rows()), precision);
+                              workspace(shape, own.rows()), products);
   return y;
 }
 

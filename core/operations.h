@@ -110,12 +110,12 @@ Value mlp_composite(const kernels::MlpShape&, Value params, Value x);
 // holds the bias and the share of the other inputs, each row for K rows of own. Fused without derivatives, else the
 // composite, which knows float32 only.
 Value mlp_projected(const kernels::MlpShape&, Value params, Value own, int64_t first_input, Value start,
-                    kernels::Precision = kernels::Precision::float32);
+                    const kernels::MlpProducts& = {});
 Value mlp_projected_composite(const kernels::MlpShape&, Value params, Value own, int64_t first_input, Value start);
 // The same on inputs of which a group of rows shares a part: kernels/mlp.h, mlp_forward_shared. Fused without
 // derivatives, else the composite, which knows float32 only.
 Value mlp_shared(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads,
-                 kernels::Precision = kernels::Precision::float32);
+                 const kernels::MlpProducts& = {});
 Value mlp_shared_composite(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads);
 
 }  // namespace meander

@@ -27,20 +27,30 @@ constexpr float layer_norm_eps = 1e-6f;
 // where the sums stay float32. Hidden layers wider than 512 stay in float32.
 enum class Precision { float32, bfloat16 };
 
+// How a forward pass does its products. prepared: null, or what mlp_prepare made of the same parameters in the same
+// precision: the pass then finds its weights ready (in float32 up to 256 rows), which counts where rows are few.
+struct MlpProducts {
+  Precision precision = Precision::float32;
+  const float* prepared = nullptr;
+  MlpProducts(Precision p = Precision::float32, const float* ready = nullptr) : precision(p), prepared(ready) {}
+};
+int64_t mlp_prepared_size(const MlpShape&, Precision);  // floats
+void mlp_prepare(const MlpShape&, const float* params, Precision, float* prepared);
+
 // Floats that mlp_forward writes to `tape` for mlp_backward, and floats of scratch any function below needs.
 int64_t mlp_tape_size(const MlpShape&, int64_t rows);
 int64_t mlp_workspace(const MlpShape&, int64_t rows);
 
 // y [rows, out] = mlp(x [rows, in]). tape: null, or (float32 only) mlp_tape_size floats that keep what mlp_backward needs.
 void mlp_forward(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
-                 float* workspace, Precision = Precision::float32);
+                 float* workspace, const MlpProducts& = {});
 
 // The network with a part of the first layer's sum given: row i has the inputs own[i] at first_input, ..., and its sum
 // begins at start[i / group], which holds the bias and the share of all other inputs. own [rows, own_cols],
 // start [rows / group, width[1]].
 void mlp_forward_projected(const MlpShape&, const float* params, int64_t rows, int64_t own_cols, const float* own,
                            int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
-                           Precision = Precision::float32);
+                           const MlpProducts& = {});
 
 // The same network on rows that share inputs in groups of `group`: row i has the inputs
 //   [own[i], shared[i / group]] if own_leads, else [shared[i / group], own[i]],
@@ -48,7 +58,7 @@ void mlp_forward_projected(const MlpShape&, const float* params, int64_t rows, i
 // group (its product is the start of the sum), so the result differs from mlp_forward by rounding only.
 void mlp_forward_shared(const MlpShape&, const float* params, int64_t rows, int64_t own_cols, const float* own,
                         int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
-                        Precision = Precision::float32);
+                        const MlpProducts& = {});
 
 // y = mlp(x), and dy [tangent_rows, out]: the derivative along dx [tangent_rows, in] for the LAST tangent_rows rows
 // (0 <= tangent_rows <= rows). LayerNorm: dy = scale rstd (dz - mean(dz) - n mean(n dz)), n the normalised row.

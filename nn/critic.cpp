@@ -9,14 +9,14 @@ Critic::Critic(int64_t observations, int64_t actions, int64_t atoms, double v_mi
     atoms_.data()[j] = static_cast<float>(v_min + (v_max - v_min) * double(j) / double(atoms - 1));
 }
 
-Value Critic::logits(Value params, Value state, Value action, kernels::Precision precision) const {
-  if (state.rows() == action.rows() && precision == kernels::Precision::float32)
+Value Critic::logits(Value params, Value state, Value action, const kernels::MlpProducts& products) const {
+  if (state.rows() == action.rows() && products.precision == kernels::Precision::float32)
     return mlp(trunk_, params, concat_columns(state, action));
-  return mlp_shared(trunk_, params, action, state, false, precision);
+  return mlp_shared(trunk_, params, action, state, false, products);
 }
 
-Value Critic::value(Value params, Value state, Value action, kernels::Precision precision) const {
-  return softmax_expectation(logits(params, state, action, precision), atoms());
+Value Critic::value(Value params, Value state, Value action, const kernels::MlpProducts& products) const {
+  return softmax_expectation(logits(params, state, action, products), atoms());
 }
 
 }  // namespace meander

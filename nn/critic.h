@@ -12,12 +12,14 @@ struct Critic {
          int64_t hidden_layers);
 
   // state [B, S], action [B K, A]: K actions a state. -> [B K, atoms]
-  // bfloat16 only where no derivative is wanted.
+  // Other products than the default's only where no derivative is wanted.
   Value logits(Value params, Value state, Value action,
-               kernels::Precision = kernels::Precision::float32) const;
+               const kernels::MlpProducts& = {}) const;
   // Q = sum_j softmax(logits)_j z_j, [B K, 1]
-  Value value(Value params, Value state, Value action, kernels::Precision = kernels::Precision::float32) const;
+  Value value(Value params, Value state, Value action, const kernels::MlpProducts& = {}) const;
   Tensor atoms() const { return atoms_.tensor(); }   // [1, atoms]
+
+  const kernels::MlpShape& trunk() const { return trunk_; }
 
  private:
   kernels::MlpShape trunk_;

@@ -42,8 +42,8 @@ Value FlowNetwork::share_of_times(Value params, Value t, Value h) const {
                  parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width));
 }
 
-Value FlowNetwork::from_share(Value params, Value share, Value x, kernels::Precision precision) const {
-  return mlp_projected(trunk_, params, x, 0, share, precision);
+Value FlowNetwork::from_share(Value params, Value share, Value x, const kernels::MlpProducts& products) const {
+  return mlp_projected(trunk_, params, x, 0, share, products);
 }
 
 }  // namespace meander

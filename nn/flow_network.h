@@ -27,8 +27,10 @@ struct FlowNetwork {
   // contribute to the sums of the first layer, each computed once. t [T, 1]; h [1, 1] for all of them.
   Value share_of_state(Value params, Value state) const;            // [B, width]
   Value share_of_times(Value params, Value t, Value h) const;       // [T, width]
-  // share: the two added, [B, width]. bfloat16 only where no derivative is wanted.
-  Value from_share(Value params, Value share, Value x, kernels::Precision = kernels::Precision::float32) const;
+  // share: the two added, [B, width]. Other products than the default's only where no derivative is wanted.
+  Value from_share(Value params, Value share, Value x, const kernels::MlpProducts& = {}) const;
+
+  const kernels::MlpShape& trunk() const { return trunk_; }
 
  private:
   int64_t observations_, actions_;

@@ -5,9 +5,6 @@
 
 namespace meander::kernels {
 
-// Packing pays once its cost is spread over more rows than this.
-constexpr int64_t rows_in_place = 256;
-
 int64_t packed_size(int64_t k, int64_t n) { return k * ((n + 15) / 16 * 16); }
 
 float* aligned(float* p) { return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(p) + 63) & ~uintptr_t{63}); }
@@ -25,9 +22,13 @@ IsaMatrix pack_matrix(const IsaKernels& isa, int64_t rows, int64_t k, int64_t n,
   return {.packed = workspace};
 }
 
-int64_t row_grain(const IsaKernels& isa, int64_t n, int64_t k) {
-  const int64_t tile = isa.tile_rows, tiles = 1 + 4'000'000 / (2 * tile * (n * k + 1));
-  return tile * (tiles < 2 ? 2 : tiles);
+int64_t row_grain(const IsaKernels& isa, int64_t rows, int64_t cost) {
+  constexpr int64_t worth_a_thread = 500'000;
+  const int64_t useful = rows * cost / worth_a_thread, most = threads();
+  if (useful < 2) return rows;
+  const int64_t share = (rows + most - 1) / most, whole_tiles = 2 * isa.tile_rows;
+  if (share > 2 * whole_tiles) return whole_tiles * (1 + worth_a_thread / (whole_tiles * cost));
+  return useful < most ? (rows + useful - 1) / useful : share;
 }
 
 namespace {
@@ -36,7 +37,7 @@ void product(int64_t m, int64_t n, int64_t k, const float* a, const float* b, in
              const float* bias, bool accumulate, float* c, float* workspace) {
   const IsaKernels& isa = active();
   const IsaMatrix matrix = pack_matrix(isa, m, k, n, b, b_stride, transposed, aligned(workspace));
-  parallel_for(m, row_grain(isa, n, k), [&](int64_t begin, int64_t end) {
+  parallel_for(m, row_grain(isa, m, n * k), [&](int64_t begin, int64_t end) {
     float* const to = c + begin * n;
     const float* const init = accumulate ? to : bias;
     isa.product_rows(end - begin, n, k, a + begin * k, k, matrix, init, accumulate ? n : 0, to, n);

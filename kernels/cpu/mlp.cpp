@@ -24,43 +24,54 @@ int64_t widest_hidden(const MlpShape& shape) {
 }
 constexpr int64_t most_bfloat16_width = 512;  // mlp_values_bfloat16 holds a row of activations at a constant stride
 
-int64_t all_packed(const MlpShape& shape) {
+bool in_bfloat16(const MlpShape& shape, Precision precision) {
+  return precision == Precision::bfloat16 && widest_hidden(shape) <= most_bfloat16_width;
+}
+
+// Floats that the weights of layers [first, layers) take once they are ready, with room to align the first.
+int64_t ready_size(const MlpShape& shape, int first) {
   int64_t size = 16;
-  for (int l = 0; l < shape.layers; ++l) size += packed_size(shape.width[l], shape.width[l + 1]) + 16;
+  for (int l = first; l < shape.layers; ++l) size += packed_size(shape.width[l], shape.width[l + 1]) + 16;
   return size;
 }
 
-// Readies the weights of layers [0, last) for `rows` rows and moves workspace on; of the first layer only rows
-// [first_row, first_row + run.x_cols).
-void pack_weights(const IsaKernels& isa, MlpRun& run, int64_t first_row, int last, float*& workspace) {
-  const MlpShape& shape = *run.shape;
-  for (int l = 0; l < last; ++l) {
-    const int64_t in = l ? shape.width[l] : run.x_cols, out = shape.width[l + 1];
-    const float* const weight = run.params + shape.weight[l] + (l ? 0 : first_row * out);
-    run.weight[l] = pack_matrix(isa, run.rows + run.tangent_rows, in, out, weight, out, false, workspace);
-    workspace = aligned(workspace + packed_size(in, out));
-  }
+// Readies the first layer's weights, of its rows [first_row, first_row + run.x_cols), and moves memory on.
+void ready_first(const IsaKernels& isa, MlpRun& run, int64_t first_row, float*& memory) {
+  const int64_t out = run.shape->width[1];
+  memory = aligned(memory);
+  run.weight[0] = pack_matrix(isa, run.rows + run.tangent_rows, run.x_cols, out,
+                              run.params + run.shape->weight[0] + first_row * out, out, false, memory);
+  memory += packed_size(run.x_cols, out);
 }
 
-// The other layers, as pairs of bfloat16.
-void pack_weights_bfloat16(const IsaKernels& isa, MlpRun& run, float* workspace) {
+// Readies the weights of the other layers in `memory`; with `there` they are in it from an earlier call.
+void ready_rest(const IsaKernels& isa, MlpRun& run, Precision precision, float* memory, bool there) {
   const MlpShape& shape = *run.shape;
+  const bool half = in_bfloat16(shape, precision);
   for (int l = 1; l < shape.layers; ++l) {
     const int64_t in = shape.width[l], out = shape.width[l + 1], pairs = (in + 1) / 2;
     const float* const weight = run.params + shape.weight[l];
-    uint32_t* const packed = reinterpret_cast<uint32_t*>(workspace);
-    parallel_for((out + isa.panel - 1) / isa.panel, 1 + 32768 / (in * isa.panel), [&](int64_t begin, int64_t end) {
-      isa.pack_bfloat16(in, out, begin, end, weight, out, packed + begin * isa.panel * pairs);
-    });
-    run.half[l] = packed;
-    workspace = aligned(workspace + packed_size(pairs, out));
+    memory = aligned(memory);
+    if (half) {
+      uint32_t* const packed = reinterpret_cast<uint32_t*>(memory);
+      const auto pack = [&](int64_t begin, int64_t end) {
+        isa.pack_bfloat16(in, out, begin, end, weight, out, packed + begin * isa.panel * pairs);
+      };
+      if (!there) parallel_for((out + isa.panel - 1) / isa.panel, 1 + 32768 / (in * isa.panel), pack);
+      run.half[l] = packed;
+    } else if (there) {
+      run.weight[l] = {.packed = memory, .plain = weight, .plain_stride = out};
+    } else {
+      run.weight[l] = pack_matrix(isa, run.rows + run.tangent_rows, in, out, weight, out, false, memory);
+    }
+    memory += half ? packed_size(pairs, out) : packed_size(in, out);
   }
 }
 
-int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape) {
+int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape, int64_t rows) {
   int64_t cost = 0;
   for (int l = 0; l < shape.layers; ++l) cost += shape.width[l] * shape.width[l + 1];
-  return row_grain(isa, cost, 1);
+  return row_grain(isa, rows, cost);
 }
 
 constexpr int64_t backward_block = 512;  // rows whose cotangents stay in cache on the way down
@@ -75,7 +86,7 @@ int64_t mlp_tape_size(const MlpShape& shape, int64_t rows) {
 
 int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
   const int64_t wide = widest(shape);
-  const int64_t shared = all_packed(shape) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 32;
+  const int64_t shared = ready_size(shape, 0) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 32;
   int64_t backward = 5 * std::min(rows, backward_block) * wide + 16;
   for (int l = 0; l < shape.layers; ++l) backward += packed_size(shape.width[l + 1], shape.width[l]) + 16;
   return shared > backward ? shared : backward;
@@ -84,46 +95,55 @@ int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
 namespace {
 
 // Runs the forward pass of `run`, whose weights are not ready yet; first_row: where x's inputs begin.
-void forward(MlpRun& run, int64_t first_row, Precision precision, float* workspace) {
+void forward(MlpRun& run, int64_t first_row, const MlpProducts& products, float* workspace) {
   const IsaKernels& isa = active();
-  const MlpShape& shape = *run.shape;
-  workspace = aligned(workspace);
-  const bool half = precision == Precision::bfloat16 && widest_hidden(shape) <= most_bfloat16_width;
+  const bool half = in_bfloat16(*run.shape, products.precision);
+  const bool there = products.prepared && (half || run.rows <= rows_in_place);
+  ready_first(isa, run, first_row, workspace);
+  // What is there already is only read.
+  ready_rest(isa, run, products.precision, there ? const_cast<float*>(products.prepared) : workspace, there);
   const auto kernel = half ? isa.mlp_values_bfloat16 : isa.mlp_values;
-  pack_weights(isa, run, first_row, half ? 1 : shape.layers, workspace);
-  if (half) pack_weights_bfloat16(isa, run, workspace);
-  parallel_for(run.rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) { kernel(run, begin, end); });
+  parallel_for(run.rows, chain_grain(isa, *run.shape, run.rows),
+               [&](int64_t begin, int64_t end) { kernel(run, begin, end); });
 }
 
 }  // namespace
 
+int64_t mlp_prepared_size(const MlpShape& shape, Precision) { return ready_size(shape, 1); }
+
+void mlp_prepare(const MlpShape& shape, const float* params, Precision precision, float* prepared) {
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = 1;
+  ready_rest(active(), run, precision, prepared, false);
+}
+
 void mlp_forward(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
-                 float* workspace, Precision precision) {
+                 float* workspace, const MlpProducts& products) {
   MlpRun run;
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
-  forward(run, 0, precision, workspace);
+  forward(run, 0, products, workspace);
 }
 
 void mlp_forward_projected(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
                            int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
-                           Precision precision) {
+                           const MlpProducts& products) {
   MlpRun run;
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = own, run.x_cols = own_cols, run.start = start, run.group = group, run.y = y;
-  forward(run, first_input, precision, workspace);
+  forward(run, first_input, products, workspace);
 }
 
 void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
                         int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
-                        Precision precision) {
+                        const MlpProducts& products) {
   const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
   float* const start = aligned(workspace);
   workspace = start + groups * out;
   dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
         params + shape.bias[0], start, workspace);
   mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace,
-                        precision);
+                        products);
 }
 
 void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z) {
@@ -141,11 +161,12 @@ void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t r
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
   run.tangent_rows = tangent_rows, run.dx = dx, run.dy = dy;
-  workspace = aligned(workspace);
-  pack_weights(isa, run, 0, shape.layers, workspace);
+  ready_first(isa, run, 0, workspace);
+  ready_rest(isa, run, Precision::float32, workspace, false);
   // Work counts in units of a row's value; a row with a tangent is two units.
   const int64_t plain = rows - tangent_rows;
-  parallel_for(plain + 2 * tangent_rows, chain_grain(isa, shape), [&](int64_t begin, int64_t end) {
+  const int64_t units = plain + 2 * tangent_rows;
+  parallel_for(units, chain_grain(isa, shape, units), [&](int64_t begin, int64_t end) {
     const auto row = [&](int64_t unit) { return unit <= plain ? unit : plain + (unit - plain) / 2; };
     const int64_t first = row(begin), last = row(end), middle = last < plain ? last : first > plain ? first : plain;
     if (first < middle) isa.mlp_values(run, first, middle);
@@ -170,7 +191,7 @@ void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* pa
     const int64_t in = shape.width[l], out = shape.width[l + 1];
     float* const din = l > 0 ? cotangents[l % 2] : dx ? dx + first * in : nullptr;
     if (din) {
-      parallel_for(rows, row_grain(isa, in, out), [&](int64_t begin, int64_t end) {
+      parallel_for(rows, row_grain(isa, rows, in * out), [&](int64_t begin, int64_t end) {
         isa.product_rows(end - begin, in, out, dz + begin * out, out, transposed[l], nullptr, 0, din + begin * in, in);
       });
     }

@@ -56,10 +56,11 @@ static inline V add_pair_products(V s, I a, I b) {
 #endif
 }
 
-// c = init + A B for one tile; `pairs` words deep, init one row for all rows (a bias).
+// c = init + A B for one tile, `pairs` words deep; init is one row for all. A tile wider than a panel goes on in the next
+// one, `next_panel` words further.
 template <int rows, int vectors>
-static void pair_tile(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t b_step,
-                                        const float* init, float* c, int64_t c_stride) {
+static void pair_tile(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t b_step, int64_t next_panel,
+                      const float* init, float* c, int64_t c_stride) {
   V s[rows][vectors];
 #pragma GCC unroll 16
   for (int j = 0; j < vectors; ++j)
@@ -68,7 +69,8 @@ static void pair_tile(int64_t pairs, const uint32_t* a, const uint32_t* b, int64
   for (; pairs > 0; --pairs) {
     I bk[vectors];
 #pragma GCC unroll 16
-    for (int j = 0; j < vectors; ++j) __builtin_memcpy(&bk[j], b + j * W, sizeof bk[j]);
+    for (int j = 0; j < vectors; ++j)
+      __builtin_memcpy(&bk[j], b + j / tile_vectors * next_panel + j % tile_vectors * W, sizeof bk[j]);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const I aik = broadcast_int(static_cast<int32_t>(a[i * pair_row]));
@@ -84,16 +86,15 @@ static void pair_tile(int64_t pairs, const uint32_t* a, const uint32_t* b, int64
     for (int j = 0; j < vectors; ++j) store(c + i * c_stride + j * W, s[i][j]);
 }
 
-using PairTile = void (*)(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t b_step, const float* init,
-                          float* c, int64_t c_stride);
+using PairTile = void (*)(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t b_step, int64_t next_panel,
+                          const float* init, float* c, int64_t c_stride);
 template <int vectors>
 struct PairTiles {
 #if defined(__AVX512F__)
   static constexpr PairTile by_rows[] = {
-      nullptr, pair_tile<1, vectors>, pair_tile<2, vectors>, pair_tile<3, vectors>,
-      pair_tile<4, vectors>, pair_tile<5, vectors>, pair_tile<6, vectors>,
-      pair_tile<7, vectors>, pair_tile<8, vectors>, pair_tile<9, vectors>,
-      pair_tile<10, vectors>, pair_tile<11, vectors>, pair_tile<12, vectors>,
+      nullptr, pair_tile<1, vectors>, pair_tile<2, vectors>, pair_tile<3, vectors>, pair_tile<4, vectors>,
+      pair_tile<5, vectors>, pair_tile<6, vectors>, pair_tile<7, vectors>, pair_tile<8, vectors>,
+      pair_tile<9, vectors>, pair_tile<10, vectors>, pair_tile<11, vectors>, pair_tile<12, vectors>,
       pair_tile<13, vectors>, pair_tile<14, vectors>};
 #else
   static constexpr PairTile by_rows[] = {
@@ -102,11 +103,30 @@ struct PairTiles {
 #endif
 };
 
+// One or two rows, as wide_tiles in product.h: covers whole panels from panel 0 on and returns how many.
+template <int rows>
+static inline int64_t wide_pair_tiles(int64_t n, int64_t pairs, const uint32_t* a, const uint32_t* b,
+                                      const float* bias, float* c, int64_t c_stride) {
+  constexpr int wide = most_sums / rows, half = wide / 2;
+  int64_t p = 0;
+  const auto cover = [&]<int vectors>() {
+    constexpr int64_t count = vectors / tile_vectors;
+    for (; count > 1 && (p + count) * panel <= n; p += count)
+      pair_tile<rows, vectors>(pairs, a, b + p * panel * pairs, panel, panel * pairs, bias + p * panel, c + p * panel,
+                               c_stride);
+  };
+  cover.template operator()<wide>();
+  cover.template operator()<half>();
+  return p;
+}
+
 // c [rows, n] = bias + a B for up to block_rows rows of bfloat16 activations, pair_row words apart, k of them in a row.
 static void product_bfloat16(int64_t rows, int64_t n, int64_t k, const uint32_t* a, const uint32_t* b,
                              const float* bias, float* c, int64_t c_stride) {
   const int64_t tiles = (rows + tile_rows - 1) / tile_rows, pairs = (k + 1) / 2;
-  for (int64_t p = 0; p < panels(n); ++p) {
+  int64_t p = 0;
+  if (rows <= 2) p = (rows == 1 ? wide_pair_tiles<1> : wide_pair_tiles<2>)(n, pairs, a, b, bias, c, c_stride);
+  for (; p < panels(n); ++p) {
     const int64_t columns = panel_columns(n, p), width = panel_width(n, p);
     const uint32_t* const bp = b + p * panel * pairs;
     for (int64_t t = 0; t < tiles; ++t) {
@@ -114,13 +134,13 @@ static void product_bfloat16(int64_t rows, int64_t n, int64_t k, const uint32_t*
       const uint32_t* const at = a + begin * pair_row;
       float* const to = c + begin * c_stride + p * panel;
       if (columns == panel) {
-        PairTiles<tile_vectors>::by_rows[height](pairs, at, bp, width, bias + p * panel, to, c_stride);
+        PairTiles<tile_vectors>::by_rows[height](pairs, at, bp, width, 0, bias + p * panel, to, c_stride);
         continue;
       }
       float start[panel] = {}, cut[tile_rows * panel];
       for (int64_t j = 0; j < columns; ++j) start[j] = bias[p * panel + j];
       (width == panel ? PairTiles<tile_vectors>::by_rows : PairTiles<16 / W>::by_rows)[height](
-          pairs, at, bp, width, start, cut, panel);
+          pairs, at, bp, width, 0, start, cut, panel);
       for (int64_t i = 0; i < height; ++i)
         for (int64_t j = 0; j < columns; ++j) to[i * c_stride + j] = cut[i * panel + j];
     }

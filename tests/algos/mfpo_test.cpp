@@ -166,6 +166,42 @@ TEST_CASE("switches do what they say") {
   CHECK(all_parameters(*proposals) != all_parameters(*scoring));
 }
 
+// Protects what acting keeps between updates: an update and a load make it stale.
+TEST_CASE("acting uses the current parameters") {
+  for (bool bfloat16 : {false, true}) {
+    MfpoSettings s = small();
+    s.bfloat16_acting = bfloat16;
+    Mfpo agent(S, A, s, 3);
+    std::vector<float> state(S, 0.3f);
+    const auto actions = [&](Mfpo& of) {
+      std::vector<float> a(2 * A);
+      of.explore(state, 5, std::span(a).first(A));
+      of.act(state, 5, std::span(a).last(A));
+      return a;
+    };
+    const auto at_first = actions(agent);
+    CHECK(actions(agent) == at_first);
+    train(agent, 3);
+    const auto later = actions(agent);
+    CHECK(later != at_first);
+    SafetensorsWriter writer;
+    const Folder folder;
+    agent.save(writer);
+    writer.write(folder.file("agent.safetensors"));
+    Mfpo other(S, A, s, 3);
+    CHECK(actions(other) == at_first);
+    other.load(SafetensorsFile(folder.file("agent.safetensors")));
+    CHECK(actions(other) == later);
+    if (!bfloat16) continue;
+    MfpoSettings exact = small();
+    Mfpo reference(S, A, exact, 3);
+    std::vector<float> a(A);
+    reference.explore(state, 5, a);
+    for (int j = 0; j < A; ++j) CHECK(at_first[j] == doctest::Approx(a[j]).epsilon(0.03));
+    CHECK(!std::equal(a.begin(), a.end(), at_first.begin()));
+  }
+}
+
 TEST_CASE("rewards beyond the support are counted at the right end") {
   Mfpo agent(S, A, small(), 3);
   std::vector<float> metrics(agent.metric_names().size());

@@ -117,7 +117,7 @@ double to_bfloat16(double x) {
 // even) and nothing else is; at odd widths and row counts.
 TEST_CASE("bfloat16 products on integers") {
   for (const int64_t hidden : {1, 16, 33, 70, 512})
-    for (const int64_t rows : {1, 5, 14, 61}) {
+    for (const int64_t rows : {1, 2, 5, 14, 61}) {
       CAPTURE(hidden);
       CAPTURE(rows);
       constexpr int64_t in = 3, out = 37;
@@ -193,6 +193,28 @@ TEST_CASE("forward in bfloat16") {
     sum = 0;
     for (size_t i = 0; i < y.size(); ++i) sum += (shared[i] - y[i]) * (shared[i] - y[i]);
     CHECK(std::sqrt(sum / scale) < 0.03);
+  });
+}
+
+// Protects weights made ready beforehand: the same bits as without, in both precisions, for few rows and for many.
+TEST_CASE("prepared weights") {
+  for_networks([](const Network& net) {
+    const MlpShape& s = net.shape;
+    for (Precision precision : {Precision::float32, Precision::bfloat16})
+      for (int64_t rows : {1, 2, 10, 300}) {
+        CAPTURE(rows);
+        const Floats x = normals(rows * s.width[0], 1);
+        Floats plain(rows * s.width[s.layers]);
+        const Floats got = same_on_every_path([&] {
+          Floats ready(mlp_prepared_size(s, precision), NAN), y(plain), workspace(mlp_workspace(s, rows), NAN);
+          mlp_prepare(s, net.params.data(), precision, ready.data());
+          mlp_forward(s, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
+                      {precision, ready.data()});
+          mlp_forward(s, net.params.data(), rows, x.data(), plain.data(), nullptr, workspace.data(), precision);
+          return y;
+        });
+        CHECK(same_bits(got, plain));
+      }
   });
 }
 
