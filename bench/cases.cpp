@@ -20,6 +20,7 @@
 
 namespace meander::bench {
 
+using kernels::MlpProducts;
 using kernels::MlpShape;
 using kernels::Norm;
 using kernels::Precision;
@@ -112,14 +113,25 @@ double clipped(double z) { return std::clamp(z, -1.0, 1.0); }
 double one(double) { return 1; }
 
 // ---- the kernels ----------------------------------------------------------------------------------------------------
+// Weights made ready once, as who acts for long has them (and as the peers may reorder theirs beforehand).
+struct ReadyWeights {
+  Buffer memory;
+  MlpProducts products;
+  ReadyWeights(const Perceptron& net, Precision precision)
+      : memory(kernels::mlp_prepared_size(net.shape, precision)), products(precision, memory.data()) {
+    kernels::mlp_prepare(net.shape, net.params.data(), precision, memory.data());
+  }
+};
+
 struct MlpCase {
   Perceptron net;
   int64_t rows;
-  Precision precision = Precision::float32;  // of forward
+  ReadyWeights ready;  // of forward
   Buffer x, dx, dy_cotangent, y, dy, tape, gradient, workspace;
 
-  MlpCase(const Data& data, Perceptron&& network, const std::string& prefix, int64_t n, bool tangents)
-      : net(std::move(network)), rows(n) {
+  MlpCase(const Data& data, Perceptron&& network, const std::string& prefix, int64_t n, bool tangents,
+          Precision precision = Precision::float32)
+      : net(std::move(network)), rows(n), ready(net, precision) {
     const int64_t in = net.shape.width[0], out = net.shape.width[net.shape.layers];
     x = data.normals(prefix + ".x", rows * in);
     y = Buffer(rows * out);
@@ -133,7 +145,7 @@ struct MlpCase {
   }
   void forward() {
     kernels::mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
-                         precision);
+                         ready.products);
   }
   void value_and_tangent() {
     kernels::mlp_value_and_tangent(net.shape, net.params.data(), rows, x.data(), rows, dx.data(), y.data(), dy.data(),
@@ -148,8 +160,7 @@ struct MlpCase {
 
 Case forward_case(const Data& data, Precision precision, Perceptron&& network, const std::string& prefix,
                   int64_t rows) {
-  const auto c = std::make_shared<MlpCase>(data, std::move(network), prefix, rows, false);
-  c->precision = precision;
+  const auto c = std::make_shared<MlpCase>(data, std::move(network), prefix, rows, false, precision);
   return {.flop = c->net.flop(rows),
           .bytes = c->net.bytes(rows),
           .run = [c] { c->forward(); },
@@ -267,7 +278,8 @@ struct Learner {
   static MfpoSettings settings(const Task& task, Precision precision) {
     MfpoSettings s;
     s.clipped_double_q = task.clipped_double_q;
-    s.bfloat16 = precision == Precision::bfloat16 ? "proposals" : "none";
+    s.bfloat16_acting = precision == Precision::bfloat16;
+    s.bfloat16 = s.bfloat16_acting ? "proposals" : "none";
     return s;
   }
   Learner(const Data& data, const Task& task, Precision precision)
@@ -371,19 +383,20 @@ Case actor_jvp_reverse_case(const Data& data) {
 // ---- a one-step policy: 32 candidates a_i = clip(e_i - u(s, e_i, t = 1, r = 0), -1, 1), best of them by two critics -
 struct OneStep {
   static constexpr int64_t observations = 46, actions = 25, width = 512, candidates = 32;
-  Precision precision;
   Perceptron actor, critic[2];
+  ReadyWeights of_actor, of_critic[2];
   Buffer state, given_noise, noise, start, action, q[2], workspace;
   uint64_t step = 0;
   int64_t best = 0;
 
-  OneStep(const Data& data, Precision in_which)
-      : precision(in_which),
-        actor(data, "one_step.actor", {observations + actions + 2, width, width, width, width, actions}, Norm::none),
+  OneStep(const Data& data, Precision precision)
+      : actor(data, "one_step.actor", {observations + actions + 2, width, width, width, width, actions}, Norm::none),
         critic{{data, "one_step.critic_0", {observations + actions, width, width, width, width, 1},
                 Norm::after_activation},
                {data, "one_step.critic_1", {observations + actions, width, width, width, width, 1},
                 Norm::after_activation}},
+        of_actor(actor, precision),
+        of_critic{{critic[0], precision}, {critic[1], precision}},
         state(data.normals("one_step.state", observations)),
         given_noise(data.normals("one_step.noise", candidates * actions)),
         noise(candidates * actions),
@@ -407,12 +420,13 @@ struct OneStep {
     const float* const weight_of_t = first + (observations + actions) * width;
     for (int64_t j = 0; j < width; ++j) start.data()[j] += weight_of_t[j];  // t = 1, and r = 0 adds nothing
     kernels::mlp_forward_projected(actor.shape, actor.params.data(), candidates, actions, e, observations, candidates,
-                                   start.data(), action.data(), workspace.data(), precision);
+                                   start.data(), action.data(), workspace.data(), of_actor.products);
     for (int64_t i = 0; i < action.size(); ++i)
       action.data()[i] = std::clamp(e[i] - action.data()[i], -1.0f, 1.0f);
     for (int i : {0, 1})
       kernels::mlp_forward_shared(critic[i].shape, critic[i].params.data(), candidates, actions, action.data(),
-                                  candidates, state.data(), false, q[i].data(), workspace.data(), precision);
+                                  candidates, state.data(), false, q[i].data(), workspace.data(),
+                                  of_critic[i].products);
     best = 0;
     for (int64_t i = 1; i < candidates; ++i)
       if (q[0].data()[i] + q[1].data()[i] > q[0].data()[best] + q[1].data()[best]) best = i;
@@ -444,8 +458,8 @@ const std::vector<Entry>& entries() {
     for (const Task& task : {half_cheetah, humanoid})
       list.push_back({std::string("mfpo_update/") + task.name, true,
                       [task](const Data& data, Precision p) { return update_case(data, p, task); }});
-    list.push_back({"act/mfpo_explore", false, explore_case});
-    list.push_back({"act/mfpo_evaluate_10", false, evaluate_case});
+    list.push_back({"act/mfpo_explore", true, explore_case});
+    list.push_back({"act/mfpo_evaluate_10", true, evaluate_case});
     list.push_back({"act/one_step_32", true, one_step_case});
     const auto add = [&](const std::string& kernel, const std::vector<int64_t>& rows, auto make) {
       constexpr bool bfloat16 = std::is_invocable_v<decltype(make), const Data&, Precision, int64_t>;

@@ -28,7 +28,7 @@ constexpr float layer_norm_eps = 1e-6f;
 enum class Precision { float32, bfloat16 };
 
 // How a forward pass does its products. prepared: null, or what mlp_prepare made of the same parameters in the same
-// precision: the pass then finds its weights ready (in float32 up to 256 rows), which counts where rows are few.
+// precision: the pass then finds its weights ready, which counts where rows are few.
 struct MlpProducts {
   Precision precision = Precision::float32;
   const float* prepared = nullptr;

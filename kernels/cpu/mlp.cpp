@@ -59,8 +59,10 @@ void ready_rest(const IsaKernels& isa, MlpRun& run, Precision precision, float* 
       };
       if (!there) parallel_for((out + isa.panel - 1) / isa.panel, 1 + 32768 / (in * isa.panel), pack);
       run.half[l] = packed;
+    } else if (there && run.rows <= 2) {  // wide tiles read whole rows where they lie, and the cut panel if any
+      run.weight[l] = {.packed = memory + (out - 1) / isa.panel * isa.panel * in, .plain = weight, .plain_stride = out};
     } else if (there) {
-      run.weight[l] = {.packed = memory, .plain = weight, .plain_stride = out};
+      run.weight[l] = {.packed = memory};
     } else {
       run.weight[l] = pack_matrix(isa, run.rows + run.tangent_rows, in, out, weight, out, false, memory);
     }
@@ -98,10 +100,10 @@ namespace {
 void forward(MlpRun& run, int64_t first_row, const MlpProducts& products, float* workspace) {
   const IsaKernels& isa = active();
   const bool half = in_bfloat16(*run.shape, products.precision);
-  const bool there = products.prepared && (half || run.rows <= rows_in_place);
   ready_first(isa, run, first_row, workspace);
-  // What is there already is only read.
-  ready_rest(isa, run, products.precision, there ? const_cast<float*>(products.prepared) : workspace, there);
+  // What is prepared is only read.
+  if (products.prepared) ready_rest(isa, run, products.precision, const_cast<float*>(products.prepared), true);
+  else ready_rest(isa, run, products.precision, workspace, false);
   const auto kernel = half ? isa.mlp_values_bfloat16 : isa.mlp_values;
   parallel_for(run.rows, chain_grain(isa, *run.shape, run.rows),
                [&](int64_t begin, int64_t end) { kernel(run, begin, end); });
@@ -113,7 +115,7 @@ int64_t mlp_prepared_size(const MlpShape& shape, Precision) { return ready_size(
 
 void mlp_prepare(const MlpShape& shape, const float* params, Precision precision, float* prepared) {
   MlpRun run;
-  run.shape = &shape, run.params = params, run.rows = 1;
+  run.shape = &shape, run.params = params, run.rows = rows_in_place + 1;  // more than may stay in place
   ready_rest(active(), run, precision, prepared, false);
 }
 
