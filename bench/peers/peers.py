@@ -42,7 +42,7 @@ QUICK_CASES = ("mfpo_update/HalfCheetah", "act/mfpo_explore", "mlp_forward/256",
 # One thread is all they use.
 SINGLE = ("environment_step/", "sac_pendulum/")
 ACTING_CALLS = 100_000
-ACTING_SECONDS = 10  # a visit; a slow peer is called less often, and its row says how often
+ACTING_SECONDS = 5  # a visit; a slow peer is called less often, and its row says how often
 
 NETWORKS = [case for case in CASES if not case.startswith(SINGLE)]
 PRODUCTS = ["mlp_forward/*", "chain/*"]
