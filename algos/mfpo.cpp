@@ -224,15 +224,11 @@ Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& in
 // ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -----------------------------
 Mfpo::Divergence Mfpo::hutchinson(Tensor state, Tensor x, Tensor t, Tensor probe) const {
   const int64_t n = probe.rows / x.rows;
-  const Value h = zeros(1, 1);
-  const auto v = [&](Value x) {
-    return mean_velocity_(actor_.tensor(), repeat_rows(state, n), x, repeat_rows(t, n), h);
-  };
-  const auto [velocity, jz] = jvp(v, {repeat_rows(x, n)}, {probe});
+  const auto [velocity, jz] = mean_velocity_.directions(actor_.tensor(), state, x, t, zeros(1, 1), probe);
   Divergence d;
+  d.velocity = velocity.tensor;
   d.derivative = jz.tensor;
   d.estimate = (sum_groups(sum_row(jz * Value(probe)), n) / double(n)).tensor;
-  d.velocity = slice_columns(reshape(velocity, x.rows, n * actions_), 0, actions_).tensor;
   return d;
 }
 

@@ -167,6 +167,31 @@ Value mlp(const MlpShape& shape, Value params, Value x) {
   return perform(Mlp{shape}, {x, params})[0];
 }
 
+std::pair<Value, Value> mlp_directions_composite(const MlpShape& shape, Value params, Value x, int64_t first_input,
+                                                 Value dx) {
+  const int64_t n = dx.rows() / x.rows();
+  const Value whole = pad_columns(dx, first_input, x.cols());
+  const auto [y, dy] =
+      jvp([&](Value x) { return mlp_composite(shape, params, x); }, {repeat_rows(x, n)}, {whole});
+  return {slice_columns(reshape(y, x.rows(), n * y.cols()), 0, y.cols()), dy};
+}
+
+std::pair<Value, Value> mlp_directions(const MlpShape& shape, Value params, Value x, int64_t first_input, Value dx) {
+  if (dx.rows() % x.rows() != 0 || dx.rows() == 0 || first_input < 0 || first_input + dx.cols() > x.cols())
+    throw Error(message("mlp_directions: dx ", detail::shape(dx.tensor), " at input ", first_input, " does not fit x ",
+                        detail::shape(x.tensor)));
+  if (!params.plain() || !x.plain() || !dx.plain() || x.dtype() != DType::float32)
+    return mlp_directions_composite(shape, params, x, first_input, dx);
+  check_input(shape, params.tensor, x.tensor);
+  const int64_t out = shape.width[shape.layers];
+  const Tensor y = empty(x.rows(), out), dy = empty(dx.rows(), out);
+  ArenaScope scope;
+  kernels::mlp_value_and_directions(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), dx.rows() / x.rows(),
+                                    first_input, dx.cols(), dx.tensor.f32(), y.f32(), dy.f32(),
+                                    workspace(shape, x.rows() + dx.rows()));
+  return {y, dy};
+}
+
 Value mlp_projected_composite(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start) {
   const int64_t width = shape.width[1];
   const Value weight = parameter(params, shape.weight[0] + first_input * width, own.cols(), width);

@@ -106,6 +106,11 @@ Value fourier_features(Value t, Value frequencies);
 // pass (also for tangents of the last rows only), and pullback; whatever else is asked for is derived from the composite.
 Value mlp(const kernels::MlpShape&, Value params, Value x);
 Value mlp_composite(const kernels::MlpShape&, Value params, Value x);
+// (mlp(x) [n, out], its derivatives [n K, out] along K directions from each row, dx [n K, m] of the inputs first_input,
+// ...). Fused without derivatives of its own, else the composite: jvp at each row repeated.
+std::pair<Value, Value> mlp_directions(const kernels::MlpShape&, Value params, Value x, int64_t first_input, Value dx);
+std::pair<Value, Value> mlp_directions_composite(const kernels::MlpShape&, Value params, Value x, int64_t first_input,
+                                                 Value dx);
 // The same with a part of the first layer's sum given: own are the inputs first_input, ...; start [rows / K, width[1]]
 // holds the bias and the share of the other inputs, each row for K rows of own. Fused without derivatives, else the
 // composite, which knows float32 only.

@@ -23,8 +23,8 @@ struct MlpShape {
 };
 constexpr float layer_norm_eps = 1e-6f;
 
-// What the products of a forward pass take in: float32, or (in all layers but the first) both factors rounded to bfloat16,
-// where the sums stay float32. Hidden layers wider than 512 stay in float32.
+// What the products of a forward pass take in: float32, or (in all layers but the first) both factors rounded to
+// bfloat16, where the sums stay float32. Hidden layers wider than 512 stay in float32.
 enum class Precision { float32, bfloat16 };
 
 // How a forward pass does its products. prepared: null, or what mlp_prepare made of the same parameters in the same
@@ -41,7 +41,8 @@ void mlp_prepare(const MlpShape&, const float* params, Precision, float* prepare
 int64_t mlp_tape_size(const MlpShape&, int64_t rows);
 int64_t mlp_workspace(const MlpShape&, int64_t rows);
 
-// y [rows, out] = mlp(x [rows, in]). tape: null, or (float32 only) mlp_tape_size floats that keep what mlp_backward needs.
+// y [rows, out] = mlp(x [rows, in]). tape: null, or (float32 only) mlp_tape_size floats that keep what mlp_backward
+// needs.
 void mlp_forward(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
                  float* workspace, const MlpProducts& = {});
 
@@ -65,6 +66,13 @@ void mlp_forward_shared(const MlpShape&, const float* params, int64_t rows, int6
 // y and tape are the same bits as mlp_forward's.
 void mlp_value_and_tangent(const MlpShape&, const float* params, int64_t rows, const float* x, int64_t tangent_rows,
                            const float* dx, float* y, float* dy, float* tape, float* workspace);
+
+// y = mlp(x), and dy [rows directions, out]: its derivatives along several directions from each row, one below the
+// other, dx [rows directions, dx_cols] of the inputs first_input, ...; the others stand still. The value is computed
+// once.
+void mlp_value_and_directions(const MlpShape&, const float* params, int64_t rows, const float* x, int64_t directions,
+                              int64_t first_input, int64_t dx_cols, const float* dx, float* y, float* dy,
+                              float* workspace);
 
 // Pullback of mlp_forward at the x and tape of that call: adds the gradient of every parameter to dparams (same layout
 // as params; null: not wanted) and writes dx [rows, in] (null: not wanted), from the cotangent dy [rows, out].

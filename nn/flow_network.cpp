@@ -24,10 +24,18 @@ FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, int64_t outputs,
       embed_h_(layout, "emb_h"),
       trunk_(add_mlp(layout, actions + observations + TimeEmbedding::width, hidden_width, hidden_layers, outputs)) {}
 
+Value FlowNetwork::condition(Value params, Value state, Value t, Value h) const {
+  return concat_columns(state, embed_t_(params, t) + embed_h_(params, h));
+}
+
 Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value h) const {
-  const Value condition = concat_columns(state, embed_t_(params, t) + embed_h_(params, h));
-  if (state.rows() == x.rows()) return mlp(trunk_, params, concat_columns(x, condition));
-  return mlp_shared(trunk_, params, x, condition, true);
+  const Value rest = condition(params, state, t, h);
+  if (state.rows() == x.rows()) return mlp(trunk_, params, concat_columns(x, rest));
+  return mlp_shared(trunk_, params, x, rest, true);
+}
+
+std::pair<Value, Value> FlowNetwork::directions(Value params, Value state, Value x, Value t, Value h, Value dx) const {
+  return mlp_directions(trunk_, params, concat_columns(x, condition(params, state, t, h)), 0, dx);
 }
 
 Value FlowNetwork::share_of_state(Value params, Value state) const {

@@ -23,6 +23,9 @@ struct FlowNetwork {
 
   // state [B, S], x [B K, A]: K positions a state; t, h [B, 1], or [1, 1] for all. -> [B K, outputs]
   Value operator()(Value params, Value state, Value x, Value t, Value h) const;
+  // (the value [B, outputs], its derivatives [B K, outputs] along K directions dx [B K, A] of x); x [B, A].
+  std::pair<Value, Value> directions(Value params, Value state, Value x, Value t, Value h, Value dx) const;
+
   // The same in parts, for several calls at the same states or times: what the state (with the bias) and what the times
   // contribute to the sums of the first layer, each computed once. t [T, 1]; h [1, 1] for all of them.
   Value share_of_state(Value params, Value state) const;            // [B, width]
@@ -33,6 +36,8 @@ struct FlowNetwork {
   const kernels::MlpShape& trunk() const { return trunk_; }
 
  private:
+  Value condition(Value params, Value state, Value t, Value h) const;   // what follows x among the inputs
+
   int64_t observations_, actions_;
   TimeEmbedding embed_t_, embed_h_;
   kernels::MlpShape trunk_;

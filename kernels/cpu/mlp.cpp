@@ -35,11 +35,13 @@ int64_t ready_size(const MlpShape& shape, int first) {
   return size;
 }
 
+int64_t all_rows(const MlpRun& run) { return run.rows + run.tangent_rows * run.directions; }
+
 // Readies the first layer's weights, of its rows [first_row, first_row + run.x_cols), and moves memory on.
 void ready_first(const IsaKernels& isa, MlpRun& run, int64_t first_row, float*& memory) {
   const int64_t out = run.shape->width[1];
   memory = aligned(memory);
-  run.weight[0] = pack_matrix(isa, run.rows + run.tangent_rows, run.x_cols, out,
+  run.weight[0] = pack_matrix(isa, all_rows(run), run.x_cols, out,
                               run.params + run.shape->weight[0] + first_row * out, out, false, memory);
   memory += packed_size(run.x_cols, out);
 }
@@ -64,7 +66,7 @@ void ready_rest(const IsaKernels& isa, MlpRun& run, Precision precision, float* 
     } else if (there) {
       run.weight[l] = {.packed = memory};
     } else {
-      run.weight[l] = pack_matrix(isa, run.rows + run.tangent_rows, in, out, weight, out, false, memory);
+      run.weight[l] = pack_matrix(isa, all_rows(run), in, out, weight, out, false, memory);
     }
     memory += half ? packed_size(pairs, out) : packed_size(in, out);
   }
@@ -88,7 +90,8 @@ int64_t mlp_tape_size(const MlpShape& shape, int64_t rows) {
 
 int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
   const int64_t wide = widest(shape);
-  const int64_t shared = ready_size(shape, 0) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 32;
+  const int64_t shared =
+      ready_size(shape, 0) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 48;
   int64_t backward = 5 * std::min(rows, backward_block) * wide + 16;
   for (int l = 0; l < shape.layers; ++l) backward += packed_size(shape.width[l + 1], shape.width[l]) + 16;
   return shared > backward ? shared : backward;
@@ -156,24 +159,53 @@ void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int
   });
 }
 
-void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
-                           int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape, float* workspace) {
+namespace {
+
+// Runs `run` with its tangents; the weights are not ready yet. dx holds the inputs [first_input, first_input +
+// dx_cols).
+void forward_with_tangents(MlpRun& run, int64_t first_input, float* workspace) {
   const IsaKernels& isa = active();
-  MlpRun run;
-  run.shape = &shape, run.params = params, run.rows = rows;
-  run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
-  run.tangent_rows = tangent_rows, run.dx = dx, run.dy = dy;
+  const int64_t plain = run.rows - run.tangent_rows, each = 1 + run.directions;
   ready_first(isa, run, 0, workspace);
+  if (run.dx_cols == run.x_cols) {
+    run.dx_weight = run.weight[0];
+  } else {
+    const int64_t out = run.shape->width[1];
+    workspace = aligned(workspace);
+    run.dx_weight = pack_matrix(isa, run.tangent_rows * run.directions, run.dx_cols, out,
+                                run.params + run.shape->weight[0] + first_input * out, out, false, workspace);
+    workspace += packed_size(run.dx_cols, out);
+  }
   ready_rest(isa, run, Precision::float32, workspace, false);
-  // Work counts in units of a row's value; a row with a tangent is two units.
-  const int64_t plain = rows - tangent_rows;
-  const int64_t units = plain + 2 * tangent_rows;
-  parallel_for(units, chain_grain(isa, shape, units), [&](int64_t begin, int64_t end) {
-    const auto row = [&](int64_t unit) { return unit <= plain ? unit : plain + (unit - plain) / 2; };
+  // Work counts in units of a row's value; a row with tangents is several units.
+  const int64_t units = plain + each * run.tangent_rows;
+  parallel_for(units, chain_grain(isa, *run.shape, units), [&](int64_t begin, int64_t end) {
+    const auto row = [&](int64_t unit) { return unit <= plain ? unit : plain + (unit - plain) / each; };
     const int64_t first = row(begin), last = row(end), middle = last < plain ? last : first > plain ? first : plain;
     if (first < middle) isa.mlp_values(run, first, middle);
     if (middle < last) isa.mlp_values_and_tangents(run, middle, last);
   });
+}
+
+}  // namespace
+
+void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+                           int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape, float* workspace) {
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = x, run.x_cols = shape.width[0], run.y = y, run.tape = tape;
+  run.tangent_rows = tangent_rows, run.dx = dx, run.dx_cols = shape.width[0], run.dy = dy;
+  forward_with_tangents(run, 0, workspace);
+}
+
+void mlp_value_and_directions(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+                              int64_t directions, int64_t first_input, int64_t dx_cols, const float* dx, float* y,
+                              float* dy, float* workspace) {
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = x, run.x_cols = shape.width[0], run.y = y;
+  run.tangent_rows = rows, run.directions = directions, run.dx = dx, run.dx_cols = dx_cols, run.dy = dy;
+  forward_with_tangents(run, first_input, workspace);
 }
 
 namespace {

@@ -23,7 +23,7 @@ static inline void layer_sums(const MlpRun& run, int l, int64_t first, int64_t r
   product_rows(rows, out, in, a, a_stride, run.weight[l], init, init_stride, c, c_stride);
 }
 
-// Rows [first, first + rows) and, with `tangents`, as many rows of tangents below them in the same buffer.
+// Rows [first, first + rows) and, with `tangents`, the rows of their tangents below them in the same buffer.
 template <bool tangents>
 static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* here, float* there, int64_t stride) {
   const MlpShape& shape = *run.shape;
@@ -37,10 +37,12 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
     float* const c = last ? run.y + first * out : there;
     const int64_t c_stride = last ? out : stride;
     layer_sums(run, l, first, rows, a, a_stride, c, c_stride);
-    float* const dc = tangents && last ? run.dy + tangent_first * out : there + rows * stride;
+    const int64_t n = run.directions;
+    float* const dc = tangents && last ? run.dy + tangent_first * n * out : there + rows * stride;
     if constexpr (tangents) {
-      const float* const da = l ? here + rows * stride : run.dx + tangent_first * in;
-      product_rows(rows, out, in, da, a_stride, run.weight[l], nullptr, 0, dc, c_stride);
+      if (l) product_rows(rows * n, out, in, here + rows * stride, stride, run.weight[l], nullptr, 0, dc, c_stride);
+      else product_rows(rows * n, out, run.dx_cols, run.dx + tangent_first * n * run.dx_cols, run.dx_cols,
+                        run.dx_weight, nullptr, 0, dc, c_stride);
     }
     if (last) return;
     float* const kept = tape ? tape + first * out : nullptr;
@@ -52,8 +54,8 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
                float* const rstd_row = tape ? rstd + i : nullptr;
                float* const mean_row = tape ? rstd + run.rows + i : nullptr;
                if constexpr (tangents)
-                 finish_row_and_tangent<activation, norm>(layer, moments, row, dc + i * stride, kept_row, rstd_row,
-                                                          mean_row);
+                 finish_row_and_tangents<activation, norm>(layer, moments, row, n, dc + i * n * stride, stride,
+                                                           kept_row, rstd_row, mean_row);
                else
                  finish_row<activation, norm>(layer, moments, row, kept_row, rstd_row, mean_row,
                                               [&](int64_t j, V v, auto count) { store(row + j, v, count); });
@@ -67,9 +69,9 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
 
 template <bool tangents>
 static void chain(const MlpRun& run, int64_t first, int64_t last) {
-  const int64_t most = tangents ? block_rows / 2 : block_rows;
+  const int64_t each = tangents ? 1 + run.directions : 1, most = each < block_rows ? block_rows / each : 1;
   const int64_t rows = smaller(most, last - first), stride = buffer_stride(*run.shape);
-  const int64_t floats = rows * (tangents ? 2 : 1) * stride;
+  const int64_t floats = rows * each * stride;
   char* const memory = static_cast<char*>(__builtin_alloca(static_cast<uint64_t>(floats) * 2 * sizeof(float) + 64));
   float* const buffer = reinterpret_cast<float*>(memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
   for (; first < last; first += rows)
@@ -90,8 +92,8 @@ static void chain_block_bfloat16(const MlpRun& run, int64_t first, int64_t rows,
     for_rows(shape, run.params, l, rows, z, a_row,
              [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
                uint16_t* const row = reinterpret_cast<uint16_t*>(h + i * pair_row);
-               finish_row<activation, norm>(layer, moments, z + i * a_row, nullptr, nullptr, nullptr,
-                                            [&](int64_t j, V v, auto count) { store_halves(row + j, to_bfloat16(v), count); });
+               const auto to_row = [&](int64_t j, V v, auto count) { store_halves(row + j, to_bfloat16(v), count); };
+               finish_row<activation, norm>(layer, moments, z + i * a_row, nullptr, nullptr, nullptr, to_row);
                if (out % 2) row[out] = 0;
              });
   }

@@ -113,33 +113,38 @@ static inline void normalise_tangent(int64_t cols, float rstd, const float* d, N
   });
 }
 
-// As finish_row, and dz, the tangent of z, becomes the tangent of the layer's output.
+// As finish_row in place, and each of the `directions` rows of dz, tangents of z `stride` apart, becomes a tangent of
+// the layer's output.
 template <Activation activation, Norm norm>
-static inline void finish_row_and_tangent(const Finish& layer, Moments moments, float* z, float* dz, float* kept,
-                                          float* rstd, float* mean) {
+static inline void finish_row_and_tangents(const Finish& layer, Moments moments, float* z, int64_t directions,
+                                           float* dz, int64_t stride, float* kept, float* rstd, float* mean) {
+  const auto z_at = [&](int64_t j, auto count) { return load(z + j, count); };
   if constexpr (norm == Norm::before_activation) {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       if (kept) store(kept + j, n, count);
       store(z + j, n, count);
     });
-    normalise_tangent(
-        layer.cols, moments.rstd, dz, [&](int64_t j, auto count) { return load(z + j, count); },
-        [&](int64_t j, V dn, auto count) {
-          const V scale = load(layer.scale + j, count);
-          V value;
-          const V slope =
-              activation_slope<activation>(fma(load(z + j, count), scale, load(layer.shift + j, count)), value);
-          store(dz + j, slope * (scale * dn), count);
-          store(z + j, value, count);
-        });
+    for (float* const end = dz + directions * stride; dz < end; dz += stride) {
+      const bool last = dz + stride == end;  // nobody needs n any more
+      normalise_tangent(layer.cols, moments.rstd, dz, z_at, [&](int64_t j, V dn, auto count) {
+        const V scale = load(layer.scale + j, count);
+        V value;
+        const V slope =
+            activation_slope<activation>(fma(load(z + j, count), scale, load(layer.shift + j, count)), value);
+        store(dz + j, slope * (scale * dn), count);
+        if (last) store(z + j, value, count);
+      });
+    }
     if (rstd) *rstd = moments.rstd, *mean = moments.mean;
   } else {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V v = load(z + j, count);
       if (kept) store(kept + j, v, count);
       V value;
-      store(dz + j, activation_slope<activation>(v, value) * load(dz + j, count), count);
+      const V slope = activation_slope<activation>(v, value);
+      for (int64_t d = 0; d < directions; ++d)
+        store(dz + d * stride + j, slope * load(dz + d * stride + j, count), count);
       store(z + j, value, count);
     });
     if constexpr (norm == Norm::after_activation) {
@@ -147,13 +152,13 @@ static inline void finish_row_and_tangent(const Finish& layer, Moments moments, 
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         store(z + j, (load(z + j, count) - moments.mean) * moments.rstd, count);
       });
-      normalise_tangent(
-          layer.cols, moments.rstd, dz, [&](int64_t j, auto count) { return load(z + j, count); },
-          [&](int64_t j, V dn, auto count) {
-            const V scale = load(layer.scale + j, count);
-            store(dz + j, scale * dn, count);
-            store(z + j, fma(load(z + j, count), scale, load(layer.shift + j, count)), count);
-          });
+      for (int64_t d = 0; d < directions; ++d, dz += stride)
+        normalise_tangent(layer.cols, moments.rstd, dz, z_at, [&](int64_t j, V dn, auto count) {
+          store(dz + j, load(layer.scale + j, count) * dn, count);
+        });
+      for_lanes(layer.cols, [&](int, int64_t j, auto count) {
+        store(z + j, fma(load(z + j, count), load(layer.scale + j, count), load(layer.shift + j, count)), count);
+      });
       if (rstd) *rstd = moments.rstd, *mean = moments.mean;
     }
   }

@@ -22,8 +22,10 @@ struct MlpRun {
   int64_t group = 1;
   float* y = nullptr;
   float* tape = nullptr;
-  // Tangents of the last tangent_rows rows.
-  int64_t tangent_rows = 0;
+  // Tangents of the last tangent_rows rows, `directions` of each one below the other: dx [tangent_rows directions,
+  // dx_cols] along the inputs that meet the rows of dx_weight, dy [tangent_rows directions, out].
+  int64_t tangent_rows = 0, directions = 1, dx_cols = 0;
+  IsaMatrix dx_weight;
   const float* dx = nullptr;
   float* dy = nullptr;
 };

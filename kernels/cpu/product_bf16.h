@@ -1,14 +1,14 @@
 // Matrix products of bfloat16 numbers with float32 sums. Only for isa_kernels.cpp.
 //
-// Two neighbours along k lie in one 32-bit word, the first in its low half, and enter a sum one after the other, the high
-// half first, each by one rounding: what AVX512_BF16's vdpbf16ps does, and what two fma do elsewhere (the product of two
-// bfloat16 numbers is exact in float32). So all instruction sets give the same bits.
+// Two neighbours along k lie in one 32-bit word, the first in its low half, and enter a sum one after the other, the
+// high half first, each by one rounding: what AVX512_BF16's vdpbf16ps does, and what two fma do elsewhere (the product
+// of two bfloat16 numbers is exact in float32). So all instruction sets give the same bits.
 
 typedef uint16_t Halves __attribute__((vector_size(MEANDER_VECTOR_BYTES / 2)));
 constexpr int pair_row = a_row / 2;  // words from a row of activations to the next
 
-// v rounded to the nearest bfloat16, ties to even, in the low half of each lane. Below 2^-63 it becomes 0: then no product
-// of two is denormal, which vdpbf16ps would flush. NaN stays NaN.
+// v rounded to the nearest bfloat16, ties to even, in the low half of each lane. Below 2^-63 it becomes 0: then no
+// product of two is denormal, which vdpbf16ps would flush. NaN stays NaN.
 static inline U bfloat16_bits(V v) {
   const U bits = (U)as_int(v), magnitude = bits & 0x7fffffffu;
   const U rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
@@ -28,7 +28,8 @@ static inline void store_halves(uint16_t* to, Halves halves, int64_t count) {
   __builtin_memcpy(to, &halves, static_cast<uint64_t>(count) * sizeof(uint16_t));
 }
 
-// B [k, n] by panels as for float32, but a word holds rows 2i (low) and 2i + 1 (high) of a column; an odd k ends in zeros.
+// B [k, n] by panels as for float32, but a word holds rows 2i (low) and 2i + 1 (high) of a column; an odd k ends in
+// zeros.
 static void pack_bfloat16(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
                           uint32_t* out) {
   for (int64_t p = first_panel; p < last_panel; ++p) {
@@ -56,8 +57,8 @@ static inline V add_pair_products(V s, I a, I b) {
 #endif
 }
 
-// c = init + A B for one tile, `pairs` words deep; init is one row for all. A tile wider than a panel goes on in the next
-// one, `next_panel` words further.
+// c = init + A B for one tile, `pairs` words deep; init is one row for all. A tile wider than a panel goes on in the
+// next one, `next_panel` words further.
 template <int rows, int vectors>
 static void pair_tile(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t b_step, int64_t next_panel,
                       const float* init, float* c, int64_t c_stride) {

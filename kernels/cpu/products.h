@@ -18,8 +18,8 @@ constexpr int64_t rows_in_place = 256;
 IsaMatrix pack_matrix(const IsaKernels&, int64_t rows, int64_t k, int64_t n, const float* b, int64_t stride,
                       bool transposed, float* workspace);
 
-// In what pieces `rows` rows of `cost` multiply-adds each go to the threads: all in one if they are worth less than some
-// ten microseconds a thread, an even share each while that is no more than a few tiles, else whole tiles.
+// In what pieces `rows` rows of `cost` multiply-adds each go to the threads: all in one if they are worth less than
+// some ten microseconds a thread, an even share each while that is no more than a few tiles, else whole tiles.
 int64_t row_grain(const IsaKernels&, int64_t rows, int64_t cost);
 
 }  // namespace meander::kernels

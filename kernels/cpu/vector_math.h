@@ -70,7 +70,7 @@ static inline V tanh(V x) {
   p = fma(p, u, broadcast(-0.333333313f));
   const V near = fma(p * u, x, x);
   const V far = 1.0f - 2.0f / (exp_within(minimum(broadcast(20.0f), 2.0f * a)) + 1.0f);
-  return a < 0.625f ? near : copy_sign(far, x);
+  return a >= 0.625f ? copy_sign(far, x) : near;  // a NaN takes the polynomial, which keeps it
 }
 
 // sin and cos: x = n pi/2 + r, pi/2 in three parts

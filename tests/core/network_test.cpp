@@ -130,6 +130,28 @@ TEST_CASE("second derivatives of a fused network come from the composite") {
   CHECK(difference(along(net.params, x, dp), along(in_double(net.params), in_double(x), in_double(dp))) < tolerance);
 }
 
+TEST_CASE("several directions from one row") {
+  ArenaScope scope;
+  const Net net = make_net(9, 20, 3, Activation::gelu, Norm::before_activation);
+  const Tensor x = inputs(4, 9, 1), dx = inputs(12, 5, 2);
+  const auto [y, dy] = mlp_directions(net.shape, net.params, x, 2, dx);
+  const auto [exact_y, exact_dy] =
+      mlp_directions_composite(net.shape, in_double(net.params), in_double(x), 2, in_double(dx));
+  CHECK(difference(y, exact_y) < tolerance);
+  CHECK(difference(dy, exact_dy) < tolerance);
+  CHECK(dy.rows() == 12);
+  // A gradient through it takes the composite.
+  const auto along = [&](Value params) {
+    return Values<1>{mean_all(mlp_directions(net.shape, params, x, 2, dx).second)};
+  };
+  const auto composite = [&](Value params) {
+    return Values<1>{mean_all(mlp_directions_composite(net.shape, params, in_double(x), 2, in_double(dx)).second)};
+  };
+  CHECK(difference(grad(along, net.params), grad(composite, in_double(net.params))) < tolerance);
+  CHECK_THROWS_AS(mlp_directions(net.shape, net.params, x, 5, dx), Error);
+  CHECK_THROWS_AS(mlp_directions(net.shape, net.params, x, 2, inputs(7, 5, 2)), Error);
+}
+
 TEST_CASE("rows that share inputs") {
   ArenaScope scope;
   const Net net = make_net(9, 20, 3, Activation::gelu, Norm::before_activation);

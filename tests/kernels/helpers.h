@@ -39,7 +39,7 @@ inline double largest_error(const Floats& got, const Doubles& want) {
   double error = 0;
   for (size_t i = 0; i < got.size(); ++i) {
     const double e = std::fabs(got[i] - want[i]) / (1 + std::fabs(want[i]));
-    error = e <= error ? error : e;  // a NaN stays
+    error = std::max(error, std::isnan(e) ? HUGE_VAL : e);
   }
   return error;
 }

@@ -113,8 +113,8 @@ double to_bfloat16(double x) {
 
 }  // namespace
 
-// Protects bfloat16 products: on integers, where sums are exact, both factors are rounded to the nearest bfloat16 (ties to
-// even) and nothing else is; at odd widths and row counts.
+// Protects bfloat16 products: on integers, where sums are exact, both factors are rounded to the nearest bfloat16 (ties
+// to even) and nothing else is; at odd widths and row counts.
 TEST_CASE("bfloat16 products on integers") {
   for (const int64_t hidden : {1, 16, 33, 70, 512})
     for (const int64_t rows : {1, 2, 5, 14, 61}) {
@@ -193,6 +193,41 @@ TEST_CASE("forward in bfloat16") {
     sum = 0;
     for (size_t i = 0; i < y.size(); ++i) sum += (shared[i] - y[i]) * (shared[i] - y[i]);
     CHECK(std::sqrt(sum / scale) < 0.03);
+  });
+}
+
+// Protects several directions from one row: the bits of that row repeated, each with one direction that is zero in the
+// inputs that stand still.
+TEST_CASE("value and directions") {
+  for_networks([](const Network& net) {
+    const MlpShape& s = net.shape;
+    const int64_t in = s.width[0], out = s.width[s.layers], first = 1, moving = in - 2;
+    for (int64_t rows : {1, 13, 130})
+      for (int64_t directions : {1, 2, 60}) {
+        if (rows * directions > 800) continue;
+        CAPTURE(rows);
+        CAPTURE(directions);
+        const int64_t all = rows * directions;
+        const Floats x = normals(rows * in, 1), dx = normals(all * moving, 2);
+        Floats want_y(rows * out), want_dy(all * out);
+        const Floats got = same_on_every_path([&] {
+          Floats workspace(mlp_workspace(s, 2 * all), NAN), result((rows + all) * out, NAN);
+          mlp_value_and_directions(s, net.params.data(), rows, x.data(), directions, first, moving, dx.data(),
+                                   result.data(), result.data() + rows * out, workspace.data());
+          Floats repeated(all * in), padded(all * in), y(all * out);
+          for (int64_t i = 0; i < all; ++i) {
+            std::copy_n(x.begin() + i / directions * in, in, repeated.begin() + i * in);
+            std::copy_n(dx.begin() + i * moving, moving, padded.begin() + i * in + first);
+          }
+          mlp_value_and_tangent(s, net.params.data(), all, repeated.data(), all, padded.data(), y.data(),
+                                want_dy.data(), nullptr, workspace.data());
+          for (int64_t i = 0; i < rows; ++i)
+            std::copy_n(y.begin() + i * directions * out, out, want_y.begin() + i * out);
+          return result;
+        });
+        CHECK(std::equal(want_y.begin(), want_y.end(), got.begin()));
+        CHECK(std::equal(want_dy.begin(), want_dy.end(), got.begin() + rows * out));
+      }
   });
 }
 
