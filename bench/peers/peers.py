@@ -696,6 +696,9 @@ def main():
         with contextlib.suppress(Unavailable):
             peer.command(options)
 
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        say(f"something else is running (load {load:.1f}): the times will not mean much")
     rows, peaks, before_and_after, versions = [], {}, {}, {}
     for threads in options.threads:
         wanted = [case for case in cases if threads == options.threads[0] or not case.startswith(SINGLE)]
@@ -707,10 +710,10 @@ def main():
         peaks[threads] = {name: (rate + after.get(name, rate)) / 2 for name, rate in before.items()}
         before_and_after[threads] = {"before": before, "after": after,
                                      "steal": (stolen_now - stolen) / max(1, now - ticks)}
-    report(options, rows, peaks, before_and_after, versions)
+    report(options, rows, peaks, before_and_after, versions, load)
 
 
-def report(options, rows, peaks, before_and_after, versions):
+def report(options, rows, peaks, before_and_after, versions, load):
     print(f"{cpu_line('model name') or platform.machine()}, {len(os.sched_getaffinity(0))} cores; commit {commit()}")
     for who, version in versions.items():
         print(f"  {who:18}{version}")
@@ -728,6 +731,7 @@ def report(options, rows, peaks, before_and_after, versions):
                               for number, claim, wanted, value, met in found],
                   "machine": {"processor": cpu_line("model name") or platform.machine(),
                               "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
+                              "load_before": load,
                               "peaks": {str(threads): figures for threads, figures in before_and_after.items()}},
                   "versions": versions | {"python": platform.python_version()},
                   "commit": commit(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
