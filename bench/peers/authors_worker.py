@@ -1,4 +1,4 @@
-"""The MFPO learner of the method's authors, in the user's own checkout (--repository PATH): its update and its acting."""
+"""The MFPO learner of the method's authors, in the user's own checkout (--repository PATH): its update, its acting."""
 import argparse
 import math
 import os
@@ -7,15 +7,14 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import worker  # noqa: E402
 
-import gymnasium  # noqa: E402
+import gymnasium.utils.seeding  # noqa: E402
 import jax  # noqa: E402
 import jaxlib  # noqa: E402
 import numpy as np  # noqa: E402
 
 
 def learner_class(repository):
-    """Their learner and its settings. Gymnasium stands in for the gym they import, of which only the spaces are used."""
-    import gymnasium.utils.seeding
+    """Their learner and its settings. Gymnasium stands in for the gym they import; only its spaces are used."""
     for name in ("", ".spaces", ".utils", ".utils.seeding"):
         sys.modules.setdefault("gym" + name, sys.modules["gymnasium" + name])
     sys.path.insert(0, repository)
@@ -70,7 +69,8 @@ def make(threads, data, more):
 
     cases = {f"mfpo_update/{task}": update(task) for task in worker.TASKS}
     cases |= {"act/mfpo_explore": acting("sample_actions"), "act/mfpo_evaluate_10": acting("eval_actions")}
-    return ("jax_authors", f"jax {jax.__version__}, jaxlib {jaxlib.__version__}", "the authors' learner as it is", cases)
+    return ("jax_authors", f"jax {jax.__version__}, jaxlib {jaxlib.__version__}", "the authors' learner as it is",
+            cases)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Steps of Gymnasium's environments: one call is one step with a random action. Where MuJoCo's robot falls the episode's
-first state is put back, which costs less than a reset: it is the steps that are compared."""
+"""Steps of Gymnasium's environments: one call is one step with a random action. Where MuJoCo's robot falls, the first
+state of the episode is put back, which costs less than a reset: it is the steps that are compared."""
 import os
 import sys
 

@@ -399,8 +399,8 @@ def layer_norm_case(data):
 
 def projection_case(data):
     def prepare():
-        call = blocking(jax.jit(lambda prob, position: project(prob, jnp.clip(position, -1600.0, 1600.0), -1600.0, 32.0)),
-                        jnp.asarray(data["c51.prob"]), jnp.asarray(data["c51.position"]))
+        clipped = lambda prob, position: project(prob, jnp.clip(position, -1600.0, 1600.0), -1600.0, 32.0)
+        call = blocking(jax.jit(clipped), jnp.asarray(data["c51.prob"]), jnp.asarray(data["c51.position"]))
         return call, lambda: mean_abs(call())
     return prepare
 

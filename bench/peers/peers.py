@@ -38,7 +38,8 @@ CASES = (["mfpo_update/HalfCheetah", "mfpo_update/Humanoid", "act/mfpo_explore",
          + [f"environment_step/{name}" for name in ("HalfCheetah-v4", "Hopper-v4", "Humanoid-v4", "Pendulum-v1")]
          + ["sac_pendulum/10000"])
 QUICK_CASES = ("mfpo_update/HalfCheetah", "act/mfpo_explore", "mlp_forward/256", "chain/256", "adam_ema/*",
-               "layer_norm_gelu/*", "c51_projection/*", "environment_step/HalfCheetah-v4", "environment_step/Pendulum-v1")
+               "layer_norm_gelu/*", "c51_projection/*", "environment_step/HalfCheetah-v4",
+               "environment_step/Pendulum-v1")
 # One thread is all they use.
 SINGLE = ("environment_step/", "sac_pendulum/")
 ACTING_CALLS = 100_000
@@ -301,7 +302,8 @@ class Worker:
         if self.failed:
             raise Unavailable(self.failed)
         try:
-            self.process.stdin.write((json.dumps({"case": case, "samples": samples, "seconds": seconds}) + "\n").encode())
+            request = json.dumps({"case": case, "samples": samples, "seconds": seconds})
+            self.process.stdin.write(request.encode() + b"\n")
         except OSError:
             pass  # read() finds out why
         answer = self.read(limit)
@@ -500,8 +502,8 @@ def print_rows(rows, peaks):
             acting = case.startswith("act/")
             columns = ["median", "mean", "p99", "max"] if acting else ["median", "min", "max"]
             print(f"\n{case}, {threads} thread{'s' * (threads > 1)}, us a call")
-            print(f"  {'who':18}" + "".join(f"{name:>11}" for name in columns + ["x meander", "GFLOP/s", "of FMA", "GB/s"])
-                  + ("     calls" if acting else ""))
+            titles = columns + ["x meander", "GFLOP/s", "of FMA", "GB/s"] + ["calls"] * acting
+            print(f"  {'who':18}" + "".join(f"{title:>11}" for title in titles))
             for row in (row for row in rows if row.threads == threads and row.case == case):
                 if row.reason:
                     print(f"  {row.who:18}{row.reason}")
@@ -511,10 +513,10 @@ def print_rows(rows, peaks):
                            else [row.median, times[0], times[-1]])
                 share = row.share(peak.get("fma_fp32"))
                 cells = [microseconds(number) for number in numbers]
-                cells += [f"{value:{form}}" if value is not None else "" for value, form in
-                          ((row.ratio, ".2f"), (row.rate(row.flop), ".1f"), (share, ".0%"), (row.rate(row.bytes), ".1f"))]
-                print(f"  {row.who:18}" + "".join(f"{cell:>11}" for cell in cells)
-                      + (f"{len(times):>10}" if acting else ""))
+                rates = (row.ratio, ".2f"), (row.rate(row.flop), ".1f"), (share, ".0%"), (row.rate(row.bytes), ".1f")
+                cells += [f"{value:{form}}" if value is not None else "" for value, form in rates]
+                cells += [str(len(times))] * acting
+                print(f"  {row.who:18}" + "".join(f"{cell:>11}" for cell in cells))
 
 
 def targets(rows, peaks):
@@ -539,11 +541,11 @@ def targets(rows, peaks):
 
     def at_least(number, case, claim, wanted, value):
         if case in asked:
-            found.append((number, claim, f">= {wanted:g}", value, value is not None and value >= wanted))
+            found.append((number, claim, f">= {wanted:g}", rounded(value), value is not None and value >= wanted))
 
     def at_most(number, case, claim, wanted, value):
         if case in asked:
-            found.append((number, claim, f"<= {wanted:g}", value, value is not None and value <= wanted))
+            found.append((number, claim, f"<= {wanted:g}", rounded(value), value is not None and value <= wanted))
 
     def mine(case, threads=most):
         return time_of(case, "meander", threads)
@@ -583,7 +585,8 @@ def targets(rows, peaks):
         at_least(3, case, f"{case}: better OpenBLAS and a pass / meander", 1.2, over(blas, mine(case)))
     for size in MLP_ROWS:
         case = f"mlp_value_and_tangent/{size}"
-        at_most(3, case, f"value and tangent / forward, {size} rows", 2.1, over(mine(case), mine(f"mlp_forward/{size}")))
+        at_most(3, case, f"value and tangent / forward, {size} rows", 2.1,
+                over(mine(case), mine(f"mlp_forward/{size}")))
     jvp = "actor_jvp_reverse/256"
     at_least(3, jvp, "actor JVP and reverse, 256 rows: best JAX / meander", 2.2, over(best(jvp, jax), mine(jvp)))
 
@@ -637,11 +640,13 @@ def read_options():
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="./meander bench peers", description="Times Meander and its peers in turns.")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
-    parser.add_argument("--cases", metavar="GLOB", action="append", help="only such cases, for example 'chain/*'; repeatable")
+    parser.add_argument("--cases", metavar="GLOB", action="append",
+                        help="only such cases, for example 'chain/*'; repeatable")
     parser.add_argument("--only", metavar="WHO,...", help="only these peers")
     parser.add_argument("--threads", metavar="N,...", help=f"numbers of threads (1 and all cores, here 1,{cores})")
     parser.add_argument("--rounds", type=int, help="rounds of A B C ... C B A (2)")
-    parser.add_argument("--samples", type=int, help="samples of a case and visit (9); acting has 100,000 calls altogether")
+    parser.add_argument("--samples", type=int,
+                        help="samples of a case and visit (9); acting has 100,000 calls altogether")
     parser.add_argument("--quick", action="store_true", help="a smoke test: few cases and samples, all cores, nothing "
                         "installed, no torch.compile")
     parser.add_argument("--no-install", action="store_true", help="leave out what is not installed")
@@ -727,14 +732,14 @@ def report(options, rows, peaks, before_and_after, versions, load):
     print_targets(found, max(options.threads))
     if options.json:
         result = {"rows": [row.json(peaks.get(row.threads, {})) for row in rows],
-                  "targets": [{"number": number, "claim": claim, "wanted": wanted, "measured": rounded(value), "met": met}
-                              for number, claim, wanted, value, met in found],
+                  "targets": [dict(zip(("number", "claim", "wanted", "measured", "met"), target)) for target in found],
                   "machine": {"processor": cpu_line("model name") or platform.machine(),
                               "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
                               "load_before": load,
                               "peaks": {str(threads): figures for threads, figures in before_and_after.items()}},
                   "versions": versions | {"python": platform.python_version()},
-                  "commit": commit(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+                  "commit": commit(),
+                  "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                   "command": sys.argv[1:], "rounds": options.rounds, "samples": options.samples}
         with open(options.json, "w") as file:
             json.dump(result, file, indent=1)

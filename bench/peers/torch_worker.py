@@ -1,5 +1,5 @@
-"""Meander's work in PyTorch, eager (the default) or, with --compile, through torch.compile. The driver runs the eager one
-twice, with and without the malloc thresholds of the environment that --tuned says are set."""
+"""Meander's work in PyTorch: eager, or through torch.compile with --compile. The driver runs the eager one twice: as it
+comes, and with malloc thresholds in the environment, which --tuned says."""
 import math
 import os
 import sys
