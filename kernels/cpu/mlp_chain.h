@@ -93,7 +93,7 @@ static void chain_block_bfloat16(const MlpRun& run, int64_t first, int64_t rows,
              [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
                uint16_t* const row = reinterpret_cast<uint16_t*>(h + i * pair_row);
                const auto to_row = [&](int64_t j, V v, auto count) { store_halves(row + j, to_bfloat16(v), count); };
-               finish_row<activation, norm>(layer, moments, z + i * a_row, nullptr, nullptr, nullptr, to_row);
+               finish_row<activation, norm, true>(layer, moments, z + i * a_row, nullptr, nullptr, nullptr, to_row);
                if (out % 2) row[out] = 0;
              });
   }

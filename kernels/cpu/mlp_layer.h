@@ -1,9 +1,11 @@
 // What follows the product in a hidden layer, row by row: norm and activation, their tangent and their pullback.
 // Included by isa_kernels.cpp only.
 
-template <Activation activation>
+// coarse: good enough for a result that is rounded to bfloat16.
+template <Activation activation, bool coarse = false>
 static inline V activate(V x) {
   if constexpr (activation == Activation::relu) return relu(x);
+  else if constexpr (activation == Activation::gelu && coarse) return gelu_coarse(x);
   else if constexpr (activation == Activation::gelu) return gelu(x);
   else if constexpr (activation == Activation::mish) return mish(x);
   else return tanh(x);
@@ -42,22 +44,23 @@ static inline void with_kind(Activation activation, Norm norm, F&& f) {
 
 // The layer's output from z, the dense layer's (which is spoilt): to(column, value, count) takes it. kept, rstd, mean:
 // the tape's row, or null. `moments` are those of z where the norm stands before the activation.
-template <Activation activation, Norm norm, class To>
+template <Activation activation, Norm norm, bool coarse = false, class To>
 static inline void finish_row(const Finish& layer, Moments moments, float* z, float* kept, float* rstd, float* mean,
                               To&& to) {
   if constexpr (norm == Norm::before_activation) {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       if (kept) store(kept + j, n, count);
-      to(j, activate<activation>(fma(n, load(layer.scale + j, count), load(layer.shift + j, count))), count);
+      to(j, activate<activation, coarse>(fma(n, load(layer.scale + j, count), load(layer.shift + j, count))), count);
     });
     if (rstd) *rstd = moments.rstd, *mean = moments.mean;
   } else {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V v = load(z + j, count);
       if (kept) store(kept + j, v, count);
-      if constexpr (norm == Norm::none) to(j, activate<activation>(v), count);
-      else store(z + j, activate<activation>(v), count);
+      const V h = activate<activation, coarse>(v);
+      if constexpr (norm == Norm::none) to(j, h, count);
+      else store(z + j, h, count);
     });
     if constexpr (norm == Norm::after_activation) {
       moments = row_moments(layer.cols, layer_norm_eps, z);
