@@ -22,12 +22,15 @@ def curve(path):
 
 figure, axes = plt.subplots(1, len(PANELS), figsize=(10, 3.6), constrained_layout=True)
 for axis, (name, title) in zip(axes, PANELS):
-    runs = [curve(path) for path in sorted(glob.glob(os.path.join(HERE, "results", f"mfpo-{name}-s*.csv")))]
-    for seed, (steps, returns) in enumerate(runs):
-        axis.plot(steps, returns, linewidth=1, alpha=0.45, color="tab:blue", label="one seed" if seed == 0 else None)
-    shared = sorted(set.intersection(*(set(steps) for steps, _ in runs)))
-    means = [sum(dict(zip(*run))[step] for run in runs) / len(runs) for step in shared]
-    axis.plot(shared, means, linewidth=2.2, color="tab:red", label=f"mean of {len(runs)}")
+    for kind, words, color in (("", "float32", "tab:blue"), ("-bf16", "bfloat16 proposals", "tab:orange")):
+        runs = [curve(path) for path in sorted(glob.glob(os.path.join(HERE, "results", f"mfpo-{name}{kind}-s*.csv")))]
+        if not runs:
+            continue
+        for steps, returns in runs:
+            axis.plot(steps, returns, linewidth=1, alpha=0.35, color=color)
+        shared = sorted(set.intersection(*(set(steps) for steps, _ in runs)))
+        means = [sum(dict(zip(*run))[step] for run in runs) / len(runs) for step in shared]
+        axis.plot(shared, means, linewidth=2.2, color=color, label=f"{words}: mean of {len(runs)}, and each seed")
     axis.set(title=title, xlabel="environment steps", ylabel="evaluation return")
     axis.grid(alpha=0.3)
     axis.legend(loc="lower right")

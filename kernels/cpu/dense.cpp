@@ -27,7 +27,7 @@ int64_t row_grain(const IsaKernels& isa, int64_t rows, int64_t cost) {
   const int64_t useful = rows * cost / worth_a_thread, most = threads();
   if (useful < 2) return rows;
   const int64_t share = (rows + most - 1) / most, whole_tiles = 2 * isa.tile_rows;
-  if (share > 2 * whole_tiles) return whole_tiles * (1 + worth_a_thread / (whole_tiles * cost));
+  if (share > 16 * whole_tiles) return whole_tiles * (1 + worth_a_thread / (whole_tiles * cost));
   return useful < most ? (rows + useful - 1) / useful : share;
 }
 

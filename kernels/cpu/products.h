@@ -19,7 +19,7 @@ IsaMatrix pack_matrix(const IsaKernels&, int64_t rows, int64_t k, int64_t n, con
                       bool transposed, float* workspace);
 
 // In what pieces `rows` rows of `cost` multiply-adds each go to the threads: all in one if they are worth less than
-// some ten microseconds a thread, an even share each while that is no more than a few tiles, else whole tiles.
+// some ten microseconds a thread, an even share each while that is no more than some tiles, else whole tiles.
 int64_t row_grain(const IsaKernels&, int64_t rows, int64_t cost);
 
 }  // namespace meander::kernels
