@@ -26,7 +26,7 @@ RunConfig resume_config(const TrainOptions& options) {
   RunConfig before = resolve("", "", &text, {});
   const auto refuse = [&](const std::string& what, const std::string& was, const std::string& is) {
     throw Error(what + " is " + was + " in " + folder + ", not " + is +
-                ": a run that goes on can change only --steps and --threads");
+                ": a run that goes on can change only --steps, --threads and overlap");
   };
   if (!options.algorithm.empty() && options.algorithm != before.algorithm)
     refuse("--algo", before.algorithm, options.algorithm);
@@ -35,8 +35,9 @@ RunConfig resume_config(const TrainOptions& options) {
   RunConfig after = resolve("", "", &text, options.assignments);
   const auto compare = [&](const std::vector<Setting>& was, const std::vector<Setting>& is) {
     for (size_t i = 0; i < was.size(); ++i)
-      if (was[i].key != "steps" && was[i].key != "threads" && value_text(was[i]) != value_text(is[i]))
-        refuse(was[i].key, value_text(was[i]), value_text(is[i]));
+      if (const std::string& key = was[i].key; key != "steps" && key != "threads" && key != "overlap" &&
+                                               value_text(was[i]) != value_text(is[i]))
+        refuse(key, value_text(was[i]), value_text(is[i]));
   };
   compare(before.training_table(), after.training_table());
   compare(before.algorithm_table(), after.algorithm_table());
