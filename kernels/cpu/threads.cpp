@@ -19,7 +19,7 @@ void pause() {
 #endif
 }
 
-constexpr int spins = 4000;            // about a hundred microseconds, the gaps within an update, then the thread sleeps
+constexpr int spins = 4000;            // about 100 us, more than the gaps within an update; then the thread sleeps
 constexpr int pieces_per_thread = 4;   // a thread that is late leaves its pieces to the others
 thread_local bool inside_task = false;
 
