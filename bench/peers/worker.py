@@ -14,11 +14,11 @@ import time
 
 import numpy as np
 
+from cases import CHAIN_ROWS, MLP_ROWS  # noqa: F401, the workers take them from here
+
 WIDTH, TIME_FEATURES, TIME_WIDTH, ATOMS = 256, 64, 64, 101
 TASKS = {"HalfCheetah": dict(observations=17, actions=6, clipped_double_q=False),
          "Humanoid": dict(observations=376, actions=17, clipped_double_q=True)}
-MLP_ROWS = (1, 32, 64, 256, 4096, 12288)
-CHAIN_ROWS = (32, 64, 256, 4096, 12288)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""A running peer."""
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+
+from participants import DEPS, Unavailable, last_line
+
+
+class Worker:
+    """A running peer. ask() gives its answer to a request or raises Unavailable."""
+
+    def __init__(self, peer, command, threads, data):
+        self.peer, self.buffer, self.failed = peer, b"", None
+        cores = sorted(os.sched_getaffinity(0))[-threads:]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
+                                    "OPENBLAS_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "",
+                                    "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"} | peer.environment
+        self.log = os.path.join(DEPS, "logs", f"{peer.who}-{threads}.txt")
+        os.makedirs(os.path.dirname(self.log), exist_ok=True)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--threads", str(threads), "--data", data], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=log, env=environment, bufsize=0, start_new_session=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        hello = self.read(300)
+        self.version, self.note, self.cases = hello["version"], hello["note"], set(hello["cases"])
+
+    def read(self, seconds):
+        end = time.monotonic() + seconds
+        while b"\n" not in self.buffer:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                self.give_up(f"no answer within {seconds} s")
+            piece = os.read(self.process.stdout.fileno(), 1 << 20)
+            if not piece:
+                self.process.wait()
+                with open(self.log, errors="replace") as log:
+                    self.give_up(f"ended with status {self.process.returncode}: {last_line(log.read())}")
+            self.buffer += piece
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        try:
+            return json.loads(line)
+        except ValueError:
+            self.give_up("answered with something that is not JSON")
+
+    def ask(self, case, samples, seconds, limit=900):
+        if self.failed:
+            raise Unavailable(self.failed)
+        try:
+            request = json.dumps({"case": case, "samples": samples, "seconds": seconds})
+            self.process.stdin.write(request.encode() + b"\n")
+        except OSError:
+            pass  # read() finds out why
+        answer = self.read(limit)
+        self.settle()
+        if "error" in answer:
+            raise Unavailable(answer["error"])
+        return answer
+
+    def give_up(self, reason):
+        self.failed = reason
+        self.stop()
+        raise Unavailable(reason)
+
+    def busy(self):
+        """Nanoseconds of processor time of all its threads."""
+        total, tasks = 0, f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            with contextlib.suppress(OSError), open(f"{tasks}/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+        return total
+
+    def settle(self):
+        """Waits until its threads have gone to sleep: some libraries' go on spinning after the work is done."""
+        try:
+            before = self.busy()
+            for _ in range(50):
+                time.sleep(0.02)
+                now = self.busy()
+                if now - before < 200_000:
+                    return
+                before = now
+        except OSError:
+            time.sleep(0.3)
+
+    def stop(self):
+        if self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+            try:
+                self.process.wait(2)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(OSError):  # with the compilers it may have started
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
