@@ -215,7 +215,7 @@ namespace {
 void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* params, const IsaMatrix* transposed,
                    int64_t all_rows, int64_t first, int64_t rows, const float* x, const float* tape, const float* dy,
                    float* dx, float* dparams, float* workspace) {
-  const int64_t buffer = rows * widest(shape);
+  const int64_t buffer = rows * widest(shape), columns_to_sum = 64 * (1 + 256 / rows);  // worth a thread
   float* const cotangents[2] = {workspace, workspace + buffer};
   float* const h = cotangents[1] + buffer;
   float* const dshift = h + buffer;
@@ -234,7 +234,7 @@ void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* pa
       for (int below = 0; below + 1 < l; ++below) offset += mlp_tape_layer(shape.width[below + 1], all_rows);
       float* const kept = const_cast<float*>(tape) + offset;
       const bool scaled = dparams && shape.norm != Norm::none;
-      parallel_for(rows, 1 + 8192 / in, [&](int64_t begin, int64_t end) {
+      parallel_for(rows, 1 + 32768 / in, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * in, row = first + begin;
         const MlpLayerPullback layer{
             .activation = shape.activation, .norm = shape.norm, .cols = in,
@@ -245,7 +245,7 @@ void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* pa
         isa.mlp_layer_pullback(layer, end - begin);
       });
       if (scaled) {
-        parallel_for(in, 64, [&](int64_t begin, int64_t end) {
+        parallel_for(in, columns_to_sum, [&](int64_t begin, int64_t end) {
           isa.sum_column(rows, in, begin, end, dshift, dparams + shape.shift[l - 1], true);
           isa.sum_column(rows, in, begin, end, dscale, dparams + shape.scale[l - 1], true);
         });
@@ -253,7 +253,7 @@ void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* pa
     }
     if (dparams) {
       product_tn(in, out, rows, l ? h : x + first * in, dz, dparams + shape.weight[l], true, nullptr);
-      parallel_for(out, 64, [&](int64_t begin, int64_t end) {
+      parallel_for(out, columns_to_sum, [&](int64_t begin, int64_t end) {
         isa.sum_column(rows, out, begin, end, dz, dparams + shape.bias[l], true);
       });
     }
