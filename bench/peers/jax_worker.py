@@ -407,16 +407,7 @@ def projection_case(data):
 
 def make(threads, data, more):
     recent = "--recent" in more
-    cases = {f"mfpo_update/{task}": update_case(data, task) for task in worker.TASKS}
-    cases |= {"act/mfpo_explore": acting_case(data, 1), "act/mfpo_evaluate_10": acting_case(data, 10),
-              "act/one_step_32": one_step_case(data), "actor_jvp_reverse/256": actor_case(data),
-              "candidates/256x10": candidates_case(data), "adam_ema/1048576": adam_case(data),
-              "layer_norm_gelu/12288": layer_norm_case(data), "c51_projection/256": projection_case(data)}
-    for rows in worker.MLP_ROWS:
-        for what in ("forward", "value_and_tangent", "backward"):
-            cases[f"mlp_{what}/{rows}"] = network_case(data, "mlp", rows, what)
-    for rows in worker.CHAIN_ROWS:
-        cases[f"chain/{rows}"] = network_case(data, "chain", rows, "forward")
+    cases = worker.named_cases(globals(), data)
     return ("jax_recent" if recent else "jax", f"jax {jax.__version__}, jaxlib {jaxlib.__version__}",
             "one jitted function a case", cases)
 

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 
-from cases import CHAIN_ROWS, MLP_ROWS  # noqa: F401, the workers take them from here
+from cases import CHAIN_ROWS, MLP_ROWS
 
 WIDTH, TIME_FEATURES, TIME_WIDTH, ATOMS = 256, 64, 64, 101
 TASKS = {"HalfCheetah": dict(observations=17, actions=6, clipped_double_q=False),
@@ -135,6 +135,21 @@ def recorded(path):
 
 
 # ---- the conversation ------------------------------------------------------------------------------------------------
+
+def named_cases(of, data):
+    """The cases under their names, from the functions that a framework's worker has for them."""
+    cases = {f"mfpo_update/{task}": of["update_case"](data, task) for task in TASKS}
+    cases |= {"act/mfpo_explore": of["acting_case"](data, 1), "act/mfpo_evaluate_10": of["acting_case"](data, 10),
+              "act/one_step_32": of["one_step_case"](data), "actor_jvp_reverse/256": of["actor_case"](data),
+              "candidates/256x10": of["candidates_case"](data), "adam_ema/1048576": of["adam_case"](data),
+              "layer_norm_gelu/12288": of["layer_norm_case"](data), "c51_projection/256": of["projection_case"](data)}
+    for rows in MLP_ROWS:
+        for what in ("forward", "value_and_tangent", "backward"):
+            cases[f"mlp_{what}/{rows}"] = of["network_case"](data, "mlp", rows, what)
+    for rows in CHAIN_ROWS:
+        cases[f"chain/{rows}"] = of["network_case"](data, "chain", rows, "forward")
+    return cases
+
 
 def run(make):
     """Reads the command line and serves. make(threads, data) gives who, version, note and the cases: a dictionary of

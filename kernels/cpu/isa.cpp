@@ -47,7 +47,8 @@ Choice initial() {
     return {which, table_of(which)};
   }
   if (name && *name)
-    throw Error(message("MEANDER_ISA=", name, ": unknown instruction set; one of avx2, avx512, avx512_bf16, neon is expected"));
+    throw Error(message("MEANDER_ISA=", name, ": unknown instruction set; one of avx2, avx512, avx512_bf16, neon is ",
+                        "expected"));
   throw Error("this processor has none of the instruction sets Meander is compiled for (AVX2 with FMA at least)");
 }
 
