@@ -388,7 +388,7 @@ Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise, Tensor actor_times
 static kernels::MlpProducts prepare(const kernels::MlpShape& network, const Buffer& params, bool bfloat16,
                                     Buffer& memory) {
   const kernels::Precision precision = bfloat16 ? kernels::Precision::bfloat16 : kernels::Precision::float32;
-  if (memory.size() == 0) memory = Buffer(kernels::mlp_prepared_size(network, precision));
+  if (memory.size() == 0) memory = Buffer(kernels::mlp_prepared_size(network));
   kernels::mlp_prepare(network, params.data(), precision, memory.data());
   return {precision, memory.data()};
 }

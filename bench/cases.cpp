@@ -25,88 +25,6 @@ using kernels::MlpShape;
 using kernels::Norm;
 using kernels::Precision;
 
-// ---- time -----------------------------------------------------------------------------------------------------------
-std::vector<double> time_samples(const std::function<void()>& run, int samples, double seconds) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> times;
-  times.reserve(static_cast<size_t>(samples));
-  int64_t block = 1;  // calls between two looks at the clock
-  while (static_cast<int>(times.size()) < samples) {
-    const auto start = Clock::now();
-    int64_t calls = 0;
-    double elapsed = 0;
-    do {
-      for (int64_t i = 0; i < block; ++i) run();
-      calls += block;
-      elapsed = std::chrono::duration<double>(Clock::now() - start).count();
-    } while (elapsed < seconds);
-    times.push_back(1e6 * elapsed / static_cast<double>(calls));
-    block = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(calls) * seconds / elapsed / 16));
-  }
-  return times;
-}
-
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
-}
-
-double mean_absolute(const float* x, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::abs(double(x[i]));
-  return sum / static_cast<double>(n);
-}
-
-// ---- perceptrons ----------------------------------------------------------------------------------------------------
-Perceptron::Perceptron(const Data& data, const std::string& prefix, const std::vector<int64_t>& widths, Norm norm) {
-  shape.layers = static_cast<int>(widths.size()) - 1;
-  shape.norm = norm;
-  std::copy(widths.begin(), widths.end(), shape.width);
-  int64_t size = 0;
-  const auto place = [&](int64_t count) { return std::exchange(size, size + count); };
-  for (int l = 0; l < shape.layers; ++l) {
-    const int64_t out = shape.width[l + 1];
-    shape.weight[l] = place(shape.width[l] * out);
-    shape.bias[l] = place(out);
-    if (norm == Norm::none || l + 1 == shape.layers) continue;
-    shape.scale[l] = place(out);
-    shape.shift[l] = place(out);
-  }
-  params = Buffer(size);
-  const auto fill = [&](const char* name, int layer, int64_t offset, int64_t count, double deviation, double mean) {
-    const std::string full = prefix + "." + name + "_" + std::to_string(layer);
-    std::copy_n(data.normals(full, count, deviation, mean).data(), count, params.data() + offset);
-  };
-  for (int l = 0; l < shape.layers; ++l) {
-    const int64_t in = shape.width[l], out = shape.width[l + 1];
-    fill("weight", l, shape.weight[l], in * out, 1 / std::sqrt(double(in)), 0);
-    fill("bias", l, shape.bias[l], out, 0.1, 0);
-    if (norm == Norm::none || l + 1 == shape.layers) continue;
-    fill("scale", l, shape.scale[l], out, 0.1, 1);
-    fill("shift", l, shape.shift[l], out, 0.1, 0);
-  }
-}
-
-double Perceptron::flop(int64_t rows) const {
-  double sum = 0;
-  for (int l = 0; l < shape.layers; ++l) sum += 2.0 * double(shape.width[l] * shape.width[l + 1]) * double(rows);
-  return sum;
-}
-
-double Perceptron::bytes(int64_t rows) const {
-  return 4.0 * double(params.size() + rows * (shape.width[0] + shape.width[shape.layers]));
-}
-
-Perceptron mlp_of_cases(const Data& data) { return {data, "mlp", {87, 256, 256, 256, 6}}; }
-Perceptron chain_of_cases(const Data& data) { return {data, "chain", {256, 256, 256, 256, 16}}; }
-
-std::vector<std::string> with_rows(const std::string& kernel, const std::vector<int64_t>& rows) {
-  std::vector<std::string> names;
-  for (const int64_t n : rows) names.push_back(kernel + "/" + std::to_string(n));
-  return names;
-}
-
 namespace {
 
 double clipped(double z) { return std::clamp(z, -1.0, 1.0); }
@@ -118,7 +36,7 @@ struct ReadyWeights {
   Buffer memory;
   MlpProducts products;
   ReadyWeights(const Perceptron& net, Precision precision)
-      : memory(kernels::mlp_prepared_size(net.shape, precision)), products(precision, memory.data()) {
+      : memory(kernels::mlp_prepared_size(net.shape)), products(precision, memory.data()) {
     kernels::mlp_prepare(net.shape, net.params.data(), precision, memory.data());
   }
 };

@@ -34,7 +34,7 @@ struct MlpProducts {
   const float* prepared = nullptr;
   MlpProducts(Precision p = Precision::float32, const float* ready = nullptr) : precision(p), prepared(ready) {}
 };
-int64_t mlp_prepared_size(const MlpShape&, Precision);  // floats
+int64_t mlp_prepared_size(const MlpShape&);  // floats
 void mlp_prepare(const MlpShape&, const float* params, Precision, float* prepared);
 
 // Floats that mlp_forward writes to `tape` for mlp_backward, and floats of scratch any function below needs.

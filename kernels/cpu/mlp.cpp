@@ -11,21 +11,17 @@
 namespace meander::kernels {
 namespace {
 
-int64_t widest(const MlpShape& shape) {
+// Of the widths [first, last).
+int64_t widest(const MlpShape& shape, int first, int last) {
   int64_t width = 0;
-  for (int l = 0; l <= shape.layers; ++l) width = shape.width[l] > width ? shape.width[l] : width;
+  for (int l = first; l < last; ++l) width = shape.width[l] > width ? shape.width[l] : width;
   return width;
 }
 
-int64_t widest_hidden(const MlpShape& shape) {
-  int64_t width = 0;
-  for (int l = 1; l < shape.layers; ++l) width = shape.width[l] > width ? shape.width[l] : width;
-  return width;
-}
 constexpr int64_t most_bfloat16_width = 512;  // mlp_values_bfloat16 holds a row of activations at a constant stride
 
 bool in_bfloat16(const MlpShape& shape, Precision precision) {
-  return precision == Precision::bfloat16 && widest_hidden(shape) <= most_bfloat16_width;
+  return precision == Precision::bfloat16 && widest(shape, 1, shape.layers) <= most_bfloat16_width;
 }
 
 // Floats that the weights of layers [first, layers) take once they are ready, with room to align the first.
@@ -89,7 +85,7 @@ int64_t mlp_tape_size(const MlpShape& shape, int64_t rows) {
 }
 
 int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
-  const int64_t wide = widest(shape);
+  const int64_t wide = widest(shape, 0, shape.layers + 1);
   const int64_t shared =
       ready_size(shape, 0) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 48;
   int64_t backward = 5 * std::min(rows, backward_block) * wide + 16;
@@ -114,7 +110,7 @@ void forward(MlpRun& run, int64_t first_row, const MlpProducts& products, float*
 
 }  // namespace
 
-int64_t mlp_prepared_size(const MlpShape& shape, Precision) { return ready_size(shape, 1); }
+int64_t mlp_prepared_size(const MlpShape& shape) { return ready_size(shape, 1); }
 
 void mlp_prepare(const MlpShape& shape, const float* params, Precision precision, float* prepared) {
   MlpRun run;
@@ -215,7 +211,8 @@ namespace {
 void backward_rows(const IsaKernels& isa, const MlpShape& shape, const float* params, const IsaMatrix* transposed,
                    int64_t all_rows, int64_t first, int64_t rows, const float* x, const float* tape, const float* dy,
                    float* dx, float* dparams, float* workspace) {
-  const int64_t buffer = rows * widest(shape), columns_to_sum = 64 * (1 + 256 / rows);  // worth a thread
+  const int64_t buffer = rows * widest(shape, 0, shape.layers + 1);
+  const int64_t columns_to_sum = 64 * (1 + 256 / rows);  // that are worth a thread
   float* const cotangents[2] = {workspace, workspace + buffer};
   float* const h = cotangents[1] + buffer;
   float* const dshift = h + buffer;

@@ -242,7 +242,7 @@ TEST_CASE("prepared weights") {
         const Floats x = normals(rows * s.width[0], 1);
         Floats plain(rows * s.width[s.layers]);
         const Floats got = same_on_every_path([&] {
-          Floats ready(mlp_prepared_size(s, precision), NAN), y(plain), workspace(mlp_workspace(s, rows), NAN);
+          Floats ready(mlp_prepared_size(s), NAN), y(plain), workspace(mlp_workspace(s, rows), NAN);
           mlp_prepare(s, net.params.data(), precision, ready.data());
           mlp_forward(s, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
                       {precision, ready.data()});
