@@ -33,5 +33,5 @@ for axis, (name, title) in zip(axes, PANELS):
         axis.plot(shared, means, linewidth=2.2, color=color, label=f"{words}: mean of {len(runs)}, and each seed")
     axis.set(title=title, xlabel="environment steps", ylabel="evaluation return")
     axis.grid(alpha=0.3)
-    axis.legend(loc="lower right")
+    axis.legend(loc="best", fontsize="small")
 figure.savefig(os.path.join(HERE, "..", "docs", "learning.png"), dpi=110)
