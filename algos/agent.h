@@ -10,13 +10,16 @@
 
 namespace meander {
 
-// A batch of transitions, float32. mask is 0 on true termination, else 1.
+// A batch of n successive steps each, float32, of which the first h actions are wanted (h <= n; both 1: transitions).
+// Steps follow each other as they were recorded, beyond the end of an episode too: `valid` says where it ended.
 struct Batch {
   Tensor state;       // [B, S]
-  Tensor action;      // [B, A], in [-1, 1]
-  Tensor reward;      // [B, 1]
-  Tensor mask;        // [B, 1]
-  Tensor next_state;  // [B, S]
+  Tensor action;      // [B, h A], in [-1, 1]
+  Tensor reward;      // [B, n]
+  Tensor mask;        // [B, 1]: 0 if one of the steps led to a true end, else 1
+  Tensor next_state;  // [B, S]: after the last step
+  Tensor valid = {};  // [B, n]: 1 for a step of the episode that the first one belongs to, else 0
+  bool offline = false;  // drawn from a data set before the agent acts for the first time
 };
 
 // A learner as the training loop sees it. Nothing here draws from a hidden generator: `step` names the random numbers.
@@ -26,10 +29,14 @@ class Agent {
   virtual int observations() const = 0;
   virtual int actions() const = 0;
   virtual int batch_size() const = 0;
+  // h, the actions decided on at once and executed one after the other (an action chunk), and n, the rewards an update
+  // wants of each drawn step on.
+  virtual int chunk() const { return 1; }
+  virtual int return_steps() const { return chunk(); }
 
-  // One exploration action in [-1, 1] for one state.
+  // One exploration chunk [h A] in [-1, 1] for one state.
   virtual void explore(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
-  // The action evaluation uses (best of several candidates); `step` counts evaluation actions.
+  // The chunk evaluation uses (best of several candidates, no noise); `step` counts these calls.
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
 
   // One update; `step` counts updates from 1. Writes one number for each of metric_names(). Throws Failure, naming the

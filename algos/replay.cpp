@@ -57,10 +57,27 @@ void Replay::append(int environment, std::span<const float> action, float reward
   ring.rewards.as<float>()[row] = reward;
   // The next observation first: in the shortest ring it displaces the oldest transition before the new one is counted.
   write_observation(ring, next_observation);
-  ring.follows.as<Follows>()[row] = terminated     ? Follows::termination
-                                    : episode_over ? Follows::truncation
-                                                   : Follows::state;
+  ring.follows.as<Follows>()[row] = episode_over ? (terminated ? Follows::termination : Follows::truncation)
+                                                 : (terminated ? Follows::success : Follows::state);
   index_transition(ring, row);
+}
+
+void Replay::append(const DataSet& data) {
+  if (data.observations != observations_ || data.actions != actions_)
+    throw Error(message("the data set has ", data.observations, " observations and ", data.actions,
+                        " actions, the task ", observations_, " and ", actions_));
+  if (data.rows() >= rows_)
+    throw Error(message("the data set has ", data.rows(), " rows, a replay for so many environments holds ", rows_ - 1,
+                        " (see replay_capacity)"));
+  const auto observation = [&](int64_t row) {
+    return std::span(data.observation).subspan(row * observations_, observations_);
+  };
+  for (int64_t row = 0; row < data.rows(); ++row) {
+    if (row == 0 || data.terminal[row - 1]) begin_episode(0, observation(row));
+    if (data.terminal[row]) continue;
+    append(0, std::span(data.action).subspan(row * actions_, actions_), data.reward[row], data.mask[row] == 0,
+           data.terminal[row + 1] != 0, observation(row + 1));
+  }
 }
 
 void Replay::write_observation(Ring& ring, std::span<const float> observation) {
@@ -91,46 +108,66 @@ int64_t Replay::size() const {
   return total;
 }
 
+int64_t Replay::starts(const Ring& ring, int64_t steps) { return std::max<int64_t>(0, ring.count - (steps - 1)); }
+
 void Replay::sample(const kernels::RandomKey& key, const Batch& batch) {
-  draw(key, batch.state.rows);
+  draw(key, batch.state.rows, batch.reward.cols);
   gather(batch);
 }
 
-bool Replay::sample_ahead(int environment, const kernels::RandomKey& key, const Batch& batch) {
-  Ring& ring = rings_.at(environment);
-  const int64_t first = ring.first, count = ring.count;
-  displace_transition(ring, ring.written % rows_);
-  index_transition(ring, head(ring));
-  draw(key, batch.state.rows);
-  int64_t newest = -1;  // as the draws count
-  for (int e = 0; e <= environment; ++e) newest += rings_[static_cast<size_t>(e)].count;
-  const bool known = std::find(draws_.begin(), draws_.end(), static_cast<uint32_t>(newest)) == draws_.end();
+bool Replay::sample_ahead(const kernels::RandomKey& key, const Batch& batch) {
+  const int64_t steps = batch.reward.cols;
+  for (Ring& ring : rings_) {
+    ring.kept_first = ring.first, ring.kept_count = ring.count;
+    displace_transition(ring, ring.written % rows_);
+    index_transition(ring, head(ring));
+  }
+  draw(key, batch.state.rows, steps);
+  // Only the last start of a ring reaches its newest transition.
+  bool known = true;
+  int64_t end = 0;
+  for (const Ring& ring : rings_) {
+    const int64_t n = starts(ring, steps);
+    end += n;
+    known = known && (n == 0 || std::find(draws_.begin(), draws_.end(), static_cast<uint32_t>(end - 1)) == draws_.end());
+  }
   if (known) gather(batch);
-  ring.first = first, ring.count = count;
+  for (Ring& ring : rings_) ring.first = ring.kept_first, ring.count = ring.kept_count;
   return known;
 }
 
-void Replay::draw(const kernels::RandomKey& key, int64_t n) {
-  const int64_t total = size();
-  if (total == 0) throw Error("replay: nothing to sample from, no transition has been stored");
+void Replay::draw(const kernels::RandomKey& key, int64_t n, int64_t steps) {
+  int64_t total = 0;
+  for (const Ring& ring : rings_) total += starts(ring, steps);
+  if (total == 0) throw Error(message("replay: nothing to sample from, ", size(), " transitions have been stored"));
   draws_.resize(static_cast<size_t>(n));
   kernels::philox_index(key, n, static_cast<uint32_t>(total), draws_.data());
 }
 
 void Replay::gather(const Batch& batch) const {
+  const int64_t steps = batch.reward.cols, chunk = batch.action.cols / actions_;
   for (int64_t i = 0; i < std::ssize(draws_); ++i) {
-    // The draw counts through the transitions of the first ring, then of the second, and so on.
-    int64_t transition = draws_[i];
+    // The draw counts through the starts of the first ring, then of the second, and so on.
+    int64_t start = draws_[i];
     const Ring* ring = rings_.data();
-    for (; transition >= ring->count; ++ring) transition -= ring->count;
-    const int64_t row = ring->transitions.as<uint32_t>()[(ring->first + transition) % rows_];
-    const int64_t next = (row + 1) % rows_;
+    for (; start >= starts(*ring, steps); ++ring) start -= starts(*ring, steps);
     const float* observations = ring->observations.as<float>();
-    std::copy_n(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
-    std::copy_n(observations + next * observations_, observations_, batch.next_state.f32() + i * observations_);
-    std::copy_n(ring->actions.as<float>() + row * actions_, actions_, batch.action.f32() + i * actions_);
-    batch.reward.f32()[i] = ring->rewards.as<float>()[row];
-    batch.mask.f32()[i] = ring->follows.as<Follows>()[row] == Follows::termination ? 0.0f : 1.0f;
+    float mask = 1, valid = 1;
+    for (int64_t k = 0; k < steps; ++k) {
+      const int64_t row = ring->transitions.as<uint32_t>()[(ring->first + start + k) % rows_];
+      const Follows follows = ring->follows.as<Follows>()[row];
+      if (k == 0) std::copy_n(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
+      if (k < chunk)
+        std::copy_n(ring->actions.as<float>() + row * actions_, actions_, batch.action.f32() + (i * chunk + k) * actions_);
+      if (k + 1 == steps)
+        std::copy_n(observations + (row + 1) % rows_ * observations_, observations_,
+                    batch.next_state.f32() + i * observations_);
+      batch.reward.f32()[i * steps + k] = ring->rewards.as<float>()[row];
+      batch.valid.f32()[i * steps + k] = valid;
+      if (follows == Follows::termination || follows == Follows::success) mask = 0;
+      if (follows == Follows::termination || follows == Follows::truncation) valid = 0;
+    }
+    batch.mask.f32()[i] = mask;
   }
 }
 
@@ -189,7 +226,7 @@ void Replay::load(const SafetensorsFile& file) {
     for (int64_t k = ring.written - used; k < ring.written; ++k) {  // oldest to newest
       const int64_t row = k % rows_;
       const bool is_head = k == ring.written - 1;
-      if (follows[row] > static_cast<uint8_t>(Follows::termination) || (is_head && follows[row] != 0))
+      if (follows[row] > static_cast<uint8_t>(Follows::success) || (is_head && follows[row] != 0))
         throw Error(message(file.path(), ": ", prefix, "follows: row ", row, " holds ", int{follows[row]},
                             ", the file is damaged"));
       if (follows[row] != static_cast<uint8_t>(Follows::nothing)) index_transition(ring, row);

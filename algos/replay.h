@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "algos/agent.h"
+#include "algos/data_set.h"
 #include "core/safetensors.h"
 #include "kernels/philox.h"
 
@@ -46,17 +47,23 @@ class Replay {
   // The first observation [S] of an episode of `environment`.
   void begin_episode(int environment, std::span<const float> observation);
   // What followed the last observation of `environment`: the action [A] in [-1, 1], its reward, and the observation [S]
-  // it led to, also if the episode is over. `terminated`: a true end, no value beyond it (mask 0).
+  // it led to, also if the episode is over. `terminated`: a true end, no value beyond it (mask 0); a recording may go on
+  // all the same, past the success of a task.
   void append(int environment, std::span<const float> action, float reward, bool terminated, bool episode_over,
               std::span<const float> next_observation);
 
-  int64_t size() const;  // transitions that can be sampled
-  // Fills every row of `batch` with a transition drawn uniformly with replacement. What is drawn depends on the key and
-  // size() alone. Throws Error if there is none.
+  // The whole data set into the ring of the first environment, before any of its episodes. Throws Error if it does not
+  // fit or is of another task.
+  void append(const DataSet& data);
+
+  int64_t size() const;  // transitions held
+  // Fills every row of `batch` with n = batch.reward.cols successive transitions of one ring, the first drawn uniformly
+  // with replacement among those that n - 1 others follow. What is drawn depends on the key and the transitions' number
+  // in each ring alone. Throws Error if there is none.
   void sample(const kernels::RandomKey& key, const Batch& batch);
-  // What `sample` will give after the next append to `environment`, before it: false, and nothing is written, if that
-  // transition itself would be drawn. May run while the environment works on it.
-  bool sample_ahead(int environment, const kernels::RandomKey& key, const Batch& batch);
+  // What `sample` will give after the next append to every environment, before them: false, and nothing is written, if
+  // one of those transitions would be drawn. May run while the environments work on them.
+  bool sample_ahead(const kernels::RandomKey& key, const Batch& batch);
 
   size_t bytes() const;  // reserved, also where not yet touched
 
@@ -66,21 +73,24 @@ class Replay {
   void load(const SafetensorsFile& file);
 
  private:
-  // What follows a row: nothing (the head or a final observation), a next state, or one beyond which the episode ended.
-  enum class Follows : uint8_t { nothing, state, truncation, termination };
+  // What follows a row: nothing (the head or a final observation), a next state, one at which the episode ended, or a
+  // true end after which the recording goes on. The numbers are part of the file format.
+  enum class Follows : uint8_t { nothing, state, truncation, termination, success };
 
   struct Ring {
     LazyMemory observations, actions, rewards, follows;
     LazyMemory transitions;        // ring of the row numbers (uint32) that hold a transition, oldest first
     int64_t written = 0;           // rows ever written; the head is row (written - 1) % rows
     int64_t first = 0, count = 0;  // of `transitions`
+    int64_t kept_first = 0, kept_count = 0;  // while looking ahead
   };
 
   int64_t head(const Ring& ring) const { return (ring.written - 1) % rows_; }
   void write_observation(Ring& ring, std::span<const float> observation);
   void displace_transition(Ring& ring, int64_t row);
   void index_transition(Ring& ring, int64_t row);
-  void draw(const kernels::RandomKey& key, int64_t n);
+  static int64_t starts(const Ring& ring, int64_t steps);  // transitions that steps - 1 others follow
+  void draw(const kernels::RandomKey& key, int64_t n, int64_t steps);
   void gather(const Batch& batch) const;
 
   int64_t rows_;  // of each ring

@@ -23,13 +23,16 @@ struct Setting {
   std::vector<std::string> choices;  // allowed words of a string; empty: any
 };
 
+struct TrainingSettings;
+
 // The settings of one algorithm, and the way to an agent from them.
 struct AlgorithmSettings {
   virtual ~AlgorithmSettings() = default;
   virtual std::string name() const = 0;                  // "mfpo"
   virtual std::string title() const = 0;                 // "Mean Flow Policy Optimization"
   virtual std::vector<Setting> settings() = 0;           // pointers into this object
-  virtual void adapt(const EnvironmentInfo&) = 0;        // the task's defaults, before config and --set are applied
+  virtual void adapt(const EnvironmentInfo&) {}          // the task's defaults, before config and --set are applied
+  virtual void adapt_loop(TrainingSettings&) const {}    // the algorithm's defaults for the loop, likewise
   virtual std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const = 0;
 };
 

@@ -34,9 +34,13 @@ bool all_finite(std::span<const double> values) {
 std::vector<Setting> TrainingSettings::settings() {
   return {
       {"seed", &seed, "", "names every random number of the run", 0, 9e15, {}},
-      {"steps", &steps, "steps", "environment steps in all", 1, 1e12, {}},
+      {"steps", &steps, "steps", "in all: of the environments, and offline ones before", 1, 1e12, {}},
+      {"environments", &environments, "", "that take their steps together; one update follows for all", 1, 1024, {}},
+      {"data", &data, "", "a data set the replay begins with (.npz or .safetensors); empty: none", 0, 0, {}},
+      {"offline_steps", &offline_steps, "steps", "updates from the data set before the first environment step", 0, 1e12,
+       {}},
       {"start_steps", &start_steps, "steps",
-       "the first step that takes the agent's action and is followed by an update", 1, 1e12, {}},
+       "the first environment step that takes the agent's action and is followed by an update", 1, 1e12, {}},
       {"replay_capacity", &replay_capacity, "transitions", "what the replay holds before old ones go", 1, 1e9, {}},
       {"evaluation_interval", &evaluation_interval, "steps",
        "between evaluations; there is one at the last step too", 1, 1e12, {}},
@@ -73,17 +77,18 @@ std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64
   const uint64_t first = static_cast<uint64_t>(at_step) << 24;
   uint64_t actions = 0;
   std::vector<float> observation(static_cast<size_t>(environment.info().observations));
-  std::vector<float> action(static_cast<size_t>(environment.info().actions));
+  ChunkQueue queue(agent.chunk(), environment.info().actions);
   Evaluation evaluation;
   for (int64_t episode = 0; episode < episodes; ++episode) {
     Stream random(seed, Purpose::evaluation_reset, first + static_cast<uint64_t>(episode));
     environment.reset(random);
+    queue.clear();
     double episode_return = 0;
     for (bool over = false; !over;) {
       if (stop && stop()) return std::nullopt;
       std::copy(environment.observation().begin(), environment.observation().end(), observation.begin());
-      agent.act(observation, first + actions++, action);
-      const Step result = environment.act(action);
+      const Step result = environment.act(
+          queue.next([&](std::span<float> chunk) { agent.act(observation, first + actions++, chunk); }));
       episode_return += result.reward;
       over = result.terminated || result.truncated;
     }
@@ -92,31 +97,28 @@ std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64
   return evaluation;
 }
 
-// ---- the environment's thread ---------------------------------------------------------------------------------------
+// ---- the environments' thread --------------------------------------------------------------------------------------
 
 class Training::Simulation {
  public:
-  explicit Simulation(Environment& environment) : environment_(environment), thread_([this] { run(); }) {}
+  explicit Simulation(std::vector<World>& worlds) : worlds_(worlds), thread_([this] { run(); }) {}
   ~Simulation() {
-    turn_.wait(Turn::environment);
+    turn_.wait(Turn::environments);
     pass(Turn::over);
     thread_.join();
   }
 
-  // environment.act(action) begins. Nothing may touch the environment or the action before finish returns.
-  void start(std::span<const float> action) {
-    action_ = action;
-    pass(Turn::environment);
-  }
-  // Waits for its result, or throws what it threw.
-  Step finish() {
-    turn_.wait(Turn::environment, std::memory_order_acquire);
+  // Every environment takes its world's action. Nothing may touch environments, actions or results before finish
+  // returns.
+  void start() { pass(Turn::environments); }
+  // Waits until they have, or throws what one threw.
+  void finish() {
+    turn_.wait(Turn::environments, std::memory_order_acquire);
     if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
-    return result_;
   }
 
  private:
-  enum class Turn : int { caller, environment, over };
+  enum class Turn : int { caller, environments, over };
 
   void pass(Turn to) {
     turn_.store(to, std::memory_order_release);
@@ -127,7 +129,7 @@ class Training::Simulation {
       turn_.wait(Turn::caller, std::memory_order_acquire);
       if (turn_.load(std::memory_order_acquire) == Turn::over) return;
       try {
-        result_ = environment_.act(action_);
+        for (World& world : worlds_) world.result = world.environment->act(world.action);
       } catch (...) {
         error_ = std::current_exception();
       }
@@ -135,9 +137,7 @@ class Training::Simulation {
     }
   }
 
-  Environment& environment_;
-  std::span<const float> action_;
-  Step result_;
+  std::vector<World>& worlds_;
   std::exception_ptr error_;
   std::atomic<Turn> turn_{Turn::caller};
   std::thread thread_;  // last: it uses the rest
@@ -145,133 +145,177 @@ class Training::Simulation {
 
 // ---- the loop -------------------------------------------------------------------------------------------------------
 
-Training::Training(const TrainingSettings& settings, Agent& agent, Environment& environment,
-                   Environment& evaluation_environment)
-    : settings_(settings), agent_(agent), environment_(environment), evaluation_environment_(evaluation_environment),
-      replay_(1, settings.replay_capacity, environment.info().observations, environment.info().actions),
+Training::Training(const TrainingSettings& settings, Agent& agent, const std::vector<Environment*>& environments,
+                   Environment& evaluation_environment, const DataSet* data)
+    : settings_(settings), agent_(agent), evaluation_environment_(evaluation_environment),
+      replay_(static_cast<int>(environments.size()), settings.replay_capacity, agent.observations(), agent.actions()),
       best_return_(-std::numeric_limits<double>::infinity()) {
   const int64_t B = agent.batch_size(), S = agent.observations(), A = agent.actions();
-  const EnvironmentInfo& info = environment.info();
-  if (S != info.observations || A != info.actions)
-    throw Error(message(info.name, " has ", info.observations, " observations and ", info.actions,
-                        " actions, the agent expects ", S, " and ", A));
-  observation_.resize(S);
-  next_observation_.resize(S);
-  action_.resize(A);
+  const int64_t h = agent.chunk(), n = agent.return_steps();
+  const size_t observations = static_cast<size_t>(S), actions = static_cast<size_t>(A);
+  for (Environment* environment : environments) {
+    const EnvironmentInfo& info = environment->info();
+    if (S != info.observations || A != info.actions)
+      throw Error(message(info.name, " has ", info.observations, " observations and ", info.actions,
+                          " actions, the agent expects ", S, " and ", A));
+    worlds_.push_back({environment, ChunkQueue(agent.chunk(), agent.actions()), std::vector<float>(observations),
+                       std::vector<float>(observations), std::vector<float>(actions)});
+  }
+  if (settings.offline_steps > 0 && !data)
+    throw Error("offline_steps needs a data set to learn from: --set data=FILE");
   metrics_.resize(agent.metric_names().size());
   metric_sums_.resize(metrics_.size());
   means_.resize(metrics_.size());
 
-  batch_memory_.resize(B * (S + A + 1 + 1 + S));
+  batch_memory_.resize(B * (S + h * A + n + 1 + n + S));
   float* next = batch_memory_.data();
   const auto take = [&](int64_t cols) { return view(std::exchange(next, next + B * cols), B, cols); };
-  batch_ = {.state = take(S), .action = take(A), .reward = take(1), .mask = take(1), .next_state = take(S)};
-  begin_episode();
-  if (settings.overlap && kernels::threads() > 1) simulation_ = std::make_unique<Simulation>(environment);
+  batch_ = {.state = take(S), .action = take(h * A), .reward = take(n), .mask = take(1), .next_state = take(S),
+            .valid = take(n)};
+  if (data) replay_.append(*data);
+  for (int world = 0; world < std::ssize(worlds_); ++world) begin_episode(world);
+  if (settings.overlap && kernels::threads() > 1) simulation_ = std::make_unique<Simulation>(worlds_);
 }
 
 Training::~Training() = default;
 
 void Training::run(Observer& observer) {
   int64_t last_checkpoint = step_;
+  step_before_ = step_;
   while (true) {
     const bool at_end = step_ >= settings_.steps;
-    const bool evaluation_due = step_ > 0 && (step_ % settings_.evaluation_interval == 0 || at_end);
-    bool stop = evaluation_due && last_evaluation_ != step_ && !evaluate_now(observer);
+    const bool evaluation_due = step_ > 0 && (due(settings_.evaluation_interval) || at_end || evaluation_pending_);
+    bool stop = false;
+    if (evaluation_due && last_evaluation_ != step_) {
+      evaluation_pending_ = !evaluate_now(observer);
+      stop = evaluation_pending_;
+    }
     observer.step_done(step_);
     stop = stop || at_end || observer.stop();
-    if (last_checkpoint != step_ && (stop || step_ % settings_.checkpoint_interval == 0)) {
+    if (last_checkpoint != step_ && (stop || due(settings_.checkpoint_interval))) {
       observer.checkpoint(step_);
       last_checkpoint = step_;
     }
     if (stop) return;
-    advance(observer);
+    step_before_ = step_;
+    if (step_ < settings_.offline_steps) advance_offline(observer);
+    else advance(observer);
   }
 }
 
-void Training::advance(Observer& observer) {
+void Training::update() {
+  try {
+    agent_.update(batch_, static_cast<uint64_t>(updates_ + 1), metrics_);
+  } catch (...) {
+    update_error_ = std::current_exception();
+  }
+}
+
+void Training::advance_offline(Observer& observer) {
   ++step_;
+  batch_.offline = true;
+  replay_.sample(key(settings_.seed, Purpose::batch, updates_ + 1), batch_);
+  update();
+  finish_update(observer);
+  report(observer);
+}
+
+void Training::advance(Observer& observer) {
+  const int64_t first = step_ + 1;  // of the steps taken here
+  step_ += std::ssize(worlds_);
+  batch_.offline = false;
 
   // Act: at random at first, then as the agent explores.
-  if (step_ < settings_.start_steps) {
-    kernels::philox_uniform(key(settings_.seed, Purpose::random_action, step_), std::ssize(action_), action_.data());
-    for (float& a : action_) a = 2 * a - 1;
-  } else {
-    agent_.explore(observation_, static_cast<uint64_t>(step_), action_);
+  const bool learning = step_ - settings_.offline_steps >= settings_.start_steps;
+  for (int64_t i = 0; i < std::ssize(worlds_); ++i) {
+    World& world = worlds_[static_cast<size_t>(i)];
+    if (learning || settings_.offline_steps > 0) {
+      const auto chosen = world.queue.next([&](std::span<float> chunk) {
+        agent_.explore(world.observation, static_cast<uint64_t>(first + i), chunk);
+      });
+      std::copy(chosen.begin(), chosen.end(), world.action.begin());
+    } else {
+      kernels::philox_uniform(key(settings_.seed, Purpose::random_action, first + i), std::ssize(world.action),
+                              world.action.data());
+      for (float& a : world.action) a = 2 * a - 1;
+    }
   }
 
-  // Step the environment, and update meanwhile if the batch is known without what this step brings.
-  const bool learning = step_ >= settings_.start_steps;
+  // Step the environments, and update meanwhile if the batch is known without what this step brings.
   const kernels::RandomKey batch_key = key(settings_.seed, Purpose::batch, updates_ + 1);
   bool updated = false;
-  std::exception_ptr update_error;
-  const auto update = [&] {
-    updated = true;
-    try {
-      agent_.update(batch_, static_cast<uint64_t>(updates_ + 1), metrics_);
-    } catch (...) {
-      update_error = std::current_exception();
-    }
-  };
-  Step result;
   if (learning && simulation_) {
-    simulation_->start(action_);
-    if (replay_.sample_ahead(0, batch_key, batch_)) update();
-    result = simulation_->finish();
+    simulation_->start();
+    if (replay_.sample_ahead(batch_key, batch_)) update(), updated = true;
+    simulation_->finish();
   } else {
-    result = environment_.act(action_);
+    for (World& world : worlds_) world.result = world.environment->act(world.action);
   }
-  const bool episode_over = result.terminated || result.truncated;
-  observe();
-  if (!std::isfinite(result.reward) || !all_finite(environment_.observation()))
-    throw Failure(message("step ", step_, ": ", environment_.info().name,
-                          " returned a reward or observation that is not finite"));
+  for (int64_t i = 0; i < std::ssize(worlds_); ++i) {
+    World& world = worlds_[static_cast<size_t>(i)];
+    observe(world);
+    if (!std::isfinite(world.result.reward) || !all_finite(world.environment->observation()))
+      throw Failure(message("step ", first + i, ": ", world.environment->info().name,
+                            " returned a reward or observation that is not finite"));
+  }
 
   // Store. At a time limit s' is the last observation of the episode and keeps its value: only a true end is masked.
-  replay_.append(0, action_, static_cast<float>(result.reward), result.terminated, episode_over, next_observation_);
-  observation_.swap(next_observation_);
-  episode_return_ += result.reward;
-  if (episode_over) observer.episode_ended(step_, episode_return_);
+  const auto episode_over = [](const World& world) { return world.result.terminated || world.result.truncated; };
+  for (int i = 0; i < std::ssize(worlds_); ++i) {
+    World& world = worlds_[static_cast<size_t>(i)];
+    replay_.append(i, world.action, static_cast<float>(world.result.reward), world.result.terminated,
+                   episode_over(world), world.next_observation);
+    world.observation.swap(world.next_observation);
+    world.episode_return += world.result.reward;
+    if (episode_over(world)) observer.episode_ended(step_, world.episode_return);
+  }
 
   if (learning) {
     if (!updated) {
       replay_.sample(batch_key, batch_);
       update();
     }
-    finish_update(observer, update_error);
+    finish_update(observer);
   }
   // After the update: the first observation of an episode may displace a transition, and whether one begins is not
   // known in advance.
-  if (episode_over) begin_episode();
+  for (int i = 0; i < std::ssize(worlds_); ++i)
+    if (episode_over(worlds_[static_cast<size_t>(i)])) begin_episode(i);
+  report(observer);
+}
 
-  // Report the means at every log interval, and what there is at the last step.
-  if (summed_updates_ > 0 && (step_ % settings_.log_interval == 0 || step_ == settings_.steps)) {
-    for (size_t i = 0; i < means_.size(); ++i) means_[i] = metric_sums_[i] / static_cast<double>(summed_updates_);
-    observer.metrics(step_, means_);
-    if (step_ % settings_.log_interval == 0) {
-      std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0);
-      summed_updates_ = 0;
-    }
+// The means at every log interval, and what there is at the last step.
+void Training::report(Observer& observer) {
+  const bool interval_over = due(settings_.log_interval);
+  if (summed_updates_ == 0 || !(interval_over || step_ >= settings_.steps)) return;
+  for (size_t i = 0; i < means_.size(); ++i) means_[i] = metric_sums_[i] / static_cast<double>(summed_updates_);
+  observer.metrics(step_, means_);
+  if (interval_over) {
+    std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0);
+    summed_updates_ = 0;
   }
 }
 
-void Training::begin_episode() {
+void Training::begin_episode(int i) {
+  World& world = worlds_[static_cast<size_t>(i)];
   Stream random(static_cast<uint64_t>(settings_.seed), Purpose::environment_reset, static_cast<uint64_t>(episodes_++));
-  environment_.reset(random);
-  observe();
-  observation_.swap(next_observation_);
-  episode_return_ = 0;
-  replay_.begin_episode(0, observation_);
+  world.environment->reset(random);
+  observe(world);
+  world.observation.swap(world.next_observation);
+  world.queue.clear();
+  world.episode_return = 0;
+  replay_.begin_episode(i, world.observation);
 }
 
-void Training::observe() {
-  const std::span<const double> from = environment_.observation();
-  std::transform(from.begin(), from.end(), next_observation_.begin(), [](double x) { return static_cast<float>(x); });
+void Training::observe(World& world) {
+  const std::span<const double> from = world.environment->observation();
+  std::transform(from.begin(), from.end(), world.next_observation.begin(),
+                 [](double x) { return static_cast<float>(x); });
 }
 
-void Training::finish_update(Observer& observer, const std::exception_ptr& error) {
+void Training::finish_update(Observer& observer) {
   try {
-    if (error) std::rethrow_exception(error);
+    if (update_error_) std::rethrow_exception(std::exchange(update_error_, nullptr));
   } catch (const Failure& failure) {
     observer.update_failed(step_);
     throw Failure(message("step ", step_, ": ", failure.what()));
@@ -315,39 +359,56 @@ bool Training::evaluate_now(Observer& observer) {
 // Every number but tensors that the next steps depend on; the order is part of the file format.
 template <class F>
 void Training::for_each_counter(F&& f) {
-  f(step_), f(updates_), f(episodes_), f(episode_return_), f(last_evaluation_), f(best_return_), f(summed_updates_);
+  f(step_), f(updates_), f(episodes_), f(last_evaluation_), f(best_return_), f(summed_updates_), f(evaluation_pending_);
   for (ClippedMass& end : clipped_) f(end.sum), f(end.warned);
 }
 
 void Training::save(SafetensorsWriter& file) {
   saved_counters_.clear();
   for_each_counter([&](auto& counter) { saved_counters_.push_back(static_cast<double>(counter)); });
-  saved_environment_ = environment_.save();
+  saved_worlds_.clear(), saved_queues_.clear(), saved_environments_.clear();
+  for (const World& world : worlds_) {
+    saved_worlds_.insert(saved_worlds_.end(), {world.episode_return, static_cast<double>(world.queue.left())});
+    saved_queues_.insert(saved_queues_.end(), world.queue.memory().begin(), world.queue.memory().end());
+    saved_environments_.push_back(world.environment->save());
+  }
   file.metadata("step", message(step_));
-  file.metadata("environment", environment_.info().name);
+  file.metadata("environment", worlds_[0].environment->info().name);
   file.add("training.counters", {std::ssize(saved_counters_)}, saved_counters_.data());
   file.add("training.metric_sums", {std::ssize(metric_sums_)}, metric_sums_.data());
-  file.add("training.environment", {std::ssize(saved_environment_)}, saved_environment_.data());
+  file.add("training.worlds", {std::ssize(worlds_), 2}, saved_worlds_.data());
+  file.add("training.queues", {std::ssize(saved_queues_)}, saved_queues_.data());
+  for (size_t i = 0; i < worlds_.size(); ++i)
+    file.add(message("training.environment.", i), {std::ssize(saved_environments_[i])}, saved_environments_[i].data());
   agent_.save(file);
   replay_.save(file);
 }
 
 void Training::load(const SafetensorsFile& file) {
-  if (file.metadata("environment") != environment_.info().name)
-    throw Error(message(file.path(), ": expected a checkpoint of ", environment_.info().name, ", got one of ",
+  const std::string& name = worlds_[0].environment->info().name;
+  if (file.metadata("environment") != name)
+    throw Error(message(file.path(), ": expected a checkpoint of ", name, ", got one of ",
                         file.metadata("environment")));
   int64_t count = 0;
   for_each_counter([&](auto&) { ++count; });
   const auto counters = file.values<double>("training.counters", count);
   const auto sums = file.values<double>("training.metric_sums", std::ssize(metric_sums_));
+  const auto worlds = file.values<double>("training.worlds", 2 * std::ssize(worlds_));
+  const int64_t queue = agent_.chunk() * agent_.actions();
+  const auto queues = file.values<float>("training.queues", queue * std::ssize(worlds_));
   agent_.load(file);
-  environment_.load(file.values<double>("training.environment"));
   replay_.load(file);
+  for (size_t i = 0; i < worlds_.size(); ++i) {
+    World& world = worlds_[i];
+    world.environment->load(file.values<double>(message("training.environment.", i)));
+    world.episode_return = worlds[2 * i];
+    world.queue.restore(queues.subspan(i * queue, queue), static_cast<int>(worlds[2 * i + 1]));
+    observe(world);
+    world.observation.swap(world.next_observation);
+  }
   size_t next = 0;
   for_each_counter([&]<class T>(T& counter) { counter = static_cast<T>(counters[next++]); });
   std::copy(sums.begin(), sums.end(), metric_sums_.begin());
-  observe();
-  observation_.swap(next_observation_);
 }
 
 }  // namespace meander

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -19,6 +20,9 @@ namespace meander {
 struct TrainingSettings {
   int64_t seed = 0;
   int64_t steps = 1'000'000;
+  int64_t environments = 1;
+  std::string data;
+  int64_t offline_steps = 0;
   int64_t start_steps = 10'000;
   int64_t replay_capacity = 1'000'000;
   int64_t evaluation_interval = 10'000;
@@ -28,6 +32,31 @@ struct TrainingSettings {
   bool overlap = true;
 
   std::vector<Setting> settings();  // pointers into this object
+};
+
+// Executes an agent's chunks of actions: asks for the next one when the last is used up.
+class ChunkQueue {
+ public:
+  ChunkQueue(int chunk, int actions) : chunk_(chunk), actions_(actions), memory_(chunk * actions), left_(0) {}
+  void clear() { left_ = 0; }  // a new episode begins
+  // The next action [A]; decide(memory [h A]) fills the queue if it is empty.
+  template <class F>
+  std::span<const float> next(F&& decide) {
+    if (left_ == 0) decide(std::span<float>(memory_)), left_ = chunk_;
+    return std::span<const float>(memory_).subspan((chunk_ - left_--) * actions_, actions_);
+  }
+
+  int left() const { return left_; }
+  std::span<const float> memory() const { return memory_; }
+  void restore(std::span<const float> memory, int left) {
+    std::copy(memory.begin(), memory.end(), memory_.begin());
+    left_ = left;
+  }
+
+ private:
+  int chunk_, actions_;
+  std::vector<float> memory_;
+  int left_;
 };
 
 // The undiscounted return of each episode of an evaluation.
@@ -63,19 +92,21 @@ class Observer {
 
 // The loop of off-policy learning: act, store, update once a step, evaluate now and then.
 //
-// Steps are counted from 1. Before step `start_steps` actions are uniform in [-1, 1]; from then on they are the
-// agent's, and every step is followed by one update. Everything random is named by (seed, purpose, count), so the
+// Steps are counted from 1. The first `offline_steps` are updates from a data set, with which the replay begins. Then
+// come steps of the environments, which take theirs together: E environments make E steps, and at most one update.
+// Before step `start_steps` of these, actions are uniform in [-1, 1] (the agent's own if it has learnt offline); from
+// then on they are the agent's, and an update follows. Everything random is named by (seed, purpose, count), so the
 // counters are all that a resumed run needs to go on with the same bits.
 //
-// With `overlap`, if the kernels may use two threads or more, the environment steps on a thread of its own while the
-// update runs, whenever the update's batch, known in advance, lacks the transition of that step. The same bits either
+// With `overlap`, if the kernels may use two threads or more, the environments step on a thread of their own while the
+// update runs, whenever the update's batch, known in advance, lacks the transitions of that step. The same bits either
 // way.
 class Training {
  public:
-  // Starts the first episode. The agent and the environments must live as long as this. Throws Error if the agent's
-  // dimensions are not the environment's.
-  Training(const TrainingSettings& settings, Agent& agent, Environment& environment,
-           Environment& evaluation_environment);
+  // Starts the first episodes. The agent and the environments must live as long as this; the data set, if any, is
+  // copied. Throws Error if the agent's dimensions are not the environments', or the data set does not fit.
+  Training(const TrainingSettings& settings, Agent& agent, const std::vector<Environment*>& environments,
+           Environment& evaluation_environment, const DataSet* data = nullptr);
   ~Training();
 
   // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
@@ -84,6 +115,7 @@ class Training {
   void run(Observer& observer);
 
   int64_t step() const { return step_; }                // steps done
+  int64_t updates() const { return updates_; }          // updates done
   double best_return() const { return best_return_; }   // of the evaluations so far, -infinity before the first
 
   // Agent, counters, environment state and replay. The file refers to memory of this object: write it before the next
@@ -100,12 +132,25 @@ class Training {
     bool warned = false;
   };
 
-  class Simulation;  // a thread for the environment
+  // One environment and where it stands.
+  struct World {
+    Environment* environment;
+    ChunkQueue queue;
+    std::vector<float> observation, next_observation, action;
+    double episode_return = 0;
+    Step result{};
+  };
 
-  void begin_episode();
-  void observe();
+  class Simulation;  // a thread for the environments
+
+  void begin_episode(int world);
+  void observe(World& world);
   void advance(Observer& observer);
-  void finish_update(Observer& observer, const std::exception_ptr& error);
+  void advance_offline(Observer& observer);
+  void update();
+  void report(Observer& observer);
+  bool due(int64_t interval) const { return step_ / interval != step_before_ / interval; }
+  void finish_update(Observer& observer);
   void watch_support(Observer& observer);
   bool evaluate_now(Observer& observer);  // false: asked to stop meanwhile
   template <class F>
@@ -113,24 +158,27 @@ class Training {
 
   TrainingSettings settings_;
   Agent& agent_;
-  Environment& environment_;
+  std::vector<World> worlds_;
   Environment& evaluation_environment_;
   Replay replay_;
 
   int64_t step_ = 0;             // steps, updates and episodes so far
+  int64_t step_before_ = 0;      // the last round
   int64_t updates_ = 0;
   int64_t episodes_ = 0;
-  double episode_return_ = 0;
   int64_t last_evaluation_ = 0;  // the step it was done at
+  bool evaluation_pending_ = false;  // one was interrupted
   double best_return_;
   int64_t summed_updates_ = 0;   // since the last report
   std::vector<double> metric_sums_;
   ClippedMass clipped_[2] = {{"clipped_low", "v_min"}, {"clipped_high", "v_max"}};
 
-  std::vector<float> observation_, action_, next_observation_, metrics_;
-  std::vector<double> means_, saved_counters_, saved_environment_;
-  std::vector<float> batch_memory_;
+  std::vector<float> metrics_;
+  std::vector<double> means_, saved_counters_, saved_worlds_;
+  std::vector<std::vector<double>> saved_environments_;
+  std::vector<float> saved_queues_, batch_memory_;
   Batch batch_;
+  std::exception_ptr update_error_;
   std::unique_ptr<Simulation> simulation_;  // null: without overlap
 };
 

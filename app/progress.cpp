@@ -7,8 +7,9 @@
 
 namespace meander {
 
-Progress::Progress(int64_t first_step, int64_t steps, int64_t start_steps, bool quiet)
-    : steps_(steps), start_steps_(start_steps), quiet_(quiet), terminal_(isatty(STDOUT_FILENO)),
+Progress::Progress(int64_t first_step, const TrainingSettings& settings, bool quiet)
+    : steps_(settings.steps), offline_steps_(settings.offline_steps),
+      start_(settings.offline_steps + settings.start_steps), quiet_(quiet), terminal_(isatty(STDOUT_FILENO)),
       shown_step_(first_step) {}
 
 Progress::~Progress() { clear(); }
@@ -18,9 +19,9 @@ void Progress::step_done(int64_t step) {
   const double seconds = std::chrono::duration<double>(Clock::now() - shown_).count();
   if (seconds < (terminal_ ? 0.25 : 10.0)) return;
 
-  // Steps with updates are far slower than random ones: the time left is told from them alone.
+  // Steps with updates are far slower than others: the time left is told from them alone.
   const double speed = static_cast<double>(step - shown_step_) / seconds;
-  const bool updating = shown_step_ >= start_steps_;
+  const bool updating = shown_step_ >= start_ || shown_step_ < offline_steps_;
   speed_ = speed_ == 0 || updating != updating_ ? speed : speed_ + (terminal_ ? 0.1 : 0.5) * (speed - speed_);
   updating_ = updating;
   shown_ = Clock::now();
@@ -28,8 +29,10 @@ void Progress::step_done(int64_t step) {
 
   std::string line = fmt::format("step {} of {} ({:.1f} %), {:.0f} steps/s", count_text(step), count_text(steps_),
                                  100.0 * static_cast<double>(step) / static_cast<double>(steps_), speed_);
-  if (step < start_steps_) line += fmt::format(", random until {}", count_text(start_steps_));
-  else if (updating && speed_ > 0) line += ", " + duration_text(static_cast<double>(steps_ - step) / speed_) + " left";
+  if (step < offline_steps_) line += fmt::format(", offline until {}", count_text(offline_steps_));
+  else if (step < start_)
+    line += fmt::format(", {} until {}", offline_steps_ > 0 ? "no updates" : "random", count_text(start_));
+  if (updating && speed_ > 0) line += ", " + duration_text(static_cast<double>(steps_ - step) / speed_) + " left";
   if (episode_return_) line += fmt::format(", last return {:.1f}", *episode_return_);
   if (evaluation_return_) line += fmt::format(", evaluation {:.1f}", *evaluation_return_);
   clear();

@@ -5,12 +5,14 @@
 #include <optional>
 #include <string>
 
+#include "algos/training.h"
+
 namespace meander {
 
 // How far a run is: one line that changes on a terminal, a line now and then elsewhere.
 class Progress {
  public:
-  Progress(int64_t first_step, int64_t steps, int64_t start_steps, bool quiet);
+  Progress(int64_t first_step, const TrainingSettings& settings, bool quiet);
   ~Progress();
 
   void step_done(int64_t step);             // shows a line if it is time for one
@@ -22,7 +24,8 @@ class Progress {
   using Clock = std::chrono::steady_clock;
   void clear();
 
-  int64_t steps_, start_steps_;
+  int64_t steps_, offline_steps_;
+  int64_t start_;                           // the first environment step with an update
   bool quiet_, terminal_;
   bool line_open_ = false;
   std::optional<double> episode_return_, evaluation_return_;

@@ -231,6 +231,7 @@ RunConfig resolve(const std::string& algorithm, const std::string& environment, 
   config.environment = environment.empty() && file ? top_name(*file, root, "env") : environment;
   if (config.algorithm.empty()) throw Error("no algorithm given: add --algo, one of " + joined(algorithm_names()));
   config.algorithm_settings = make_algorithm(config.algorithm);
+  config.algorithm_settings->adapt_loop(config.training);
   if (!config.environment.empty()) config.algorithm_settings->adapt(make_environment(config.environment)->info());
   if (file) apply_file(*file, root, config);
   for (const Assignment& assignment : assignments) apply(assignment, config);

@@ -98,14 +98,14 @@ std::string create_run_folder(const std::string& out, const RunConfig& config) {
 RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& training, Agent& agent,
                          const SafetensorsFile* checkpoint, bool quiet)
     : folder_(std::move(folder)), config_text_(to_toml(config)), training_(training), agent_(agent),
-      algorithm_(config.algorithm), environment_(config.environment), start_steps_(config.training.start_steps),
+      algorithm_(config.algorithm), environment_(config.environment),
       log_(path(run_file::log), INT64_MAX, AppendFile::exclusive), columns_(columns_of(agent)),
       metrics_(path(run_file::metrics), static_cast<int64_t>(number_from(checkpoint, "metrics_bytes"))),
       events_(events_path(folder_), static_cast<int64_t>(number_from(checkpoint, "events_bytes"))),
-      progress_(training.step(), config.training.steps, config.training.start_steps, quiet),
+      progress_(training.step(), config.training, quiet),
       row_(columns_.size()),
       earlier_seconds_(number_from(checkpoint, "wall_seconds")),
-      reported_step_(training.step()) {
+      reported_updates_(training.updates()) {
   if (metrics_.size() == 0) metrics_.write(header(columns_));
   replace_file(path(run_file::config), config_text_);
   log(fmt::format("Meander {} ({}), {} on {}, seed {}, {} at step {} of {}", version(), commit(), config.algorithm,
@@ -120,12 +120,11 @@ void RunRecorder::episode_ended(int64_t, double value) {
   progress_.episode_return(value);
 }
 
-void RunRecorder::metrics(int64_t step, std::span<const double> means) {
+void RunRecorder::metrics(int64_t, std::span<const double> means) {
   std::copy(means.begin(), means.end(), row_.begin() + first_metric);
   const double seconds = std::chrono::duration<double>(Clock::now() - report_start_).count() - idle_seconds_;
-  const int64_t updates = step - std::max(reported_step_, start_steps_ - 1);
-  if (seconds > 0) row_.back() = static_cast<double>(updates) / seconds;
-  reported_step_ = step;
+  if (seconds > 0) row_.back() = static_cast<double>(training_.updates() - reported_updates_) / seconds;
+  reported_updates_ = training_.updates();
   report_start_ = Clock::now();
   idle_seconds_ = 0;
 }

@@ -60,7 +60,6 @@ class RunRecorder : public Observer {
   Training& training_;
   Agent& agent_;
   std::string algorithm_, environment_;
-  int64_t start_steps_;
   AppendFile log_;                         // first: its lock guards the other files
   std::vector<std::string> columns_;
   AppendFile metrics_;
@@ -72,7 +71,7 @@ class RunRecorder : public Observer {
   Clock::time_point start_ = Clock::now(), report_start_ = start_, step_start_ = start_;
   double earlier_seconds_ = 0;             // of the run before it was resumed
   double idle_seconds_ = 0;                // spent on evaluations and checkpoints since the last report
-  int64_t reported_step_ = 0;
+  int64_t reported_updates_ = 0;
 };
 
 // From now on SIGINT, SIGTERM and SIGHUP only make interrupted() true; a second one ends the process at once.

@@ -57,13 +57,18 @@ int train(const TrainOptions& options) {
     throw Error("no environment given: add --env NAME (meander list prints them all)");
   if (config.threads > 0) kernels::set_threads(static_cast<int>(config.threads));
 
-  // The learner and its two worlds; the second one is for evaluation.
-  const auto environment = make_environment(config.environment);
+  // The learner and its worlds; one of them is for evaluation alone.
+  std::vector<std::unique_ptr<Environment>> worlds;
+  std::vector<Environment*> environments;
+  for (int64_t i = 0; i < config.training.environments; ++i) {
+    worlds.push_back(make_environment(config.environment));
+    environments.push_back(worlds.back().get());
+  }
   const auto evaluation_environment = make_environment(config.environment);
-  const EnvironmentInfo& task = environment->info();
+  const EnvironmentInfo& task = evaluation_environment->info();
   const auto agent = config.algorithm_settings->make_agent(task.observations, task.actions,
                                                            static_cast<uint64_t>(config.training.seed));
-  Training training(config.training, *agent, *environment, *evaluation_environment);
+  Training training(config.training, *agent, environments, *evaluation_environment);
 
   const std::string folder = resumed ? options.resume : create_run_folder(options.out, config);
   const std::string last = folder + "/" + run_file::last;

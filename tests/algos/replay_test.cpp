@@ -16,14 +16,15 @@ namespace {
 constexpr int S = 3, A = 2;
 
 struct Rows {
-  explicit Rows(int64_t n) : memory(static_cast<size_t>(n * (2 * S + A + 2))) {
+  explicit Rows(int64_t n, int64_t steps = 1, int64_t chunk = 1)
+      : memory(static_cast<size_t>(n * (2 * S + chunk * A + 2 * steps + 1))) {
     float* next = memory.data();
     const auto take = [&](int64_t cols) {
       const Tensor t = view(next, n, cols);
       next += n * cols;
       return t;
     };
-    batch = {take(S), take(A), take(1), take(1), take(S)};
+    batch = {take(S), take(chunk * A), take(steps), take(1), take(S), take(steps)};
   }
   std::vector<float> memory;
   Batch batch;
@@ -162,44 +163,122 @@ TEST_CASE("the key names the batch") {
   CHECK(one.memory != other.memory);
 }
 
-// What will be drawn after the next append is known before it, unless the new transition itself is drawn; also when the
-// append displaces the oldest transition, when an episode ends, and among several environments.
+// What will be drawn after the next appends is known before them, unless one of the new transitions itself is drawn; also
+// when an append displaces the oldest transition, when episodes end, among several environments, and of several steps.
 TEST_CASE("a batch drawn ahead is the batch drawn after") {
   for (int environments : {1, 3})
-    for (int capacity : {3, 7, 60, 250}) {
-      CAPTURE(environments);
-      CAPTURE(capacity);
-      Replay replay(environments, capacity, S, A);
-      int known = 0, waited = 0, wrong = 0;
-      const auto observation = [](int e, int episode, int t) {
-        return std::vector<float>(S, static_cast<float>(e + 10 * episode) + t / 64.0f);
-      };
-      for (int episode = 0; episode < 40; ++episode)
-        for (int e = 0; e < environments; ++e) {
-          const int length = 1 + (episode * 7 + e) % 11;
-          replay.begin_episode(e, observation(e, episode, 0));
-          for (int t = 0; t < length; ++t) {
-            const kernels::RandomKey key = {1, 2, static_cast<uint64_t>(100 * episode + t)};
-            Rows ahead(8), after(8);
-            ahead.memory.assign(ahead.memory.size(), -1);
-            const bool is_known = replay.sample_ahead(e, key, ahead.batch);
-            const int64_t size = replay.size();
-            const float action[A] = {0.5f, 0.25f}, reward = static_cast<float>(known + waited);
-            const bool over = t == length - 1;
-            replay.append(e, action, reward, over && episode % 2, over, observation(e, episode, t + 1));
-            CHECK(replay.size() >= size);
-            replay.sample(key, after.batch);
-            bool newest_drawn = false;
-            for (int i = 0; i < 8; ++i) newest_drawn = newest_drawn || after.batch.reward.f32()[i] == reward;
-            if (is_known) wrong += newest_drawn || ahead.memory != after.memory;
-            else wrong += !newest_drawn || ahead.memory != std::vector<float>(ahead.memory.size(), -1);
-            ++(is_known ? known : waited);
+    for (int capacity : {15, 20, 60, 250})
+      for (int64_t steps : {1, 3}) {
+        CAPTURE(environments);
+        CAPTURE(capacity);
+        CAPTURE(steps);
+        Replay replay(environments, capacity, S, A);
+        int known = 0, waited = 0, wrong = 0;
+        const auto observation = [](int e, int time) {
+          return std::vector<float>(S, static_cast<float>(100 * e) + static_cast<float>(time) / 64.0f);
+        };
+        for (int e = 0; e < environments; ++e) replay.begin_episode(e, observation(e, 0));
+        for (int time = 1; time < 300; ++time) {
+          const kernels::RandomKey key = {1, 2, static_cast<uint64_t>(time)};
+          Rows ahead(4, steps), after(4, steps);
+          ahead.memory.assign(ahead.memory.size(), -1);
+          const bool possible = time > steps;
+          const bool is_known = possible && replay.sample_ahead(key, ahead.batch);
+          const float reward = static_cast<float>(time);
+          const auto over = [&](int e) { return (time * 7 + e) % 11 == 0; };
+          for (int e = 0; e < environments; ++e) {
+            const float action[A] = {0.5f, 0.25f};
+            replay.append(e, action, reward, over(e) && time % 2, over(e), observation(e, time));
           }
+          if (!possible) continue;
+          replay.sample(key, after.batch);
+          bool newest_drawn = false;
+          for (int64_t i = 0; i < 4 * steps; ++i) newest_drawn = newest_drawn || after.batch.reward.f32()[i] == reward;
+          if (is_known) wrong += newest_drawn || ahead.memory != after.memory;
+          else wrong += !newest_drawn || ahead.memory != std::vector<float>(ahead.memory.size(), -1);
+          ++(is_known ? known : waited);
+          for (int e = 0; e < environments; ++e)
+            if (over(e)) replay.begin_episode(e, observation(e, time));
         }
-      CHECK(wrong == 0);
-      CHECK(known > 0);
-      CHECK(waited > 0);
-    }
+        CHECK(wrong == 0);
+        CHECK(known > 0);
+        CHECK(waited > 0);
+      }
+}
+
+// Steps that follow each other in the ring, across the end of an episode too: what came after it is there but invalid;
+// an episode that ends on the last step leaves all of them valid. Success (a true end after which the recording goes on)
+// clears the mask alone.
+TEST_CASE("several steps of one draw") {
+  Replay replay(1, 100, S, A);
+  const auto observation = [](int i) { return std::vector<float>(S, static_cast<float>(i)); };
+  // Transitions 0 to 8: 2 ends truly, 5 is cut off by a time limit, 7 succeeds and goes on.
+  int row = 0;
+  replay.begin_episode(0, observation(row));
+  for (int i = 0; i < 9; ++i) {
+    const float action[A] = {i / 10.0f, -i / 10.0f};
+    const bool over = i == 2 || i == 5;
+    replay.append(0, action, static_cast<float>(i), i == 2 || i == 7, over, observation(++row));
+    if (over) replay.begin_episode(0, observation(++row));
+  }
+  Rows rows(4000, 3, 2);
+  replay.sample({1, 2, 3}, rows.batch);
+  // By the first step: mask, valid of the second and third step.
+  const float expected[7][3] = {{0, 1, 1}, {0, 1, 0}, {0, 0, 0}, {1, 1, 1}, {1, 1, 0}, {0, 0, 0}, {0, 1, 1}};
+  const float state[7] = {0, 1, 2, 4, 5, 6, 8}, next[7] = {3, 5, 6, 7, 9, 10, 11};
+  int seen[7] = {};
+  bool right = true;
+  for (int64_t i = 0; i < 4000; ++i) {
+    const float* reward = rows.batch.reward.f32() + 3 * i;
+    const int first = static_cast<int>(reward[0]);
+    REQUIRE(first < 7);  // the last two have no two steps after them
+    ++seen[first];
+    const float* valid = rows.batch.valid.f32() + 3 * i;
+    const float* action = rows.batch.action.f32() + 2 * A * i;
+    right = right && reward[1] == first + 1 && reward[2] == first + 2 && valid[0] == 1;
+    right = right && action[0] == first / 10.0f && action[A] == (first + 1) / 10.0f && action[A + 1] == -action[A];
+    right = right && rows.batch.mask.f32()[i] == expected[first][0] && valid[1] == expected[first][1] &&
+            valid[2] == expected[first][2];
+    right = right && rows.batch.state.f32()[i * S] == state[first] && rows.batch.next_state.f32()[i * S] == next[first];
+  }
+  CHECK(right);
+  for (const int n : seen) CHECK(n > 400);  // of 571 expected
+}
+
+// The file's rows and the ring's are the same, so what is drawn from the one is in the other.
+TEST_CASE("a data set in the replay") {
+  DataSet data;
+  data.observations = S, data.actions = A;
+  for (int row = 0; row < 12; ++row) {
+    data.observation.insert(data.observation.end(), S, static_cast<float>(row));
+    data.action.insert(data.action.end(), A, row / 100.0f);
+    data.reward.push_back(static_cast<float>(row));
+    data.mask.push_back(row == 3 ? 0.0f : 1.0f);
+    data.terminal.push_back(row == 4 || row == 11);
+  }
+  data.check("the data");
+  CHECK(data.transitions() == 10);
+  CHECK(data.episode_returns() == std::vector<double>{0 + 1 + 2 + 3, 5 + 6 + 7 + 8 + 9 + 10});
+  Replay replay(1, 20, S, A);
+  replay.append(data);
+  CHECK(replay.size() == 10);
+  Rows rows(1000);
+  replay.sample({1, 2, 3}, rows.batch);
+  bool right = true;
+  for (int i = 0; i < 1000; ++i) {
+    const float row = rows.batch.state.f32()[i * S];
+    right = right && row != 4 && row != 11 && rows.batch.next_state.f32()[i * S] == row + 1;
+    right = right && rows.batch.reward.f32()[i] == row && rows.batch.action.f32()[i * A] == row / 100.0f;
+    right = right && rows.batch.mask.f32()[i] == (row == 3 ? 0.0f : 1.0f);
+  }
+  CHECK(right);
+  Replay small(1, 8, S, A), other(1, 20, S + 1, A);
+  CHECK_THROWS_WITH_AS(small.append(data), doctest::Contains("12 rows"), Error);
+  CHECK_THROWS_AS(other.append(data), Error);
+  data.reward[7] = std::nanf("");
+  CHECK_THROWS_WITH_AS(data.check("the data"), "the data: rewards holds a number that is not finite, in row 7", Error);
+  data.reward.pop_back();
+  CHECK_THROWS_WITH_AS(data.check("the data"), doctest::Contains("rewards holds 11 numbers, 12 are needed"), Error);
 }
 
 TEST_CASE("save and load give the same replay") {
