@@ -2,9 +2,20 @@
 
 namespace meander {
 
-Interval IntervalSampler::operator()(Tensor normal_a, Tensor normal_b) const {
-  const Value a = sigmoid(deviation * Value(normal_a) + mean), b = sigmoid(deviation * Value(normal_b) + mean);
-  const Tensor t = maximum(a, b).tensor, r = minimum(a, b).tensor;
+Interval IntervalSampler::operator()(Tensor a, Tensor b) const {
+  Value first, second;
+  switch (draw) {
+    case Draw::logit_normal:
+      first = sigmoid(deviation * Value(a) + mean), second = sigmoid(deviation * Value(b) + mean);
+      break;
+    case Draw::uniform:
+      first = a, second = b;
+      break;
+    case Draw::uniform_below:
+      first = (1 - 2 * margin) * Value(a) + margin, second = first * Value(b);
+      break;
+  }
+  const Tensor t = maximum(first, second).tensor, r = minimum(first, second).tensor;
   const int64_t still = static_cast<int64_t>(double(t.rows) * share_equal);
   std::copy_n(t.f32(), still, r.f32());
   return {t, r, t.rows - still};

@@ -14,39 +14,45 @@ struct Interval {
   int64_t moving;
 };
 
+// How t and r are drawn from two columns of random numbers [B, 1].
 struct IntervalSampler {
-  double mean = -0.4, deviation = 1.0;   // of the normals under the sigmoid
+  enum class Draw {
+    logit_normal,    // from normals a, b: the larger and the smaller of sigmoid(mean + deviation a), ... b
+    uniform,         // from uniforms: the larger and the smaller
+    uniform_below,   // from uniforms: t uniform in [margin, 1 - margin], r uniform in [0, t]
+  };
+  Draw draw = Draw::logit_normal;
+  double mean = -0.4, deviation = 1.0;
   double share_equal = 0.75;             // share of the rows with r = t
+  static constexpr double margin = 1e-3;
 
-  // Two independent sigmoid(mean + deviation N(0, 1)) from the given normals [B, 1]: t the larger, r the smaller.
-  Interval operator()(Tensor normal_a, Tensor normal_b) const;
+  Interval operator()(Tensor a, Tensor b) const;
 };
 
 // x_t = (1 - t) a + t e
 Tensor interpolate(Tensor action, Tensor noise, Tensor t);
 
-// The regression of a mean field f(x, t, h) on the identity f = g - (t - r) df/dt, where g is the field of which f is the
-// mean over the interval: g = v for the mean velocity, g = div v for the average divergence. df/dt is the derivative
-// along the flow, by forward mode with the tangents (v, 1, 1) of (x, t, h = t - r), for the moving rows only; it has no
-// gradient. loss is the mean squared error over all elements.
-struct MeanFlowRegression {
-  Value loss;          // [1, 1]
+// A mean field f(x, t, r) held against the identity f = g - (t - r) df/dt, where g is the field of which f is the mean
+// over the interval: g = v for the mean velocity, g = div v for the average divergence. df/dt is the derivative along
+// the flow, by forward mode with the tangents (v, 1, 0) of (x, t, r), for the moving rows only. The target has no
+// gradient: what is left for the caller is the loss between mean_field and target.
+struct MeanFlowIdentity {
   Value mean_field;    // f, [B, m]
   Value derivative;    // df/dt of the moving rows, [moving, m]; absent if there are none
   Value target;        // [B, m]
 };
 
 template <class F>
-MeanFlowRegression regress_mean_field(F&& f, Tensor x, const Interval& interval, Tensor velocity, Tensor field) {
+MeanFlowIdentity mean_flow_identity(F&& f, Tensor x, const Interval& interval, Tensor velocity, Tensor field) {
   const int64_t rows = x.rows, moving = interval.moving, still = rows - moving;
-  const Value h = Value(interval.t) - Value(interval.r);
   const Value v = moving ? velocity.slice_rows(still, moving) : Tensor();
   const Value one = moving ? full(moving, 1, 1, x.dtype) : Tensor();
 
-  const auto [mean_field, derivative] = jvp(f, {x, interval.t, h}, {v, one, one});
-  const Value correction = clip(slice_rows(h, still, moving), 0, 1) * stop_gradient(derivative);
+  const auto [mean_field, derivative] = jvp(f, {x, interval.t, interval.r}, {v, one, Value()});
+  const Value length = slice_rows(Value(interval.t) - Value(interval.r), still, moving);
+  const Value correction = clip(length, 0, 1) * stop_gradient(derivative);
   const Value target = Value(field) - pad_rows(correction, still, rows);
-  return {mean_squared_error(mean_field, target), mean_field, stop_gradient(derivative), target};
+  return {mean_field, stop_gradient(derivative), target};
 }
 
 }  // namespace meander

@@ -9,21 +9,22 @@
 namespace meander {
 
 Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed)
-    : observations_(observations),
-      actions_(actions),
+    : Learner(observations, actions, seed),
       settings_(settings),
-      seed_(seed),
-      sampler_{settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+      sampler_{IntervalSampler::Draw::logit_normal, settings.interval_mean, settings.interval_deviation,
+               settings.share_equal_times},
       adam_{settings.learning_rate},
-      mean_velocity_(observations, actions, actions, settings.actor_width, settings.actor_layers),
-      average_divergence_(observations, actions, 1, settings.actor_width, settings.actor_layers),
-      critic_network_(observations, actions, settings.atoms, settings.v_min, settings.v_max, settings.critic_width,
-                      settings.critic_layers),
+      mean_velocity_(observations, actions, {settings.actor_width, settings.actor_layers}, actions, Times::fourier),
+      average_divergence_(observations, actions, {settings.actor_width, settings.actor_layers}, 1, Times::fourier),
+      critic_network_(observations, actions, {settings.critic_width, settings.critic_layers}, settings.atoms,
+                      settings.v_min, settings.v_max),
       actor_(mean_velocity_.layout.size()),
       divergence_(average_divergence_.layout.size()),
       critic_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       log_alpha_(1),
-      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())} {
+      target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
+      flow_(mean_velocity_, actor_.params, settings.sampling_steps, settings.share_equal_times == 1),
+      acting_precision_(settings.bfloat16_acting ? kernels::Precision::bfloat16 : kernels::Precision::float32) {
   temperature_.add("log_alpha", {1}, Initial::zero);
   mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
   average_divergence_.layout.initialise(divergence_.params.data(), Stream(seed, Purpose::initialise_divergence, 0));
@@ -57,42 +58,21 @@ Tensor Mfpo::both(Value q1, Value q2) const {
 
 // ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
 // log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
-Tensor Mfpo::flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor* log_prob,
-                         const kernels::MlpProducts& products) const {
-  const double step = 1.0 / double(settings_.sampling_steps);
-  const bool with_divergence = log_prob && settings_.divergence_network;
-  const Value actor = actor_.tensor(), divergence = divergence_.tensor();
-  const Value actor_state = mean_velocity_.share_of_state(actor, state);
-  Value divergence_state, divergence_times, x = noise, logp;
-  if (with_divergence) {
-    divergence_state = average_divergence_.share_of_state(divergence, state);
-    divergence_times = times_of_sampler(average_divergence_, divergence);
+Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, kernels::Precision precision) const {
+  Value logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
+  const Value divergence = divergence_.tensor();
+  Value of_state, of_times;
+  if (settings_.divergence_network) {
+    of_state = average_divergence_.share_of_state(divergence, state);
+    of_times = flow_.times_of(average_divergence_, divergence);
   }
-  if (log_prob) logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
-  for (int64_t i = 0; i < settings_.sampling_steps; ++i) {
-    const Value u = mean_velocity_.from_share(actor, actor_state + slice_rows(actor_times, i, 1), x, products);
-    if (with_divergence)
-      logp = logp + step * average_divergence_.from_share(
-                               divergence, divergence_state + slice_rows(divergence_times, i, 1), x, products.precision);
-    x = x - step * u;
-  }
-  if (log_prob) *log_prob = logp.tensor;
-  return clip(x, -1, 1).tensor;
-}
-
-// What the times 1, 1 - 1/T, ..., 1/T of the sampler contribute to a network's first layer, [T, width].
-Tensor Mfpo::times_of_sampler(const FlowNetwork& network, Value params) const {
-  const int64_t steps = settings_.sampling_steps;
-  const Tensor t = empty(steps, 1);
-  for (int64_t i = 0; i < steps; ++i) t.f32()[i] = static_cast<float>(1 - double(i) / double(steps));
-  return network.share_of_times(params, t, full(1, 1, 1.0 / double(steps))).tensor;
-}
-
-Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, const kernels::MlpProducts& products) const {
-  FlowSample s;
-  const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
-  s.action = flow_sample(state, noise, times, &s.log_prob, products);
-  return s;
+  const auto gain = [&](int64_t i, Tensor x) {
+    if (!settings_.divergence_network) return;
+    const Value delta = average_divergence_.from_share(divergence, of_state + slice_rows(of_times, i, 1), x, precision);
+    logp = logp + delta * (1.0 / double(settings_.sampling_steps));
+  };
+  const Tensor x = flow_(state, noise, precision, gain);
+  return {clip(x, -1, 1).tensor, logp.tensor};
 }
 
 // ---- 1. critics: distributional soft Bellman target, cross-entropy --------------------------------------------------
@@ -152,16 +132,18 @@ Mfpo::GaussianProposals Mfpo::gaussian_proposals(Tensor x, Tensor t, Tensor unif
   return p;
 }
 
-Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor policy_action, Tensor gaussian_action) const {
-  const int64_t batch = state.rows, k1 = policy_action.rows / batch;
-  const int64_t k2 = gaussian_action ? gaussian_action.rows / batch : 0;
-  // The proposals of a state side by side, so that each critic scores them in one pass.
-  const Value a1 = reshape(policy_action, batch, k1 * actions_);
-  const Value all = k2 ? concat_columns(a1, reshape(gaussian_action, batch, k2 * actions_)) : a1;
-  const Value action = reshape(all, batch * (k1 + k2), actions_);
+Tensor Mfpo::all_proposals(Tensor policy_action, Tensor gaussian_action, int64_t batch) const {
+  const auto by_state = [&](Tensor action) { return reshape(action, batch, action.size() / batch); };
+  if (!gaussian_action) return policy_action;
+  const Value all = concat_columns(by_state(policy_action), by_state(gaussian_action));
+  return reshape(all, all.tensor.size() / actions_, actions_).tensor;
+}
+
+Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor action) const {
   ProposalValues v;
   for (int i : {0, 1})
-    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action, precision(true)), batch, k1 + k2).tensor;
+    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action, precision(true)), state.rows,
+                     action.rows / state.rows).tensor;
   v.chosen = both(v.q[0], v.q[1]);
   return v;
 }
@@ -203,8 +185,9 @@ Mfpo::Velocity Mfpo::velocity(Tensor x, Tensor t, const ProposalWeights& weights
   }
   v.gaussian = weighted(weights.gaussian, gaussian_action);
   v.ess_gaussian = effective_sample_size(weights.gaussian);
-  v.share = settings_.proposals == "gaussian"
-                ? zeros(x.rows, 1)
+  v.share = settings_.proposals == "gaussian" ? zeros(x.rows, 1)
+            : settings_.mixture == "half"
+                ? full(x.rows, 1, 0.5)
                 : (Value(v.ess_policy) / (Value(v.ess_policy) + Value(v.ess_gaussian) + 1e-10)).tensor;
   v.mixed = (Value(v.share) * Value(v.policy) + (1 - Value(v.share)) * Value(v.gaussian)).tensor;
   return v;
@@ -213,9 +196,9 @@ Mfpo::Velocity Mfpo::velocity(Tensor x, Tensor t, const ProposalWeights& weights
 Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const {
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
-        const auto u = [&](Value x, Value t, Value h) { return mean_velocity_(params, state, x, t, h); };
-        const MeanFlowRegression m = regress_mean_field(u, x, interval, velocity, velocity);
-        return Values<4>{m.loss, m.mean_field, m.derivative, m.target};
+        const auto u = [&](Value x, Value t, Value r) { return mean_velocity_(params, state, x, t, r); };
+        const MeanFlowIdentity m = mean_flow_identity(u, x, interval, velocity, velocity);
+        return Values<4>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.derivative, m.target};
       },
       actor_.tensor());
   return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
@@ -224,7 +207,7 @@ Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& in
 // ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -----------------------------
 Mfpo::Divergence Mfpo::hutchinson(Tensor state, Tensor x, Tensor t, Tensor probe) const {
   const int64_t n = probe.rows / x.rows;
-  const auto [velocity, jz] = mean_velocity_.directions(actor_.tensor(), state, x, t, zeros(1, 1), probe);
+  const auto [velocity, jz] = mean_velocity_.directions(actor_.tensor(), state, x, t, Value(), probe);
   Divergence d;
   d.velocity = velocity.tensor;
   d.derivative = jz.tensor;
@@ -236,10 +219,10 @@ Mfpo::RegressionLoss Mfpo::divergence_loss(Tensor state, Tensor x, const Interva
                                            const Divergence& divergence) const {
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
-        const auto delta = [&](Value x, Value t, Value h) { return average_divergence_(params, state, x, t, h); };
-        const MeanFlowRegression m =
-            regress_mean_field(delta, x, interval, divergence.velocity, divergence.estimate);
-        return Values<4>{m.loss, m.mean_field, m.derivative, m.target};
+        const auto delta = [&](Value x, Value t, Value r) { return average_divergence_(params, state, x, t, r); };
+        const MeanFlowIdentity m =
+            mean_flow_identity(delta, x, interval, divergence.velocity, divergence.estimate);
+        return Values<4>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.derivative, m.target};
       },
       divergence_.tensor());
   return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
@@ -257,18 +240,14 @@ Mfpo::TemperatureLoss Mfpo::temperature_loss(float entropy) const {
 // ---- one update -----------------------------------------------------------------------------------------------------
 namespace {
 
+enum Metric {
+  critic_loss1, critic_loss2, clipped_low, clipped_high, actor_loss_, divergence_loss_, temperature_loss_, q_mean,
+  entropy_, alpha_, ess1, ess2, lambda, velocity_norm, metrics_count
+};
 constexpr const char* metrics_of_mfpo[] = {
-    "critic_loss1", "critic_loss2", "actor_loss", "divergence_loss", "temperature_loss", "q_mean", "entropy", "alpha",
-    "ess1", "ess2", "lambda", "velocity_norm", "clipped_low", "clipped_high"};
-
-float mean(Tensor x) { return *mean_all(x).tensor.f32(); }
-
-// Stops before a step that would spoil the parameters.
-void check_finite(const char* loss_name, float loss, Tensor gradient) {
-  bool finite = std::isfinite(loss);
-  for (int64_t i = 0; i < gradient.size(); ++i) finite &= std::isfinite(gradient.f32()[i]);
-  if (!finite) throw Failure(message(loss_name, " or its gradient is not finite (loss ", loss, ")"));
-}
+    "critic_loss1", "critic_loss2", "clipped_low", "clipped_high", "actor_loss", "divergence_loss", "temperature_loss",
+    "q_mean", "entropy", "alpha", "ess1", "ess2", "lambda", "velocity_norm"};
+static_assert(std::size(metrics_of_mfpo) == metrics_count);
 
 }  // namespace
 
@@ -276,24 +255,17 @@ std::span<const char* const> Mfpo::metric_names() const { return metrics_of_mfpo
 
 Mfpo::Draws Mfpo::draw(uint64_t step) const {
   const int64_t batch = settings_.batch_size;
-  const auto normal = [&](Purpose purpose, int64_t rows, int64_t cols) {
-    const Tensor x = empty(rows, cols);
-    kernels::philox_normal({seed_, static_cast<uint32_t>(purpose), step}, x.size(), x.f32());
-    return x;
-  };
   Draws d;
-  d.next_noise = normal(Purpose::next_action, batch, actions_);
-  d.interval_a = normal(Purpose::interval_a, batch, 1);
-  d.interval_b = normal(Purpose::interval_b, batch, 1);
-  d.proposal_noise = normal(Purpose::proposal_noise, batch * settings_.policy_proposals, actions_);
-  d.flow_noise = normal(Purpose::interpolation_noise, batch, actions_);
-  d.truncated_uniform = empty(batch * settings_.gaussian_proposals, actions_);
-  kernels::philox_uniform({seed_, static_cast<uint32_t>(Purpose::truncated_uniform), step},
-                          d.truncated_uniform.size(), d.truncated_uniform.f32());
-  d.divergence_interval_a = normal(Purpose::divergence_interval_a, batch, 1);
-  d.divergence_interval_b = normal(Purpose::divergence_interval_b, batch, 1);
-  d.divergence_noise = normal(Purpose::divergence_noise, batch, actions_);
-  d.divergence_probe = normal(Purpose::divergence_probe, batch * settings_.probes, actions_);
+  d.next_noise = normals(Purpose::next_action, step, batch, actions_);
+  d.interval_a = normals(Purpose::interval_a, step, batch, 1);
+  d.interval_b = normals(Purpose::interval_b, step, batch, 1);
+  d.proposal_noise = normals(Purpose::proposal_noise, step, batch * settings_.policy_proposals, actions_);
+  d.flow_noise = normals(Purpose::interpolation_noise, step, batch, actions_);
+  d.truncated_uniform = uniforms(Purpose::truncated_uniform, step, batch * settings_.gaussian_proposals, actions_);
+  d.divergence_interval_a = normals(Purpose::divergence_interval_a, step, batch, 1);
+  d.divergence_interval_b = normals(Purpose::divergence_interval_b, step, batch, 1);
+  d.divergence_noise = normals(Purpose::divergence_noise, step, batch, actions_);
+  d.divergence_probe = normals(Purpose::divergence_probe, step, batch * settings_.probes, actions_);
   return d;
 }
 
@@ -303,10 +275,18 @@ void Mfpo::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 }
 
 void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
-  ArenaScope scope;
-  const int64_t n = static_cast<int64_t>(step);
-  prepared_.actor_current = prepared_.targets_current = false;
+  update_critics(batch, draws, step, metrics);
+  update_policy(batch.state, nullptr, draws, step, metrics);
+}
 
+void Mfpo::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
+  ArenaScope scope;
+  float metrics[metrics_count];
+  update_policy(state, &q, draw(step), step, metrics);
+}
+
+void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
   // 1. Critics, on the action of the current actor at s'.
   const FlowSample next = sample(batch.next_state, draws.next_noise);
   const Tensor logits[2] = {target_logits(0, batch.next_state, next.action),
@@ -316,34 +296,46 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
   for (int i : {0, 1}) {
     critic[i] = critic_loss(i, batch.state, batch.action, target.chosen);
     check_finite(metrics_of_mfpo[i], critic[i].loss, critic[i].gradient);
+    metrics[static_cast<size_t>(i)] = critic[i].loss;
   }
-  for (int i : {0, 1}) critic_[i].descend(critic[i].gradient, adam_, n);
+  for (int i : {0, 1}) critic_[i].descend(critic[i].gradient, adam_, static_cast<int64_t>(step));
+  metrics[clipped_low] = target.clipped_low, metrics[clipped_high] = target.clipped_high;
 
   // 2. Target critics follow.
   for (int i : {0, 1})
     kernels::exponential_average(critic_[i].params.size(), static_cast<float>(settings_.target_rate),
                                  critic_[i].params.data(), target_[i].params.data());
+  for (ReadyWeights& ready : ready_target_) ready.outdate();
+}
+
+void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
+                         std::span<float> metrics) {
+  ArenaScope scope;
+  const int64_t n = static_cast<int64_t>(step);
 
   // 3. Actor.
   const Interval time = interval(draws.interval_a, draws.interval_b);
-  const FlowSample policy = sample(batch.state, draws.proposal_noise, precision(false));
-  const Tensor first = first_proposal(policy.action, batch.state.rows);
+  const FlowSample policy = sample(state, draws.proposal_noise, precision(false));
+  const Tensor first = first_proposal(policy.action, state.rows);
   const Tensor x = interpolate(first, draws.flow_noise, time.t);
   GaussianProposals gaussian{};
   if (settings_.proposals != "policy") gaussian = gaussian_proposals(x, time.t, draws.truncated_uniform);
-  const ProposalValues q = proposal_values(batch.state, policy.action, gaussian.action);
-  const ProposalWeights weights = proposal_weights(x, time.t, policy, q.chosen);
+  const Tensor proposals = all_proposals(policy.action, gaussian.action, state.rows);
+  const Tensor q = given ? reshape((*given)(state, proposals), state.rows, proposals.rows / state.rows).tensor
+                         : proposal_values(state, proposals).chosen;
+  const ProposalWeights weights = proposal_weights(x, time.t, policy, q);
   const Velocity v = velocity(x, time.t, weights, policy.action, gaussian.action);
-  const RegressionLoss actor = actor_loss(batch.state, x, time, v.mixed);
+  const RegressionLoss actor = actor_loss(state, x, time, v.mixed);
   check_finite("actor_loss", actor.loss, actor.gradient);
   actor_.descend(actor.gradient, adam_, n);
+  flow_.outdate();
 
   // 4. Average divergence of the new actor.
   RegressionLoss divergence{};
   if (settings_.divergence_network) {
     const Interval time = interval(draws.divergence_interval_a, draws.divergence_interval_b);
     const Tensor x = interpolate(first, draws.divergence_noise, time.t);
-    divergence = divergence_loss(batch.state, x, time, hutchinson(batch.state, x, time.t, draws.divergence_probe));
+    divergence = divergence_loss(state, x, time, hutchinson(state, x, time.t, draws.divergence_probe));
     check_finite("divergence_loss", divergence.loss, divergence.gradient);
     divergence_.descend(divergence.gradient, adam_, n);
   }
@@ -355,102 +347,41 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
   check_finite("temperature_loss", temperature.loss, temperature.gradient);
   if (settings_.tune_alpha) log_alpha_.descend(temperature.gradient, adam_, n);
 
-  const float values[] = {critic[0].loss, critic[1].loss, actor.loss, divergence.loss, temperature.loss, mean(q.chosen),
-                          entropy, static_cast<float>(alpha_used), mean(v.ess_policy), mean(v.ess_gaussian),
-                          mean(v.share), mean(sqrt(sum_row(square(v.mixed))).tensor), target.clipped_low,
-                          target.clipped_high};
-  std::copy(std::begin(values), std::end(values), metrics.begin());
+  metrics[actor_loss_] = actor.loss, metrics[divergence_loss_] = divergence.loss;
+  metrics[temperature_loss_] = temperature.loss;
+  metrics[q_mean] = mean(q), metrics[entropy_] = entropy, metrics[alpha_] = static_cast<float>(alpha_used);
+  metrics[ess1] = mean(v.ess_policy), metrics[ess2] = mean(v.ess_gaussian), metrics[lambda] = mean(v.share);
+  metrics[velocity_norm] = mean(sqrt(sum_row(square(v.mixed))).tensor);
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
-Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise) const {
-  return best_candidate(state, noise, times_of_sampler(mean_velocity_, actor_.tensor()), {}, {{}, {}});
-}
-
-Mfpo::Choice Mfpo::best_candidate(Tensor state, Tensor noise, Tensor actor_times, const kernels::MlpProducts& actor,
-                                  const kernels::MlpProducts (&targets)[2]) const {
-  const int64_t batch = state.rows, k = noise.rows / batch;
-  Choice c;
-  c.action = flow_sample(state, noise, actor_times, nullptr, actor);
+Choice Mfpo::best_candidate(Tensor state, Tensor noise) {
+  const Tensor action = clip(flow_(state, noise, acting_precision_), -1, 1).tensor;
   const auto value = [&](int i) {
-    return reshape(critic_network_.value(target_[i].tensor(), state, c.action, targets[i]), batch, k);
+    const kernels::MlpProducts& ready =
+        ready_target_[i].of(critic_network_.trunk(), target_[i].params, acting_precision_);
+    return reshape(critic_network_.value(target_[i].tensor(), state, action, ready), state.rows,
+                   noise.rows / state.rows);
   };
-  c.q = both(value(0), value(1));
-  c.best = argmax_row(c.q);
-  const Tensor row = empty(batch, 1, DType::int32);
-  for (int64_t i = 0; i < batch; ++i)
-    row.as<int32_t>()[i] = static_cast<int32_t>(i * k) + c.best.as<int32_t>()[i];
-  c.chosen = gather_rows(c.action, row).tensor;
-  return c;
+  return choose_best(action, both(value(0), value(1)));
 }
 
-// Weights of `network`, kept in `memory`, for products as acting does them.
-static kernels::MlpProducts prepare(const kernels::MlpShape& network, const Buffer& params, bool bfloat16,
-                                    Buffer& memory) {
-  const kernels::Precision precision = bfloat16 ? kernels::Precision::bfloat16 : kernels::Precision::float32;
-  if (memory.size() == 0) memory = Buffer(kernels::mlp_prepared_size(network));
-  kernels::mlp_prepare(network, params.data(), precision, memory.data());
-  return {precision, memory.data()};
-}
-
-void Mfpo::prepare_actor() {
-  if (prepared_.actor_current) return;
-  ArenaScope scope;
-  const Tensor times = times_of_sampler(mean_velocity_, actor_.tensor());
-  if (prepared_.times.size() == 0) prepared_.times = Buffer(times.size());
-  std::copy_n(times.f32(), times.size(), prepared_.times.data());
-  prepared_.of_actor = prepare(mean_velocity_.trunk(), actor_.params, settings_.bfloat16_acting, prepared_.actor);
-  prepared_.actor_current = true;
-}
-
-void Mfpo::prepare_targets() {
-  if (prepared_.targets_current) return;
-  for (int i : {0, 1})
-    prepared_.of_target[i] =
-        prepare(critic_network_.trunk(), target_[i].params, settings_.bfloat16_acting, prepared_.target[i]);
-  prepared_.targets_current = true;
+void Mfpo::parameters_changed() {
+  flow_.outdate();
+  for (ReadyWeights& ready : ready_target_) ready.outdate();
 }
 
 void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
-  prepare_actor();
   ArenaScope scope;
-  const Tensor noise = empty(1, actions_);
-  kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::explore), step}, actions_, noise.f32());
-  const Tensor times = view(prepared_.times.data(), settings_.sampling_steps, settings_.actor_width);
-  const Tensor a = flow_sample(view(state.data(), 1, observations_), noise, times, nullptr, prepared_.of_actor);
+  const Tensor noise = normals(Purpose::explore, step, 1, actions_);
+  const Tensor a = clip(flow_(state_row(state), noise, acting_precision_), -1, 1).tensor;
   std::copy_n(a.f32(), actions_, action.data());
 }
 
 void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
-  prepare_actor();
-  prepare_targets();
   ArenaScope scope;
-  const Tensor noise = empty(settings_.evaluation_candidates, actions_);
-  kernels::philox_normal({seed_, static_cast<uint32_t>(Purpose::evaluate), step}, noise.size(), noise.f32());
-  const Tensor times = view(prepared_.times.data(), settings_.sampling_steps, settings_.actor_width);
-  const Choice c = best_candidate(view(state.data(), 1, observations_), noise, times, prepared_.of_actor,
-                                  prepared_.of_target);
-  std::copy_n(c.chosen.f32(), actions_, action.data());
-}
-
-// ---- files ----------------------------------------------------------------------------------------------------------
-void Mfpo::save(SafetensorsWriter& file) const {
-  for (const Network& n : networks_) {
-    n.layout->save(file, n.name, n.trained->params.data());
-    if (!n.optimised) continue;
-    n.layout->save(file, std::string("adam_m/") + n.name, n.trained->m.data());
-    n.layout->save(file, std::string("adam_v/") + n.name, n.trained->v.data());
-  }
-}
-
-void Mfpo::load(const SafetensorsFile& file) {
-  prepared_.actor_current = prepared_.targets_current = false;
-  for (const Network& n : networks_) {
-    n.layout->load(file, n.name, n.trained->params.data());
-    if (!n.optimised) continue;
-    n.layout->load(file, std::string("adam_m/") + n.name, n.trained->m.data());
-    n.layout->load(file, std::string("adam_v/") + n.name, n.trained->v.data());
-  }
+  const Tensor noise = normals(Purpose::evaluate, step, settings_.evaluation_candidates, actions_);
+  std::copy_n(best_candidate(state_row(state), noise).chosen.f32(), actions_, action.data());
 }
 
 }  // namespace meander

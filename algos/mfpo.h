@@ -1,10 +1,10 @@
 #pragma once
 
+#include "algos/learner.h"
 #include "algos/mean_flow.h"
 #include "algos/settings.h"
 #include "nn/critic.h"
-#include "nn/flow_network.h"
-#include "nn/trained.h"
+#include "nn/flow_sampler.h"
 
 namespace meander {
 
@@ -22,6 +22,7 @@ struct MfpoSettings final : AlgorithmSettings {
   int64_t policy_proposals = 16;            // K1
   int64_t gaussian_proposals = 32;          // K2
   std::string proposals = "both";           // both, policy, gaussian
+  std::string mixture = "ess";              // ess, half
   int64_t probes = 2;                       // N
   bool divergence_network = true;
   std::string bfloat16 = "none";            // none, scoring, proposals: which phases without gradient round products
@@ -43,10 +44,9 @@ struct MfpoSettings final : AlgorithmSettings {
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };
 
-class Mfpo final : public Agent {
+class Mfpo final : public Learner, public PolicyLearner {
  public:
   Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed);
-  Mfpo(const Mfpo&) = delete;
 
   // ---- all random numbers of one update, [rows, A] unless said otherwise -------------------------------------------
   struct Draws {
@@ -67,7 +67,7 @@ class Mfpo final : public Agent {
     Tensor log_prob;                        // [rows, 1], not corrected for the clip
   };
   // K samples a state: state [B, S], noise [B K, A].
-  FlowSample sample(Tensor state, Tensor noise, const kernels::MlpProducts& = {}) const;
+  FlowSample sample(Tensor state, Tensor noise, kernels::Precision = kernels::Precision::float32) const;
 
   Tensor target_logits(int critic, Tensor state, Tensor action) const;   // [B, atoms]
 
@@ -96,10 +96,12 @@ class Mfpo final : public Agent {
   };
   GaussianProposals gaussian_proposals(Tensor x, Tensor t, Tensor uniform) const;
 
+  // The proposals of each state side by side, policy proposals first: [B (K1 + K2), A].
+  Tensor all_proposals(Tensor policy_action, Tensor gaussian_action, int64_t batch) const;
   struct ProposalValues {                   // Q of all proposals of a state, [B, K1 + K2]
     Tensor q[2], chosen;
   };
-  ProposalValues proposal_values(Tensor state, Tensor policy_action, Tensor gaussian_action) const;
+  ProposalValues proposal_values(Tensor state, Tensor action) const;
 
   struct ProposalWeights {
     Tensor log_policy, log_gaussian;        // [B, K1], [B, K2], before the softmax
@@ -115,8 +117,8 @@ class Mfpo final : public Agent {
                     Tensor gaussian_action) const;
 
   struct RegressionLoss {
-    float loss;
-    Tensor mean_field, derivative, target;  // as MeanFlowRegression's
+    float loss;                             // mean squared error
+    Tensor mean_field, derivative, target;  // as MeanFlowIdentity's
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
@@ -135,53 +137,30 @@ class Mfpo final : public Agent {
   };
   TemperatureLoss temperature_loss(float entropy) const;
 
-  struct Choice {
-    Tensor action, q;                       // the candidates of each state, [B K, A], [B, K]
-    Tensor best, chosen;                    // int32 [B, 1]; [B, A]
-  };
   // Candidates from noise [B K, A], the best by the target critics.
-  Choice best_candidate(Tensor state, Tensor noise) const;
+  Choice best_candidate(Tensor state, Tensor noise);
 
   // ---- Agent -------------------------------------------------------------------------------------------------------
-  int observations() const override { return observations_; }
-  int actions() const override { return actions_; }
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
-  void save(SafetensorsWriter& file) const override;
-  void load(const SafetensorsFile& file) override;
+  void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
   // One update with the given draws.
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
-  // Everything an update changes, in the order of the checkpoint. For verification, which sets it from a recording.
-  struct Network {
-    const char* name;
-    const ParameterLayout* layout;
-    Trained* trained;
-    bool optimised;                         // false: a target
-  };
-  const std::vector<Network>& networks() {
-    prepared_.actor_current = prepared_.targets_current = false;
-    return networks_;
-  }
   double alpha() const;
 
  private:
-  Tensor times_of_sampler(const FlowNetwork& network, Value params) const;
-  Tensor flow_sample(Tensor state, Tensor noise, Tensor actor_times, Tensor* log_prob,
-                     const kernels::MlpProducts& = {}) const;
-  Choice best_candidate(Tensor state, Tensor noise, Tensor actor_times, const kernels::MlpProducts& actor,
-                        const kernels::MlpProducts (&targets)[2]) const;
-  void prepare_actor();
-  void prepare_targets();
+  void parameters_changed() override;
+  void update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
+  void update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
+                     std::span<float> metrics);
   kernels::Precision precision(bool scoring) const;   // of drawing or scoring the proposals
   Tensor both(Value q1, Value q2) const;    // the smaller, or the mean without clipped double Q
 
-  int observations_, actions_;
   MfpoSettings settings_;
-  uint64_t seed_;
   IntervalSampler sampler_;
   kernels::AdamConstants adam_;
   FlowNetwork mean_velocity_, average_divergence_;
@@ -189,13 +168,9 @@ class Mfpo final : public Agent {
   ParameterLayout temperature_;             // one number, log alpha
   Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
 
-  // What acting computes once between updates: the times' share of the actor's first layer, and weights made ready.
-  struct Prepared {
-    Buffer times, actor, target[2];
-    kernels::MlpProducts of_actor, of_target[2];
-    bool actor_current = false, targets_current = false;
-  } prepared_;
-  std::vector<Network> networks_;
+  mutable FlowSampler flow_;                // of the actor; keeps what its parameters alone decide
+  ReadyWeights ready_target_[2];
+  kernels::Precision acting_precision_;
 };
 
 }  // namespace meander

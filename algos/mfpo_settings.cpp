@@ -19,6 +19,7 @@ std::vector<Setting> MfpoSettings::settings() {
       {"gaussian_proposals", &gaussian_proposals, "a state", "K2, proposals drawn around x_t", 1, 1024, {}},
       {"proposals", &proposals, "", "which proposals make the velocity; both are mixed by effective sample size", 0, 0,
        {"both", "policy", "gaussian"}},
+      {"mixture", &mixture, "", "of the two kinds: by effective sample size, or one half each", 0, 0, {"ess", "half"}},
       {"probes", &probes, "a state", "N, Hutchinson probes of the divergence", 1, 64, {}},
       {"divergence_network", &divergence_network, "",
        "learn the average divergence; without it log-probabilities are those of the noise", 0, 1, {}},

@@ -113,19 +113,19 @@ class UpdateCheck {
 
   // Sets one network of the agent to the recorded parameters under `from` ("init/", "u1/new/").
   void set(Mfpo& agent, int network, const std::string& from) {
-    const Mfpo::Network n = agent.networks()[static_cast<size_t>(network)];
+    const Network n = agent.networks()[static_cast<size_t>(network)];
     load(n, from, n.trained->params.data());
   }
-  void load(const Mfpo::Network& n, const std::string& from, float* to) {
+  void load(const Network& n, const std::string& from, float* to) {
     const int network = index(n);
     if (network == log_alpha)
       *to = file_.values<float>(from + "log_alpha", 1)[0];
     else
       n.layout->load(file_, from + recorded_name[network] + "/params/", to);
   }
-  int index(const Mfpo::Network& n) {
+  int index(const Network& n) {
     int i = 0;
-    for (const Mfpo::Network& other : agent_->networks()) {
+    for (const Network& other : agent_->networks()) {
       if (std::string(other.name) == n.name) return i;
       ++i;
     }
@@ -160,7 +160,7 @@ class UpdateCheck {
   }
   // A gradient tensor by tensor; one line, that of the tensor nearest to its tolerance.
   void check_gradient(int network, Tensor gradient) {
-    const Mfpo::Network n = agent_->networks()[static_cast<size_t>(network)];
+    const Network n = agent_->networks()[static_cast<size_t>(network)];
     const std::string name = recorded_name[network];
     const double error = float32_error(update_ + "grad/" + name);
     CheckLine worst{update_ + "grad/" + name, 0, phase_tolerance, ""};
@@ -246,7 +246,7 @@ class UpdateCheck {
     check("k2_action", g.action);
 
     const Tensor gaussian = out("k2_action", k2, actions_);
-    const Mfpo::ProposalValues q = agent_->proposal_values(state, recorded.action, gaussian);
+    const Mfpo::ProposalValues q = agent_->proposal_values(state, agent_->all_proposals(recorded.action, gaussian, state.rows));
     check("q1", q.q[0]);
     check("q2", q.q[1]);
     check("q", q.chosen);
@@ -308,13 +308,13 @@ class UpdateCheck {
   // Adam from the recorded gradients, moments carried from update to update, and the target average.
   void optimiser(int u) {
     const kernels::AdamConstants adam{settings_.learning_rate};
-    const std::vector<Mfpo::Network>& networks = moments_->networks();
-    const auto whole = [&](const Mfpo::Network& n, const std::string& from) {
+    const std::vector<Network>& networks = moments_->networks();
+    const auto whole = [&](const Network& n, const std::string& from) {
       const Tensor flat = zeros(1, n.layout->size());
       load(n, from, flat.f32());
       return flat;
     };
-    const auto same = [&](const std::string& quantity, const Mfpo::Network& n, const std::string& from,
+    const auto same = [&](const std::string& quantity, const Network& n, const std::string& from,
                           const float* mine, double rounding = 0) {
       const Tensor expected = whole(n, from);
       CheckLine worst{quantity, 0, step_tolerance, ""};
@@ -331,7 +331,7 @@ class UpdateCheck {
     // halved by the root, on a step of about the learning rate. It shows on biases, which started at 0.
     const double rounding = 0.5 * std::ldexp(1.0, -24) / (1 - std::pow(adam.beta2, u)) * adam.learning_rate;
     for (int i = 0; i <= log_alpha; ++i) {
-      const Mfpo::Network& n = networks[static_cast<size_t>(i)];
+      const Network& n = networks[static_cast<size_t>(i)];
       const std::string name = recorded_name[i];
       Tensor gradient;
       if (i == log_alpha)
@@ -349,7 +349,7 @@ class UpdateCheck {
       same(update_ + "v/" + name, n, update_ + "v/", n.trained->v.data());
     }
     for (int i : {5, 6}) {
-      const Mfpo::Network& n = networks[static_cast<size_t>(i)];
+      const Network& n = networks[static_cast<size_t>(i)];
       load(n, before_, n.trained->params.data());
       const Tensor critic = whole(networks[static_cast<size_t>(i - 3)], update_ + "new/");
       kernels::exponential_average(critic.cols, static_cast<float>(settings_.target_rate), critic.f32(),
@@ -364,7 +364,7 @@ class UpdateCheck {
     for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, last);
     if (file_.contains("eval/obs")) {
       const int64_t k = settings_.evaluation_candidates, states = file_.at("eval/obs").size() / observations_;
-      const Mfpo::Choice c = agent_->best_candidate(get("eval/obs", states, observations_),
+      const Choice c = agent_->best_candidate(get("eval/obs", states, observations_),
                                                     get("eval/noise", states * k, actions_));
       compare("eval/cand_action", c.action, file_.values<float>("eval/cand_action"), 0);
       compare("eval/q", c.q, file_.values<float>("eval/q"), 0);
@@ -408,7 +408,7 @@ class UpdateCheck {
   }
 
   void compare_whole(int network, std::vector<bool>& noisy) {
-    const Mfpo::Network n = agent_->networks()[static_cast<size_t>(network)];
+    const Network n = agent_->networks()[static_cast<size_t>(network)];
     const std::string name = recorded_name[network];
     const Tensor expected = zeros(1, n.layout->size()), gradient = zeros(1, n.layout->size());
     load(n, update_ + "new/", expected.f32());

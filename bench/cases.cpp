@@ -266,12 +266,12 @@ Case candidates_case(const Data& data, Precision precision) {
           .run = run};
 }
 
-// The mean velocity with both time embeddings: value and derivative along (v, 1, 1) of all rows, then the gradient of
+// The mean velocity with both time embeddings: value and derivative along (v, 1, 0) of all rows, then the gradient of
 // sum(u * cotangent) through the value by all parameters.
 Case actor_jvp_reverse_case(const Data& data) {
   struct State {
-    FlowNetwork network{half_cheetah.observations, half_cheetah.actions, half_cheetah.actions, 256, 3};
-    Buffer params, state, x, velocity, cotangent, t, h;
+    FlowNetwork network{half_cheetah.observations, half_cheetah.actions, {256, 3}, half_cheetah.actions, Times::fourier};
+    Buffer params, state, x, velocity, cotangent, t, r;
   };
   const auto s = std::make_shared<State>();
   s->params = Buffer(s->network.layout.size());
@@ -281,19 +281,19 @@ Case actor_jvp_reverse_case(const Data& data) {
   s->x = data.numbers("update.HalfCheetah.action", n * actions, clipped);
   s->velocity = data.normals("mlp.dy", n * actions);
   s->cotangent = data.normals("mlp.dy", n * actions);
-  s->t = Buffer(n), s->h = Buffer(n);
+  s->t = Buffer(n), s->r = Buffer(n);
   kernels::philox_uniform({.seed = 1, .purpose = 1}, n, s->t.data());
-  kernels::philox_uniform({.seed = 1, .purpose = 2}, n, s->h.data());
+  kernels::philox_uniform({.seed = 1, .purpose = 2}, n, s->r.data());
   const auto run = [s] {
     ArenaScope scope;
     const Tensor state = view(s->state.data(), n, half_cheetah.observations), x = view(s->x.data(), n, actions),
                  velocity = view(s->velocity.data(), n, actions), cotangent = view(s->cotangent.data(), n, actions),
-                 t = view(s->t.data(), n, 1), h = view(s->h.data(), n, 1);
+                 t = view(s->t.data(), n, 1), r = view(s->r.data(), n, 1);
     value_and_grad(
         [&](Value params) {
-          const auto u = [&](Value x, Value t, Value h) { return s->network(params, state, x, t, h); };
+          const auto u = [&](Value x, Value t, Value r) { return s->network(params, state, x, t, r); };
           const Value one = full(n, 1, 1);
-          const auto [value, derivative] = jvp(u, {x, t, h}, {velocity, one, one});
+          const auto [value, derivative] = jvp(u, {x, t, r}, {velocity, one, Value()});
           return Values<2>{sum_all(value * Value(cotangent)), stop_gradient(derivative)};
         },
         s->params.tensor());

@@ -12,6 +12,7 @@ enum class Purpose : uint32_t {
   random_action = 16, explore, evaluate, environment_reset, evaluation_reset, batch,
   next_action = 32, interval_a, interval_b, proposal_noise, interpolation_noise, truncated_uniform,
   divergence_interval_a, divergence_interval_b, divergence_noise, divergence_probe,
+  policy_noise, score_noise, exploration_noise, next_exploration_noise, candidate_noise, gap_noise,
   test = 1000
 };
 

@@ -2,9 +2,8 @@
 
 namespace meander {
 
-Critic::Critic(int64_t observations, int64_t actions, int64_t atoms, double v_min, double v_max, int64_t hidden_width,
-               int64_t hidden_layers)
-    : trunk_(add_mlp(layout, observations + actions, hidden_width, hidden_layers, atoms)), atoms_(atoms) {
+Critic::Critic(int64_t observations, int64_t actions, const Hidden& hidden, int64_t atoms, double v_min, double v_max)
+    : trunk_(add_mlp(layout, observations + actions, hidden, atoms)), atoms_(atoms) {
   for (int64_t j = 0; j < atoms; ++j)
     atoms_.data()[j] = static_cast<float>(v_min + (v_max - v_min) * double(j) / double(atoms - 1));
 }

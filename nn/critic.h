@@ -8,8 +8,7 @@ namespace meander {
 struct Critic {
   ParameterLayout layout;
 
-  Critic(int64_t observations, int64_t actions, int64_t atoms, double v_min, double v_max, int64_t hidden_width,
-         int64_t hidden_layers);
+  Critic(int64_t observations, int64_t actions, const Hidden& hidden, int64_t atoms, double v_min, double v_max);
 
   // state [B, S], action [B K, A]: K actions a state. -> [B K, atoms]
   // Other products than the default's only where no derivative is wanted.

@@ -1,41 +1,80 @@
 #include "nn/flow_network.h"
 
+#include <cmath>
+#include <numbers>
+
 namespace meander {
 
-TimeEmbedding::TimeEmbedding(ParameterLayout& layout, const std::string& name)
-    : frequency_(layout.add(name + "/freq", {frequencies, 1}, Initial::frequency)),
-      kernel0_(layout.add(name + "/dense_0/kernel", {2 * frequencies, width}, Initial::xavier_uniform)),
-      bias0_(layout.add(name + "/dense_0/bias", {width}, Initial::zero)),
-      kernel1_(layout.add(name + "/dense_1/kernel", {width, width}, Initial::xavier_uniform)),
-      bias1_(layout.add(name + "/dense_1/bias", {width}, Initial::zero)) {}
+using kernels::Activation;
+
+TimeEmbedding::TimeEmbedding(ParameterLayout& layout, const std::string& name, int64_t frequencies, bool learnt,
+                             int64_t hidden, int64_t width, Activation activation)
+    : frequencies_(frequencies), hidden_(hidden), width_(width), activation_(activation) {
+  if (learnt) {
+    frequency_ = layout.add(name + "/freq", {frequencies, 1}, Initial::frequency);
+  } else {
+    fixed_ = Buffer(frequencies);
+    for (int64_t j = 0; j < frequencies; ++j)
+      fixed_.data()[j] =
+          static_cast<float>(scale * std::pow(1e4, -double(j) / double(frequencies)) / (2 * std::numbers::pi));
+  }
+  kernel0_ = layout.add(name + "/dense_0/kernel", {2 * frequencies, hidden}, Initial::xavier_uniform);
+  bias0_ = layout.add(name + "/dense_0/bias", {hidden}, Initial::zero);
+  kernel1_ = layout.add(name + "/dense_1/kernel", {hidden, width}, Initial::xavier_uniform);
+  bias1_ = layout.add(name + "/dense_1/bias", {width}, Initial::zero);
+}
 
 Value TimeEmbedding::operator()(Value params, Value time) const {
-  const Value features = fourier_features(time, parameter(params, frequency_, 1, frequencies));
-  const Value hidden = gelu(dense(features, parameter(params, kernel0_, 2 * frequencies, width),
-                                  parameter(params, bias0_, 1, width)));
-  return dense(hidden, parameter(params, kernel1_, width, width), parameter(params, bias1_, 1, width));
+  const Value frequencies = fixed_.size() == 0                  ? parameter(params, frequency_, 1, frequencies_)
+                            : time.dtype() == DType::float32 ? Value(fixed_.tensor())
+                                                             : Value(cast(fixed_.tensor(), time.dtype()));
+  const Value sum = dense(fourier_features(time, frequencies), parameter(params, kernel0_, 2 * frequencies_, hidden_),
+                          parameter(params, bias0_, 1, hidden_));
+  return dense(activation_ == Activation::mish ? mish(sum) : gelu(sum), parameter(params, kernel1_, hidden_, width_),
+               parameter(params, bias1_, 1, width_));
 }
 
-FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, int64_t outputs, int64_t hidden_width,
-                         int64_t hidden_layers)
-    : observations_(observations),
-      actions_(actions),
-      embed_t_(layout, "emb_t"),
-      embed_h_(layout, "emb_h"),
-      trunk_(add_mlp(layout, actions + observations + TimeEmbedding::width, hidden_width, hidden_layers, outputs)) {}
-
-Value FlowNetwork::condition(Value params, Value state, Value t, Value h) const {
-  return concat_columns(state, embed_t_(params, t) + embed_h_(params, h));
+FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times)
+    : observations_(observations), actions_(actions), kind_(times) {
+  switch (times) {
+    case Times::fourier:
+      embed_t_ = TimeEmbedding(layout, "emb_t", 64, true, 64, 64, Activation::gelu);
+      embed_second_ = TimeEmbedding(layout, "emb_h", 64, true, 64, 64, Activation::gelu);
+      times_width_ = 64;
+      break;
+    case Times::sinusoidal:
+      embed_t_ = TimeEmbedding(layout, "emb_t", 8, false, 32, 16, Activation::mish);
+      embed_second_ = TimeEmbedding(layout, "emb_r", 8, false, 32, 16, Activation::mish);
+      times_width_ = 32;
+      break;
+    case Times::plain: times_width_ = 2; break;
+    case Times::plain_t: times_width_ = 1; break;
+  }
+  trunk_ = add_mlp(layout, actions + observations + times_width_, hidden, outputs);
 }
 
-Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value h) const {
-  const Value rest = condition(params, state, t, h);
+Value FlowNetwork::times(Value params, Value t, Value r) const {
+  switch (kind_) {
+    case Times::fourier: return embed_t_(params, t) + embed_second_(params, r ? t - r : Value(zeros(1, 1, t.dtype())));
+    case Times::sinusoidal: return concat_columns(embed_t_(params, t), embed_second_(params, r ? r : t));
+    case Times::plain: return concat_columns(t, r ? r : t);
+    case Times::plain_t: return t;
+  }
+  throw Error("unknown kind of times");
+}
+
+Value FlowNetwork::condition(Value params, Value state, Value t, Value r) const {
+  return concat_columns(state, times(params, t, r));
+}
+
+Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value r) const {
+  const Value rest = condition(params, state, t, r);
   if (state.rows() == x.rows()) return mlp(trunk_, params, concat_columns(x, rest));
   return mlp_shared(trunk_, params, x, rest, true);
 }
 
-std::pair<Value, Value> FlowNetwork::directions(Value params, Value state, Value x, Value t, Value h, Value dx) const {
-  return mlp_directions(trunk_, params, concat_columns(x, condition(params, state, t, h)), 0, dx);
+std::pair<Value, Value> FlowNetwork::directions(Value params, Value state, Value x, Value t, Value r, Value dx) const {
+  return mlp_directions(trunk_, params, concat_columns(x, condition(params, state, t, r)), 0, dx);
 }
 
 Value FlowNetwork::share_of_state(Value params, Value state) const {
@@ -44,10 +83,9 @@ Value FlowNetwork::share_of_state(Value params, Value state) const {
                parameter(params, trunk_.bias[0], 1, width));
 }
 
-Value FlowNetwork::share_of_times(Value params, Value t, Value h) const {
+Value FlowNetwork::share_of_times(Value params, Value t, Value r) const {
   const int64_t width = trunk_.width[1], first = actions_ + observations_;
-  return product(embed_t_(params, t) + embed_h_(params, h),
-                 parameter(params, trunk_.weight[0] + first * width, TimeEmbedding::width, width));
+  return product(times(params, t, r), parameter(params, trunk_.weight[0] + first * width, times_width_, width));
 }
 
 Value FlowNetwork::from_share(Value params, Value share, Value x, const kernels::MlpProducts& products) const {

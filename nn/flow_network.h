@@ -4,42 +4,60 @@
 
 namespace meander {
 
-// Learnable Fourier features of a time, then a small network: f = 2 pi t w, [cos f, sin f], Dense, GELU, Dense.
-struct TimeEmbedding {
-  static constexpr int64_t frequencies = 64, width = 64;
-  TimeEmbedding(ParameterLayout& layout, const std::string& name);
+// How a flow network sees its times t and r.
+enum class Times {
+  fourier,      // embedding(t) + embedding(t - r): 64 learnt frequencies, Dense 64, GELU, Dense 64       (MFPO)
+  sinusoidal,   // embedding(t), embedding(r) side by side: 8 fixed frequencies, Dense 32, Mish, Dense 16   (SOM)
+  plain,        // t and r themselves                                                                       (MVP)
+  plain_t,      // t alone: an instantaneous velocity                                                       (QC)
+};
+
+// A small network of one time: features [cos(2 pi t w), sin(2 pi t w)], Dense, activation, Dense.
+class TimeEmbedding {
+ public:
+  TimeEmbedding() = default;                          // none
+  // Learnt frequencies w, or the fixed ones w_j = 10000^(-j / frequencies) scale / (2 pi) of the transformer's positions.
+  TimeEmbedding(ParameterLayout& layout, const std::string& name, int64_t frequencies, bool learnt, int64_t hidden,
+                int64_t width, kernels::Activation activation);
   Value operator()(Value params, Value time) const;   // [n, 1] -> [n, width]
 
  private:
-  int64_t frequency_, kernel0_, bias0_, kernel1_, bias1_;
+  static constexpr double scale = 20;                 // t in [0, 1] as the 20 steps of a diffusion policy
+  int64_t frequencies_ = 0, hidden_ = 0, width_ = 0;
+  int64_t frequency_ = 0, kernel0_ = 0, bias0_ = 0, kernel1_ = 0, bias1_ = 0;
+  kernels::Activation activation_ = {};
+  Buffer fixed_;
 };
 
-// A function of state, position, time and interval length h, on [x, state, embedding(t) + embedding(h)]: the mean
-// velocity u(s, x, t, h) (A outputs) and the average divergence delta(s, x, t, h) (1 output) of MFPO.
+// A function of state, position and times on the inputs [x, state, times]: the mean velocity u(s, x, t, r) (A outputs)
+// or the average divergence delta(s, x, t, r) (1 output). An absent r is t: the instantaneous field.
 struct FlowNetwork {
   ParameterLayout layout;
 
-  FlowNetwork(int64_t observations, int64_t actions, int64_t outputs, int64_t hidden_width, int64_t hidden_layers);
+  FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times);
 
-  // state [B, S], x [B K, A]: K positions a state; t, h [B, 1], or [1, 1] for all. -> [B K, outputs]
-  Value operator()(Value params, Value state, Value x, Value t, Value h) const;
+  // state [B, S], x [B K, A]: K positions a state; t, r [B, 1], or [1, 1] for all. -> [B K, outputs]
+  Value operator()(Value params, Value state, Value x, Value t, Value r) const;
   // (the value [B, outputs], its derivatives [B K, outputs] along K directions dx [B K, A] of x); x [B, A].
-  std::pair<Value, Value> directions(Value params, Value state, Value x, Value t, Value h, Value dx) const;
+  std::pair<Value, Value> directions(Value params, Value state, Value x, Value t, Value r, Value dx) const;
 
   // The same in parts, for several calls at the same states or times: what the state (with the bias) and what the times
-  // contribute to the sums of the first layer, each computed once. t [T, 1]; h [1, 1] for all of them.
+  // contribute to the sums of the first layer, each computed once. t, r [T, 1].
   Value share_of_state(Value params, Value state) const;            // [B, width]
-  Value share_of_times(Value params, Value t, Value h) const;       // [T, width]
+  Value share_of_times(Value params, Value t, Value r) const;       // [T, width]
   // share: the two added, [B, width]. Other products than the default's only where no derivative is wanted.
   Value from_share(Value params, Value share, Value x, const kernels::MlpProducts& = {}) const;
 
   const kernels::MlpShape& trunk() const { return trunk_; }
 
  private:
-  Value condition(Value params, Value state, Value t, Value h) const;   // what follows x among the inputs
+  Value times(Value params, Value t, Value r) const;
+  Value condition(Value params, Value state, Value t, Value r) const;   // what follows x among the inputs
 
   int64_t observations_, actions_;
-  TimeEmbedding embed_t_, embed_h_;
+  Times kind_;
+  int64_t times_width_;
+  TimeEmbedding embed_t_, embed_second_;
   kernels::MlpShape trunk_;
 };
 

@@ -5,10 +5,16 @@
 
 namespace meander {
 
+// The hidden layers of a perceptron.
+struct Hidden {
+  int64_t width, layers;
+  kernels::Activation activation = kernels::Activation::gelu;
+  kernels::Norm norm = kernels::Norm::before_activation;
+  Initial initial = Initial::xavier_uniform;   // of the kernels; biases start at 0 or, with fan_in_uniform, as these
+};
+
 // Adds a multi-layer perceptron's parameters to a layout as dense_0/kernel, dense_0/bias, norm_0/scale, norm_0/bias and
-// so on, and returns its shape: inputs -> hidden_layers x hidden_width -> outputs.
-kernels::MlpShape add_mlp(ParameterLayout& layout, int64_t inputs, int64_t hidden_width, int64_t hidden_layers,
-                          int64_t outputs, kernels::Activation activation = kernels::Activation::gelu,
-                          kernels::Norm norm = kernels::Norm::before_activation);
+// so on, and returns its shape: inputs -> hidden layers -> outputs.
+kernels::MlpShape add_mlp(ParameterLayout& layout, int64_t inputs, const Hidden& hidden, int64_t outputs);
 
 }  // namespace meander

@@ -13,19 +13,21 @@ int64_t ParameterInfo::size() const {
   return n;
 }
 
-int64_t ParameterLayout::add(std::string name, std::vector<int64_t> shape, Initial initial) {
-  entries_.push_back({std::move(name), std::move(shape), size_, initial});
+int64_t ParameterLayout::add(std::string name, std::vector<int64_t> shape, Initial initial, int64_t fan_in) {
+  entries_.push_back({std::move(name), std::move(shape), size_, initial, fan_in});
   size_ += entries_.back().size();
   return entries_.back().offset;
 }
 
 void ParameterLayout::initialise(float* flat, Stream random) const {
   for (const ParameterInfo& p : entries_) {
-    const double bound = p.shape.size() == 2 ? std::sqrt(6.0 / double(p.shape[0] + p.shape[1])) : 0;
+    double bound = 0;
+    if (p.initial == Initial::xavier_uniform) bound = std::sqrt(6.0 / double(p.shape[0] + p.shape[1]));
+    if (p.initial == Initial::fan_in_uniform) bound = 1.0 / std::sqrt(double(p.fan_in));
     for (int64_t i = 0; i < p.size(); ++i) {
       double x = 0;
       if (p.initial == Initial::one) x = 1;
-      if (p.initial == Initial::xavier_uniform) x = random.uniform(-bound, bound);
+      if (bound > 0) x = random.uniform(-bound, bound);
       if (p.initial == Initial::frequency) x = 0.2 * random.normal();
       flat[p.offset + i] = static_cast<float>(x);
     }

@@ -9,8 +9,9 @@
 
 namespace meander {
 
-// How a parameter starts.
-enum class Initial { zero, one, xavier_uniform, frequency };  // frequency: N(0, 0.2^2), the time embedding's
+// How a parameter starts: xavier_uniform U(+-sqrt(6 / (in + out))) (Glorot and Bengio 2010), which is also variance
+// scaling (1, fan average, uniform); fan_in_uniform U(+-1 / sqrt(in)), PyTorch's; frequency N(0, 0.2^2).
+enum class Initial { zero, one, xavier_uniform, fan_in_uniform, frequency };
 
 // One named parameter inside a network's flat buffer.
 struct ParameterInfo {
@@ -18,17 +19,18 @@ struct ParameterInfo {
   std::vector<int64_t> shape;   // a kernel is [in, out]
   int64_t offset;
   Initial initial;
+  int64_t fan_in;               // of the layer it belongs to, where that matters
   int64_t size() const;
 };
 
 // The names, shapes and places of a network's parameters in one flat buffer.
 class ParameterLayout {
  public:
-  int64_t add(std::string name, std::vector<int64_t> shape, Initial initial);  // -> its offset
+  // -> its offset
+  int64_t add(std::string name, std::vector<int64_t> shape, Initial initial, int64_t fan_in = 0);
   int64_t size() const { return size_; }
   const std::vector<ParameterInfo>& entries() const { return entries_; }
 
-  // Xavier uniform (Glorot and Bengio 2010): U(+-sqrt(6 / (in + out))); the others as Initial says.
   void initialise(float* flat, Stream random) const;
   void save(SafetensorsWriter& file, const std::string& prefix, const float* flat) const;
   // Throws Error, with the file's path, if a tensor is missing or has another shape or dtype.

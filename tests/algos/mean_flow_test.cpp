@@ -10,10 +10,20 @@ using namespace meander;
 using namespace meander::testing;
 
 namespace {
-// The flow dx/dt = c x: from (x, t) back over h the path is x exp(-c s), so the mean velocity over [t - h, t] is
-// u = x (1 - exp(-c h)) / h.
-constexpr double c = 1.7;
-Value mean_velocity(Value x, Value, Value h) { return x * ((1 - exp(-c * h)) / h); }
+// Gaussian to Gaussian: a ~ N(m, s^2) and e ~ N(0, 1) independent. x_t ~ N((1 - t) m, sigma_t^2) with
+// sigma_t^2 = (1 - t)^2 s^2 + t^2, and the flow keeps the standard score: (x_t - mean_t) / sigma_t is constant along it.
+struct GaussianFlow {
+  double m, s;
+
+  Value deviation(Value t) const { return sqrt((s * s) * square(1 - t) + square(t)); }
+  Value velocity(Value x, Value t) const {   // E[e - a | x_t = x]
+    return (t - (s * s) * (1 - t)) / square(deviation(t)) * (x - m * (1 - t)) - m;
+  }
+  Value at(Value x, Value t, Value r) const {   // where the path through (x, t) is at time r
+    return m * (1 - r) + deviation(r) * ((x - m * (1 - t)) / deviation(t));
+  }
+  Value mean_velocity(Value x, Value t, Value r) const { return (x - at(x, t, r)) / (t - r); }
+};
 
 Tensor column(std::initializer_list<double> numbers) {
   const Tensor x = empty(static_cast<int64_t>(numbers.size()), 1, DType::float64);
@@ -22,26 +32,49 @@ Tensor column(std::initializer_list<double> numbers) {
 }
 }  // namespace
 
-TEST_CASE("the mean velocity of a known flow meets the identity, with time running from noise to action") {
+// The convention of all three algorithms: t = 1 is noise, t = 0 the action, r <= t.
+TEST_CASE("the identity holds for the mean velocity of a Gaussian flow, and one step of it makes exact samples") {
   ArenaScope scope;
-  const Tensor x = random_matrix(3, 2, 1), v = (c * Value(x)).tensor;
-  const Interval all{column({0.9, 0.8, 0.5}), column({0.1, 0.4, 0.45}), 3};
-  const MeanFlowRegression m = regress_mean_field(mean_velocity, x, all, v, v);
-  CHECK(m.loss.tensor.as<double>()[0] < 1e-20);
-  // Reversed time (target v + h du/dt) would miss by far.
+  const GaussianFlow flow{0.4, 0.3};
+  const auto u = [&](Value x, Value t, Value r) { return flow.mean_velocity(x, t, r); };
+  const Tensor x = random_matrix(3, 2, 1);
+  const Interval all{column({1.0, 0.8, 0.5}), column({0.0, 0.4, 0.45}), 3};
+  const Tensor v = flow.velocity(x, all.t).tensor;
+  const MeanFlowIdentity i = mean_flow_identity(u, x, all, v, v);
+  CHECK(difference(i.mean_field, i.target) < 1e-12);
+  // du/dt along the path, by central differences of the closed form.
+  const double step = 1e-5;
+  const auto along = [&](double by) {
+    const Value later = Value(all.t) + by;
+    return u(flow.at(x, all.t, later), later, all.r);
+  };
+  CHECK(difference(i.derivative, (along(step) - along(-step)) / (2 * step)) < 1e-8);
+  // Reversed time (a target v + (t - r) du/dt) would miss by far.
   const Value h = Value(all.t) - Value(all.r);
-  CHECK(difference(m.mean_field, Value(v) + h * m.derivative) > 0.1);
+  CHECK(difference(i.mean_field, Value(v) + h * i.derivative) > 0.03);
 
-  // With r = t in the first row (where h = 0) only the last rows move; the target of the others is the velocity.
+  // action = e - u(e, t = 1, r = 0) = m + s e; two steps give the same.
+  const Value e = random_matrix(50, 1, 3), one = full(1, 1, 1, DType::float64), half = full(1, 1, 0.5, DType::float64);
+  const Value zero = zeros(1, 1, DType::float64), exact = 0.3 * e + 0.4;
+  CHECK(difference(e - u(e, one, zero), exact) < 1e-14);
+  const Value middle = e - 0.5 * u(e, one, half);
+  CHECK(difference(middle - 0.5 * u(middle, half, zero), exact) < 1e-14);
+}
+
+TEST_CASE("rows with r = t regress on the velocity itself, without a derivative") {
+  ArenaScope scope;
+  const GaussianFlow flow{0.4, 0.3};
+  const auto u = [&](Value x, Value t, Value r) { return flow.mean_velocity(x, t, r - 1e-9); };
+  const Tensor x = random_matrix(3, 2, 1);
   const Interval last{column({0.9, 0.8, 0.5}), column({0.9, 0.4, 0.45}), 2};
-  const auto safe = [](Value x, Value t, Value h) { return mean_velocity(x, t, h + 1e-9); };
-  const MeanFlowRegression r = regress_mean_field(safe, x, last, v, v);
-  CHECK(r.derivative.rows() == 2);
-  CHECK(difference(slice_rows(r.target, 0, 1), v.slice_rows(0, 1)) == 0);
-  CHECK(difference(slice_rows(r.target, 1, 2), slice_rows(m.target, 1, 2)) < 1e-6);
+  const Tensor v = flow.velocity(x, last.t).tensor;
+  const MeanFlowIdentity i = mean_flow_identity(u, x, last, v, v);
+  CHECK(i.derivative.rows() == 2);
+  CHECK(difference(slice_rows(i.target, 0, 1), v.slice_rows(0, 1)) == 0);
+  CHECK(difference(i.mean_field, i.target) < 1e-6);
 
-  const Interval none{all.t, all.t, 0};
-  const MeanFlowRegression still = regress_mean_field(safe, x, none, v, v);
+  const Interval none{last.t, last.t, 0};
+  const MeanFlowIdentity still = mean_flow_identity(u, x, none, v, v);
   CHECK(!still.derivative);
   CHECK(difference(still.target, v) == 0);
 }
@@ -51,9 +84,9 @@ TEST_CASE("the gradient of the regression flows through the mean field alone") {
   const Tensor x = random_matrix(4, 2, 1), v = random_matrix(4, 2, 2);
   const Interval time{column({0.9, 0.8, 0.5, 0.7}), column({0.9, 0.8, 0.45, 0.2}), 2};
   const auto loss = [&](Value a) {
-    const auto field = [&](Value x, Value t, Value h) { return a * x * (t + exp(h)); };
-    const MeanFlowRegression m = regress_mean_field(field, x, time, v, v);
-    return Values<3>{m.loss, m.mean_field, m.target};
+    const auto field = [&](Value x, Value t, Value r) { return a * x * (t + exp(r)); };
+    const MeanFlowIdentity m = mean_flow_identity(field, x, time, v, v);
+    return Values<3>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.target};
   };
   const auto [out, gradient] = value_and_grad(loss, full(1, 1, 0.7, DType::float64));
   // d/da mean (f - target)^2 with the target held: mean of 2 (f - target) f / a
@@ -71,7 +104,18 @@ TEST_CASE("intervals: the logistic of normals, ordered, r = t in the leading sha
     CHECK(time.t.f32()[i] == doctest::Approx(std::max(p, q)).epsilon(1e-6));
     CHECK(time.r.f32()[i] == doctest::Approx(i < 75 ? std::max(p, q) : std::min(p, q)).epsilon(1e-6));
   }
-  CHECK(IntervalSampler{0, 1, 1}(a, b).moving == 0);
+  CHECK(IntervalSampler{.share_equal = 1}(a, b).moving == 0);
+
+  const Tensor p = sigmoid(a).tensor, q = sigmoid(b).tensor;   // as if uniform
+  const Interval pair = IntervalSampler{.draw = IntervalSampler::Draw::uniform, .share_equal = 0}(p, q);
+  const Interval below = IntervalSampler{.draw = IntervalSampler::Draw::uniform_below, .share_equal = 0.5}(p, q);
+  CHECK(below.moving == 50);
+  for (int i = 0; i < 100; ++i) {
+    CHECK(pair.t.f32()[i] == std::max(p.f32()[i], q.f32()[i]));
+    CHECK(pair.r.f32()[i] == std::min(p.f32()[i], q.f32()[i]));
+    CHECK(below.t.f32()[i] == doctest::Approx(0.001 + 0.998 * p.f32()[i]));
+    CHECK(below.r.f32()[i] == doctest::Approx(below.t.f32()[i] * (i < 50 ? 1 : q.f32()[i])));
+  }
 }
 
 TEST_CASE("interpolation runs from the action at t = 0 to the noise at t = 1") {

@@ -61,7 +61,7 @@ Data make_data(int64_t rows, uint64_t seed, float (*reward)(const float* action)
 
 std::vector<float> all_parameters(Mfpo& agent) {
   std::vector<float> all;
-  for (const Mfpo::Network& n : agent.networks())
+  for (const Network& n : agent.networks())
     for (const Buffer* b : {&n.trained->params, &n.trained->m, &n.trained->v})
       all.insert(all.end(), b->data(), b->data() + b->size());
   return all;

@@ -22,45 +22,54 @@ Tensor initialised(const ParameterLayout& layout) {
 
 TEST_CASE("a flow network's shortcuts are the long way") {
   ArenaScope scope;
-  const FlowNetwork net(7, 3, 3, 32, 2);
-  const Value params = initialised(net.layout);
-  const Value state = single(4, 7, 2), x = single(12, 3, 3), t = full(1, 1, 0.5), h = full(1, 1, 0.25);
-  const Value shortcut = net(params, state, x, t, h);
-  const Value long_way = net(params, repeat_rows(state, 3), x, broadcast_to(t, 12, 1), broadcast_to(h, 12, 1));
-  CHECK(shortcut.rows() == 12);
-  CHECK(shortcut.cols() == 3);
-  CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
-  const Value times = reshape(concat_columns(full(1, 1, 0.75), t), 2, 1);
-  const Value share = net.share_of_state(params, state) + slice_rows(net.share_of_times(params, times, h), 1, 1);
-  CHECK(difference(net.from_share(params, share, x), long_way) < 1e-6);
-  const Value rounded = net.from_share(params, share, x, kernels::Precision::bfloat16);
-  CHECK(difference(rounded, long_way) > 1e-5);
-  CHECK(difference(rounded, long_way) < 3e-2);    // two roundings of 2^-9 at every product
-  // t and h have embeddings of their own.
-  CHECK(difference(net(params, state, x, h, t), shortcut) > 1e-3);
+  for (const Times kind : {Times::fourier, Times::sinusoidal, Times::plain, Times::plain_t}) {
+    CAPTURE(static_cast<int>(kind));
+    const FlowNetwork net(7, 3, {32, 2}, 3, kind);
+    const Value params = initialised(net.layout);
+    const Value state = single(4, 7, 2), x = single(12, 3, 3), t = full(1, 1, 0.5), r = full(1, 1, 0.25);
+    const Value shortcut = net(params, state, x, t, r);
+    const Value long_way = net(params, repeat_rows(state, 3), x, broadcast_to(t, 12, 1), broadcast_to(r, 12, 1));
+    CHECK(shortcut.rows() == 12);
+    CHECK(shortcut.cols() == 3);
+    CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
+    const auto column = [](Value a, Value b) { return reshape(concat_columns(a, b), 2, 1); };
+    const Value times = net.share_of_times(params, column(full(1, 1, 0.75), t), column(full(1, 1, 0.5), r));
+    const Value share = net.share_of_state(params, state) + slice_rows(times, 1, 1);
+    CHECK(difference(net.from_share(params, share, x), long_way) < 1e-6);
+    const Value rounded = net.from_share(params, share, x, kernels::Precision::bfloat16);
+    CHECK(difference(rounded, long_way) > 1e-5);
+    CHECK(difference(rounded, long_way) < 3e-2);    // two roundings of 2^-9 at every product
+    // t and r have inputs or embeddings of their own, and no r is r = t.
+    CHECK((difference(net(params, state, x, t, t), shortcut) < 1e-3) == (kind == Times::plain_t));
+    CHECK(difference(net(params, state, x, r, r), net(params, state, x, t, t)) > 1e-3);
+    CHECK(difference(net(params, state, x, t, Value()), net(params, state, x, t, t)) < 1e-6);
+  }
 }
 
 TEST_CASE("a flow network's derivatives by position, times and parameters, in double") {
   ArenaScope scope;
-  const FlowNetwork net(4, 2, 2, 8, 2);
-  const Tensor params = cast(initialised(net.layout), DType::float64);
-  const Tensor state = random_matrix(3, 4, 2);
-  const Tensor t = random_matrix(3, 1, 5, 0.1, 0.6), h = random_matrix(3, 1, 6, 0.05, 0.2);
-  check_derivatives([&](Value x, Value t, Value h) { return net(params, state, x, t, h); },
-                    Inputs<3>{random_matrix(3, 2, 3), t, h});
-  check_derivatives(
-      [&](Value state, Value x, Value h) {
-        return net.from_share(params, net.share_of_state(params, state) + net.share_of_times(params, t, h), x);
-      },
-      Inputs<3>{state, random_matrix(6, 2, 3), random_matrix(1, 1, 6, 0.05, 0.2)});
-  // Along the parameters to first order: the buffer is large.
-  check_derivatives([&](Value params) { return net(params, state, random_matrix(3, 2, 3), t, h); }, Inputs<1>{params},
-                    false);
+  for (const Times kind : {Times::fourier, Times::sinusoidal, Times::plain, Times::plain_t}) {
+    const FlowNetwork net(4, 2, {8, 2}, 2, kind);
+    const Tensor params = cast(initialised(net.layout), DType::float64);
+    const Tensor state = random_matrix(3, 4, 2);
+    const Tensor t = random_matrix(3, 1, 5, 0.1, 0.6), r = random_matrix(3, 1, 6, 0.05, 0.2);
+    check_derivatives([&](Value x, Value t, Value r) { return net(params, state, x, t, r); },
+                      Inputs<3>{random_matrix(3, 2, 3), t, r});
+    if (kind != Times::plain_t)
+      check_derivatives(
+          [&](Value state, Value x, Value r) {
+            return net.from_share(params, net.share_of_state(params, state) + net.share_of_times(params, t, r), x);
+          },
+          Inputs<3>{state, random_matrix(3, 2, 3), r});
+    // Along the parameters to first order: the buffer is large.
+    check_derivatives([&](Value params) { return net(params, state, random_matrix(3, 2, 3), t, r); }, Inputs<1>{params},
+                      false);
+  }
 }
 
 TEST_CASE("a critic's value is the expectation of its distribution") {
   ArenaScope scope;
-  const Critic critic(5, 2, 11, -3, 7, 16, 2);
+  const Critic critic(5, 2, {16, 2}, 11, -3, 7);
   const Value params = initialised(critic.layout);
   CHECK(critic.atoms().f32()[0] == -3);
   CHECK(critic.atoms().f32()[10] == 7);

@@ -13,13 +13,13 @@ using namespace meander;
 
 TEST_CASE("names, shapes and places") {
   ParameterLayout layout;
-  const kernels::MlpShape shape = add_mlp(layout, 5, 8, 2, 3);
+  const kernels::MlpShape shape = add_mlp(layout, 5, {8, 2}, 3);
   CHECK(layout.size() == (5 * 8 + 8 + 8 + 8) + (8 * 8 + 8 + 8 + 8) + (8 * 3 + 3));
   CHECK(layout.entries()[0].name == "dense_0/kernel");
   CHECK(layout.entries()[2].name == "norm_0/scale");
   CHECK(shape.weight[1] == 5 * 8 + 3 * 8);
   CHECK(shape.width[3] == 3);
-  CHECK_THROWS_AS(add_mlp(layout, 5, 8, 9, 3), Error);
+  CHECK_THROWS_AS(add_mlp(layout, 5, {8, 9}, 3), Error);
 }
 
 TEST_CASE("initial values") {
@@ -53,8 +53,8 @@ TEST_CASE("initial values") {
 
 TEST_CASE("files: round trip, and a wrong shape changes nothing") {
   ParameterLayout layout, wider;
-  add_mlp(layout, 5, 8, 1, 3);
-  add_mlp(wider, 5, 9, 1, 3);
+  add_mlp(layout, 5, {8, 1}, 3);
+  add_mlp(wider, 5, {9, 1}, 3);
   Buffer flat(layout.size()), back(layout.size()), other(wider.size());
   layout.initialise(flat.data(), Stream(1, Purpose::test, 0));
   const Folder folder;

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <functional>
+
+#include "algos/agent.h"
+#include "core/operations.h"
+#include "nn/trained.h"
+
+namespace meander {
+
+// One network of a learner: its parameters' names and places, and where they are.
+struct Network {
+  const char* name;               // "actor/"
+  const ParameterLayout* layout;
+  Trained* trained;
+  bool optimised;                 // false: a target
+};
+
+// Q(s, a) of K actions a state: state [B, S], action [B K, A] -> [B K, 1]; differentiable by the action.
+using ActionValue = std::function<Value(Value state, Value action)>;
+
+// What the algorithms have in common as agents: dimensions, networks and their files, random numbers by purpose.
+class Learner : public Agent {
+ public:
+  Learner(const Learner&) = delete;
+  int observations() const override { return observations_; }
+  int actions() const override { return actions_; }
+  void save(SafetensorsWriter& file) const override;
+  void load(const SafetensorsFile& file) override;
+
+  // Everything an update changes, in the order of the checkpoint, to be read or set.
+  const std::vector<Network>& networks() {
+    parameters_changed();
+    return networks_;
+  }
+
+ protected:
+  Learner(int observations, int actions, uint64_t seed) : observations_(observations), actions_(actions), seed_(seed) {}
+  virtual void parameters_changed() {}   // from outside: what was computed from them is outdated
+
+  Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
+  Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
+  Tensor state_row(std::span<const float> state) const { return view(state.data(), 1, observations_); }
+
+  int observations_, actions_;
+  uint64_t seed_;
+  std::vector<Network> networks_;
+};
+
+// Learns a policy for a Q that is given and stays: what is left of an algorithm without its critics.
+class PolicyLearner {
+ public:
+  virtual ~PolicyLearner() = default;
+  // One update of the policy from states [B, S]; `step` counts from 1. Throws Failure as Agent::update does.
+  virtual void improve_policy(const ActionValue& q, Tensor state, uint64_t step) = 0;
+};
+
+float mean(Tensor x);                    // of all elements
+// Throws Failure naming the loss if it or its gradient is not finite.
+void check_finite(const char* what, float loss, Tensor gradient);
+
+// The best of the K actions of each state.
+struct Choice {
+  Tensor action, q;                      // [B K, A], [B, K]
+  Tensor best, chosen;                   // the column of the largest q, int32 [B, 1]; its action [B, A]
+};
+Choice choose_best(Tensor action, Tensor q);
+
+}  // namespace meander

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "nn/flow_network.h"
+#include "nn/ready_weights.h"
+
+namespace meander {
+
+// Draws actions from a flow network u: x begins as noise at t = 1; T steps x <- x - u(s, x, t, t - 1/T) / T, or Euler's
+// x <- x - u(s, x, t, t) / T, lead down to t = 0, the action. What depends on the parameters alone (the times' share of
+// the first layer, packed weights) is kept from call to call: say `outdate` when they change.
+class FlowSampler {
+ public:
+  // The network and its parameters must live as long as this.
+  FlowSampler(const FlowNetwork& network, const Buffer& params, int64_t steps, bool euler)
+      : network_(network), params_(params), steps_(steps), euler_(euler) {}
+
+  void outdate();
+
+  // K actions a state, not yet in [-1, 1]: state [B, S], noise [B K, A] -> [B K, A]. at_step(i, x) is called with the
+  // position before each step.
+  template <class F>
+  Tensor operator()(Tensor state, Tensor noise, kernels::Precision precision, F&& at_step) {
+    const Value params = params_.tensor(), of_state = network_.share_of_state(params, state);
+    const Tensor of_times = times();
+    const kernels::MlpProducts& products =
+        ready_[precision == kernels::Precision::bfloat16].of(network_.trunk(), params_, precision);
+    Value x = noise;
+    for (int64_t i = 0; i < steps_; ++i) {
+      at_step(i, x.tensor);
+      x = x - network_.from_share(params, of_state + slice_rows(of_times, i, 1), x, products) * (1.0 / double(steps_));
+    }
+    return x.tensor;
+  }
+  Tensor operator()(Tensor state, Tensor noise, kernels::Precision precision = kernels::Precision::float32) {
+    return (*this)(state, noise, precision, [](int64_t, Tensor) {});
+  }
+
+  // What the times of the steps contribute to the first layer of a network like this one, [T, width].
+  Tensor times_of(const FlowNetwork& network, Value params) const;
+
+ private:
+  Tensor times();
+
+  const FlowNetwork& network_;
+  const Buffer& params_;
+  int64_t steps_;
+  bool euler_;
+  Buffer times_;
+  bool times_current_ = false;
+  ReadyWeights ready_[2];   // float32, bfloat16
+};
+
+}  // namespace meander
