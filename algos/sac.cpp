@@ -1,0 +1,167 @@
+#include "algos/sac.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "algos/training.h"
+
+namespace meander {
+
+Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t seed)
+    : Learner(observations, actions, seed),
+      settings_(settings),
+      adam_{.learning_rate = settings.learning_rate, .epsilon = settings.adam_epsilon},
+      actor_(0),
+      log_alpha_(1),
+      critic_(observations, actions,
+              {settings.width, settings.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform},
+              seed) {
+  actor_trunk_ = add_mlp(
+      actor_layout_, observations,
+      {settings.width, settings.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform},
+      2 * actions);
+  actor_ = Trained(actor_layout_.size());
+  actor_layout_.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  temperature_.add("log_alpha", {1}, Initial::zero);
+  log_alpha_.params.data()[0] = static_cast<float>(std::log(settings.alpha));
+  networks_ = {{"actor/", &actor_layout_, &actor_, true},
+               {"critic1/", &critic_.layout, &critic_.online[0], true},
+               {"critic2/", &critic_.layout, &critic_.online[1], true},
+               {"temperature/", &temperature_, &log_alpha_, true},
+               {"target1/", &critic_.layout, &critic_.target[0], false},
+               {"target2/", &critic_.layout, &critic_.target[1], false}};
+}
+
+double Sac::alpha() const { return std::exp(double(log_alpha_.params.data()[0])); }
+
+Sac::Sample Sac::sample(Value params, Value state, Value noise) const {
+  const Value out = mlp(actor_trunk_, params, state);
+  const Value mean = slice_columns(out, 0, actions_), log_sigma = clip(slice_columns(out, actions_, actions_), -20, 2);
+  const Value action = tanh(mean + exp(log_sigma) * noise);
+  // log N(x; mean, sigma^2) with x = mean + sigma noise
+  const Value log_normal = -0.5 * square(noise) - log_sigma - 0.5 * std::log(2 * std::numbers::pi);
+  return {action, sum_row(log_normal - log(1 - square(action) + 1e-6))};
+}
+
+// ---- one update -----------------------------------------------------------------------------------------------------
+namespace {
+
+enum Metric { critic_loss1, critic_loss2, actor_loss, temperature_loss, q_mean, entropy, alpha_, metrics_count };
+constexpr const char* metrics_of_sac[] = {"critic_loss1", "critic_loss2", "actor_loss", "temperature_loss",
+                                          "q_mean", "entropy", "alpha"};
+static_assert(std::size(metrics_of_sac) == metrics_count);
+
+}  // namespace
+
+std::span<const char* const> Sac::metric_names() const { return metrics_of_sac; }
+
+void Sac::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  update_critics(batch, step, metrics);
+  const ActionValue smaller = [this](Value state, Value action) {
+    return minimum(critic_.value(critic_.online[0].tensor(), state, action),
+                   critic_.value(critic_.online[1].tensor(), state, action));
+  };
+  update_policy(batch.state, smaller, step, metrics);
+  critic_.follow(settings_.target_rate);
+}
+
+void Sac::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
+  float metrics[metrics_count];
+  update_policy(state, q, step, metrics);
+}
+
+// Q towards r + gamma mask (min Q'(s', a') - alpha log pi(a'|s')), a' ~ pi(s'): half the sum of the mean squared errors.
+void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  const int64_t rows = batch.state.rows;
+  const Sample next = sample(actor_.tensor(), batch.next_state, normals(Purpose::next_action, step, rows, actions_));
+  const auto q = critic_.target_values(batch.next_state, next.action.tensor);
+  const Value soft = minimum(q[0], q[1]) - alpha() * next.log_prob;
+  const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft)).tensor;
+  TwinCritic::Loss loss[2];
+  for (int i : {0, 1}) {
+    loss[i] = critic_.loss(i, batch.state, batch.action, target, {}, 0.5);
+    check_finite(metrics_of_sac[i], loss[i].loss, loss[i].gradient);
+    metrics[static_cast<size_t>(i)] = loss[i].loss;
+  }
+  critic_.descend(loss, adam_, step);
+}
+
+// Actor: mean of alpha log pi(a|s) - Q(s, a), a = tanh(mean + sigma noise). Temperature, by the alpha of before:
+// - log alpha (log pi + target entropy).
+void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  const Tensor noise = normals(Purpose::policy_noise, step, state.rows, actions_);
+  const double alpha = this->alpha();
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const Sample policy = sample(params, state, noise);
+        const Value value = q(state, policy.action);
+        return Values<3>{mean_column(alpha * policy.log_prob - value), policy.log_prob, value};
+      },
+      actor_.tensor());
+  const float loss = *out[0].tensor.f32(), log_prob = mean(out[1].tensor);
+  check_finite("actor_loss", loss, gradient.tensor);
+
+  const double gap = double(log_prob) + settings_.target_entropy_per_action * actions_;
+  const auto [temperature, temperature_gradient] =
+      value_and_grad([&](Value log_alpha) { return Values<1>{log_alpha * -gap}; }, log_alpha_.tensor());
+  check_finite("temperature_loss", *temperature[0].tensor.f32(), temperature_gradient.tensor);
+
+  actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
+  if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.tensor, adam_, static_cast<int64_t>(step));
+  ready_actor_.outdate();
+  metrics[actor_loss] = loss, metrics[temperature_loss] = *temperature[0].tensor.f32();
+  metrics[q_mean] = mean(out[2].tensor), metrics[entropy] = -log_prob, metrics[alpha_] = static_cast<float>(alpha);
+}
+
+// ---- acting ---------------------------------------------------------------------------------------------------------
+void Sac::parameters_changed() {
+  ready_actor_.outdate();
+  critic_.outdate();
+}
+
+Tensor Sac::head(std::span<const float> state) {
+  const Value params = actor_.tensor(), bias = parameter(params, actor_trunk_.bias[0], 1, settings_.width);
+  return mlp_projected(actor_trunk_, params, state_row(state), 0, bias, ready_actor_.of(actor_trunk_, actor_.params))
+      .tensor;
+}
+
+void Sac::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
+  ArenaScope scope;
+  const Value out = head(state), sigma = exp(clip(slice_columns(out, actions_, actions_), -20, 2));
+  const Value noise = normals(Purpose::explore, step, 1, actions_);
+  std::copy_n(tanh(slice_columns(out, 0, actions_) + sigma * noise).tensor.f32(), actions_, action.data());
+}
+
+void Sac::act(std::span<const float> state, uint64_t, std::span<float> action) {
+  ArenaScope scope;
+  std::copy_n(tanh(slice_columns(head(state), 0, actions_)).tensor.f32(), actions_, action.data());
+}
+
+// ---- settings -------------------------------------------------------------------------------------------------------
+std::vector<Setting> SacSettings::settings() {
+  const double tiny = 1e-12;
+  return {
+      {"batch_size", &batch_size, "rows", "transitions in one update", 1, 65536, {}},
+      {"discount", &discount, "", "gamma, the weight of the next step's value", 0, 1, {}},
+      {"target_rate", &target_rate, "", "tau: target = (1 - tau) target + tau critic after each update", 0, 1, {}},
+      {"learning_rate", &learning_rate, "", "Adam's step size, the same for every network", tiny, 1, {}},
+      {"adam_epsilon", &adam_epsilon, "", "added to the root of Adam's second moment", 0, 1, {}},
+      {"width", &width, "units", "of each hidden layer (ReLU) of actor and critics", 1, 4096, {}},
+      {"layers", &layers, "layers", "hidden, of actor and critics", 1, 7, {}},
+      {"alpha", &alpha, "return", "initial temperature", tiny, 1e9, {}},
+      {"tune_alpha", &tune_alpha, "", "move the temperature towards the target entropy, else it stays", 0, 1, {}},
+      {"target_entropy_per_action", &target_entropy_per_action, "nats", "target entropy over the action's size", -100,
+       100, {}},
+  };
+}
+
+void SacSettings::adapt_loop(TrainingSettings& loop) const { loop.start_steps = 101; }   // 100 random steps
+
+std::unique_ptr<Agent> SacSettings::make_agent(int observations, int actions, uint64_t seed) const {
+  return std::make_unique<Sac>(observations, actions, *this, seed);
+}
+
+}  // namespace meander

@@ -1,0 +1,62 @@
+#pragma once
+
+#include "algos/learner.h"
+#include "algos/settings.h"
+#include "nn/twin_critic.h"
+
+namespace meander {
+
+// Soft Actor-Critic: Haarnoja et al., arXiv 1812.05905 (2018). Defaults are those of Stable-Baselines3.
+// Symbols: B batch, S observation size, A action size.
+struct SacSettings final : AlgorithmSettings {
+  int64_t batch_size = 256;
+  double discount = 0.99;
+  double target_rate = 0.005;               // tau
+  double learning_rate = 3e-4, adam_epsilon = 1e-8;
+  int64_t width = 256, layers = 2;          // hidden, ReLU; of actor and critics
+  double alpha = 1;                         // initial temperature
+  bool tune_alpha = true;
+  double target_entropy_per_action = -1;
+
+  std::string name() const override { return "sac"; }
+  std::string title() const override { return "Soft Actor-Critic"; }
+  std::vector<Setting> settings() override;
+  void adapt_loop(TrainingSettings&) const override;
+  std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
+};
+
+class Sac final : public Learner, public PolicyLearner {
+ public:
+  Sac(int observations, int actions, const SacSettings& settings, uint64_t seed);
+
+  // a = tanh(x), x ~ N(mean, sigma^2) with (mean, log sigma) from the actor, log sigma clipped to [-20, 2]; noise [B, A]:
+  //   log pi(a|s) = sum log N(x; mean, sigma^2) - sum log(1 - a^2 + 1e-6)
+  struct Sample {
+    Value action, log_prob;                 // [B, A], [B, 1]
+  };
+  Sample sample(Value params, Value state, Value noise) const;
+
+  int batch_size() const override { return static_cast<int>(settings_.batch_size); }
+  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;   // tanh(mean)
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  std::span<const char* const> metric_names() const override;
+  void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
+
+ private:
+  void parameters_changed() override;
+  void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
+  void update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics);
+  Tensor head(std::span<const float> state);   // [1, 2 A], by weights kept ready
+  double alpha() const;
+
+  SacSettings settings_;
+  kernels::AdamConstants adam_;
+  ParameterLayout actor_layout_, temperature_;
+  kernels::MlpShape actor_trunk_;
+  Trained actor_, log_alpha_;
+  ReadyWeights ready_actor_;
+  TwinCritic critic_;
+};
+
+}  // namespace meander
