@@ -31,6 +31,13 @@ int64_t ready_size(const MlpShape& shape, int first) {
   return size;
 }
 
+// The same of the transposed weights of all layers.
+int64_t transposed_size(const MlpShape& shape) {
+  int64_t size = 0;
+  for (int l = 0; l < shape.layers; ++l) size += packed_size(shape.width[l + 1], shape.width[l]) + 16;
+  return size;
+}
+
 int64_t all_rows(const MlpRun& run) { return run.rows + run.tangent_rows * run.directions; }
 
 // Readies the first layer's weights, of its rows [first_row, first_row + run.x_cols), and moves memory on.
@@ -88,9 +95,10 @@ int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
   const int64_t wide = widest(shape, 0, shape.layers + 1);
   const int64_t shared =
       ready_size(shape, 0) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 48;
-  int64_t backward = 5 * std::min(rows, backward_block) * wide + 16;
-  for (int l = 0; l < shape.layers; ++l) backward += packed_size(shape.width[l + 1], shape.width[l]) + 16;
-  return shared > backward ? shared : backward;
+  const bool one_output = shape.width[shape.layers] == 1;  // then mlp_value_and_gradient_shared may be asked for
+  const int64_t transposed = transposed_size(shape);
+  const int64_t backward = 5 * std::min(rows, backward_block) * wide + 16 + transposed;
+  return std::max(shared + (one_output ? transposed : 0), backward);
 }
 
 namespace {
@@ -135,16 +143,53 @@ void mlp_forward_projected(const MlpShape& shape, const float* params, int64_t r
   forward(run, first_input, products, workspace);
 }
 
+namespace {
+
+// The first layer's sums begin at those of the shared inputs, computed here once a group; moves memory on and returns
+// the first of the own inputs.
+int64_t share_first(MlpRun& run, int64_t group, const float* shared, bool own_leads, float*& memory) {
+  const MlpShape& shape = *run.shape;
+  const int64_t own_cols = run.x_cols, shared_cols = shape.width[0] - own_cols, out = shape.width[1];
+  const int64_t groups = (run.rows + group - 1) / group;
+  float* const start = aligned(memory);
+  memory = start + groups * out;
+  dense(groups, shared_cols, out, shared, run.params + shape.weight[0] + (own_leads ? own_cols * out : 0),
+        run.params + shape.bias[0], start, memory);
+  run.start = start, run.group = group;
+  return own_leads ? 0 : shared_cols;
+}
+
+}  // namespace
+
 void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
                         int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
                         const MlpProducts& products) {
-  const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
-  float* const start = aligned(workspace);
-  workspace = start + groups * out;
-  dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
-        params + shape.bias[0], start, workspace);
-  mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace,
-                        products);
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = own, run.x_cols = own_cols, run.y = y;
+  const int64_t first_own = share_first(run, group, shared, own_leads, workspace);
+  forward(run, first_own, products, workspace);
+}
+
+void mlp_value_and_gradient_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols,
+                                   const float* own, int64_t group, const float* shared, bool own_leads, float* y,
+                                   float* gradient, float* workspace) {
+  const IsaKernels& isa = active();
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = own, run.x_cols = own_cols, run.y = y, run.gradient = gradient;
+  const int64_t first_own = share_first(run, group, shared, own_leads, workspace);
+  for (int l = 0; l < shape.layers; ++l) {
+    const int64_t in = l ? shape.width[l] : own_cols, out = shape.width[l + 1];
+    workspace = aligned(workspace);
+    run.transposed[l] = pack_matrix(isa, rows, out, in, params + shape.weight[l] + (l ? 0 : first_own * out), out, true,
+                                    workspace);
+    workspace += packed_size(out, in);
+  }
+  ready_first(isa, run, first_own, workspace);
+  ready_rest(isa, run, Precision::float32, workspace, false);
+  parallel_for(rows, chain_grain(isa, shape, rows),
+               [&](int64_t begin, int64_t end) { isa.mlp_values_and_gradients(run, begin, end); });
 }
 
 void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z) {

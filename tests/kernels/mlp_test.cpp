@@ -367,6 +367,57 @@ TEST_CASE("rows that share inputs") {
   });
 }
 
+// Protects value and gradient in one pass: the bits of mlp_forward_shared, the gradient against the tangent along each
+// input in double, and, where the sums run in the same order, the bits of mlp_backward; in groups and blocks of any size.
+TEST_CASE("value and gradient by the own inputs") {
+  for (const auto& width : std::vector<std::vector<int64_t>>{{5, 7, 33, 1}, {23, 64, 64, 64, 1}, {6, 600, 1}, {4, 1}})
+    for (Activation activation : activations)
+      for (Norm norm : norms)
+        for (auto [rows, group] : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {118, 59}}) {
+          INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
+          CAPTURE(rows);
+          const Network net = network(width, activation, norm);
+          const MlpShape& s = net.shape;
+          const float* const p = net.params.data();
+          const int64_t in = s.width[0], own_cols = in / 3 + 1, shared_cols = in - own_cols;
+          const Floats own = normals(rows * own_cols, 1), shared = normals(rows / group * shared_cols, 2);
+          for (bool own_leads : {false, true}) {
+            const int64_t first_own = own_leads ? 0 : shared_cols, first_shared = own_leads ? own_cols : 0;
+            const Floats got = same_on_every_path([&] {
+              Floats workspace(mlp_workspace(s, rows), NAN), result(rows * (1 + own_cols), NAN), y(rows);
+              mlp_value_and_gradient_shared(s, p, rows, own_cols, own.data(), group, shared.data(), own_leads,
+                                            result.data(), result.data() + rows, workspace.data());
+              mlp_forward_shared(s, p, rows, own_cols, own.data(), group, shared.data(), own_leads, y.data(),
+                                 workspace.data());
+              CHECK(std::equal(y.begin(), y.end(), result.begin()));
+              return result;
+            });
+            Floats x(rows * in), whole_dx(rows * in), dx(rows * own_cols);
+            for (int64_t i = 0; i < rows; ++i) {
+              std::copy_n(own.begin() + i * own_cols, own_cols, x.begin() + i * in + first_own);
+              std::copy_n(shared.begin() + i / group * shared_cols, shared_cols, x.begin() + i * in + first_shared);
+            }
+            Doubles want(rows * (1 + own_cols)), y(rows), dy(rows);
+            for (int64_t j = 0; j < own_cols; ++j) {
+              Doubles direction(rows * in);
+              for (int64_t i = 0; i < rows; ++i) direction[i * in + first_own + j] = 1;
+              mlp_reference<double>(s, in_double(net.params).data(), rows, in_double(x).data(), direction.data(),
+                                    y.data(), dy.data());
+              for (int64_t i = 0; i < rows; ++i) want[rows + i * own_cols + j] = dy[i];
+            }
+            std::copy(y.begin(), y.end(), want.begin());
+            CHECK(largest_error(got, want) < 1e-4);
+            if (own_leads) continue;
+            Floats tape(mlp_tape_size(s, rows)), workspace(mlp_workspace(s, rows)), ones(rows, 1), z(rows);
+            mlp_forward(s, p, rows, x.data(), z.data(), tape.data(), workspace.data());
+            mlp_backward(s, p, rows, x.data(), tape.data(), ones.data(), whole_dx.data(), nullptr, workspace.data());
+            for (int64_t i = 0; i < rows; ++i)
+              std::copy_n(whole_dx.begin() + i * in + first_own, own_cols, dx.begin() + i * own_cols);
+            CHECK(std::equal(dx.begin(), dx.end(), got.begin() + rows));
+          }
+        }
+}
+
 // Protects the fused chain's bits: dense, layer norm and GELU one after another give exactly the same.
 TEST_CASE("the chain equals its parts bit for bit") {
   const Network net = network({87, 256, 6}, Activation::gelu, Norm::before_activation);
