@@ -168,3 +168,47 @@ TEST_CASE("rows that share inputs") {
   CHECK_THROWS_AS(mlp(net.shape, net.params, own), Error);
   CHECK_THROWS_AS(mlp(net.shape, Value(inputs(1, 20, 1)), inputs(2, 9, 1)), Error);
 }
+
+TEST_CASE("gradient by the own inputs") {
+  ArenaScope scope;
+  const Tensor own = inputs(12, 4, 1), shared = inputs(3, 5, 2), d = inputs(12, 4, 3);
+  for (Activation activation : {Activation::gelu, Activation::mish, Activation::tanh, Activation::relu})
+    for (Norm norm : {Norm::none, Norm::before_activation, Norm::after_activation})
+      for (bool own_leads : {true, false}) {
+        CAPTURE(int(activation));
+        CAPTURE(int(norm));
+        CAPTURE(own_leads);
+        const Net net = make_net(9, 20, 1, activation, norm);
+        const auto fused = [&](Value own) {
+          const auto [y, gradient] = mlp_shared_gradient(net.shape, net.params, own, shared, own_leads);
+          return Values<2>{y, gradient};
+        };
+        const auto composite = [&](Tensor params, Value own, Tensor shared) {
+          const auto [y, gradient] = mlp_shared_gradient_composite(net.shape, params, own, shared, own_leads);
+          return Values<2>{y, gradient};
+        };
+        const auto in_double_at = [&](Value own) {
+          return composite(in_double(net.params), own, in_double(shared));
+        };
+        const Values<2> mine = fused(own), same = composite(net.params, own, shared), exact = in_double_at(in_double(own));
+        for (int i : {0, 1}) {
+          CHECK(difference(mine[i], same[i]) < tolerance);
+          CHECK(difference(mine[i], exact[i]) < tolerance);
+        }
+        // The rows do not mix, so the gradient along d is the central difference of the values.
+        const auto value = [&](Value own) { return in_double_at(own)[0]; };
+        const Tensor at = in_double(own), along = in_double(d);
+        const Tensor expected = meander::testing::central_difference(
+            value, meander::testing::Inputs<1>{at}, meander::testing::Inputs<1>{along});
+        CHECK(difference(sum_row(exact[1] * Value(along)), expected) < meander::testing::against_differences);
+        // Derivatives of the gradient take the composite.
+        const auto curvature = jvp(fused, {own}, {d}).second, exact_curvature = jvp(in_double_at, {at}, {along}).second;
+        for (int i : {0, 1}) CHECK(difference(curvature[i], exact_curvature[i]) < tolerance);
+      }
+  const Net one = make_net(9, 20, 1, Activation::mish, Norm::none), two = make_net(9, 20, 2, Activation::mish, Norm::none);
+  CHECK_THROWS_WITH_AS(mlp_shared_gradient(two.shape, two.params, own, shared, true),
+                       "mlp_shared_gradient: the network has 2 outputs, not one", Error);
+  CHECK_THROWS_AS(mlp_shared_gradient(one.shape, one.params, inputs(10, 4, 1), shared, true), Error);
+  CHECK_THROWS_AS(mlp_shared_gradient(one.shape, one.params, inputs(12, 3, 1), shared, true), Error);
+  CHECK_THROWS_AS(mlp_shared_gradient(one.shape, Value(inputs(1, 20, 1)), own, shared, true), Error);
+}
