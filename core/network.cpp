@@ -42,7 +42,7 @@ void check_input(const MlpShape& shape, Tensor params, Tensor x) {
 }
 
 void check_shared(const char* operation, const MlpShape& shape, Tensor own, Tensor shared) {
-  if (own.cols + shared.cols != shape.width[0] || own.rows % shared.rows != 0)
+  if (own.cols + shared.cols != shape.width[0] || shared.rows == 0 || own.rows % shared.rows != 0)
     throw Error(message(operation, ": own ", detail::shape(own), " and shared ", detail::shape(shared),
                         " do not fit ", shape.width[0], " inputs"));
 }
@@ -243,8 +243,7 @@ Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, b
 
 std::pair<Value, Value> mlp_shared_gradient_composite(const MlpShape& shape, Value params, Value own, Value shared,
                                                       bool own_leads) {
-  const auto v =
-      vjp([&](Value own) { return mlp_shared_composite(shape, params, own, shared, own_leads); }, {own});
+  const auto v = vjp([&](Value own) { return mlp_shared_composite(shape, params, own, shared, own_leads); }, {own});
   return {v.out[0], v.pull({full(own.rows(), 1, 1, own.dtype())})[0]};
 }
 

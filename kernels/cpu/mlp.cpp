@@ -75,10 +75,11 @@ void ready_rest(const IsaKernels& isa, MlpRun& run, Precision precision, float* 
   }
 }
 
-int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape, int64_t rows) {
+// passes: through the products of all layers.
+int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape, int64_t rows, int64_t passes = 1) {
   int64_t cost = 0;
   for (int l = 0; l < shape.layers; ++l) cost += shape.width[l] * shape.width[l + 1];
-  return row_grain(isa, rows, cost);
+  return row_grain(isa, rows, passes * cost);
 }
 
 constexpr int64_t backward_block = 512;  // rows whose cotangents stay in cache on the way down
@@ -188,7 +189,7 @@ void mlp_value_and_gradient_shared(const MlpShape& shape, const float* params, i
   }
   ready_first(isa, run, first_own, workspace);
   ready_rest(isa, run, Precision::float32, workspace, false);
-  parallel_for(rows, chain_grain(isa, shape, rows),
+  parallel_for(rows, chain_grain(isa, shape, rows, 2),
                [&](int64_t begin, int64_t end) { isa.mlp_values_and_gradients(run, begin, end); });
 }
 

@@ -99,6 +99,7 @@ static inline KeptRow kept_row(float* kept, int64_t width, int64_t rows, int64_t
   return {kept + i * width, kept + (rows + i) * width, kept + 2 * rows * width + i};
 }
 
+// Forward through all layers and back to the inputs, both buffers and `kept` in cache.
 static void gradient_block(const MlpRun& run, int64_t first, int64_t rows, float* here, float* there, float* kept,
                            int64_t stride) {
   const MlpShape& shape = *run.shape;
@@ -116,24 +117,24 @@ static void gradient_block(const MlpRun& run, int64_t first, int64_t rows, float
   int64_t dz_stride = 0;
   for (int l = shape.layers - 1; l > 0; --l) {
     const int64_t width = shape.width[l];
-    product_rows(rows, width, shape.width[l + 1], dz, dz_stride, run.transposed[l], nullptr, 0, there, stride);
+    float* const d = there;
+    product_rows(rows, width, shape.width[l + 1], dz, dz_stride, run.transposed[l], nullptr, 0, d, stride);
     kept -= kept_size(width, rows);
     with_norm(shape.norm, [&]<Norm norm>() {
       const Finish layer = finish_of(shape, run.params, l - 1);
-      for (int64_t i = 0; i < rows; ++i)
-        pull_kept_row<norm>(layer, kept_row(kept, width, rows, i), there + i * stride);
+      for (int64_t i = 0; i < rows; ++i) pull_kept_row<norm>(layer, kept_row(kept, width, rows, i), d + i * stride);
     });
-    dz = there;
+    dz = d;
     dz_stride = stride;
     there = here;
-    here = const_cast<float*>(dz);
+    here = d;
   }
   product_rows(rows, run.x_cols, shape.width[1], dz, dz_stride, run.transposed[0], nullptr, 0,
                run.gradient + first * run.x_cols, run.x_cols);
 }
 
 static void mlp_values_and_gradients(const MlpRun& run, int64_t first, int64_t last) {
-  constexpr int64_t most_floats = 1 << 18;  // on the stack: very wide networks go in lower blocks
+  constexpr int64_t most_floats = 1 << 18;  // on the stack: very wide networks go in blocks of fewer rows
   const MlpShape& shape = *run.shape;
   const int64_t stride = buffer_stride(shape);
   int64_t row_floats = 2 * stride;
