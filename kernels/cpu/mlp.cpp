@@ -75,6 +75,15 @@ void ready_rest(const IsaKernels& isa, MlpRun& run, Precision precision, float* 
   }
 }
 
+// Readies the transpose of layer l's weights, of its rows [first_row, first_row + in), and moves memory on.
+IsaMatrix ready_transposed(const IsaKernels& isa, const MlpShape& shape, const float* params, int l, int64_t rows,
+                           int64_t first_row, int64_t in, float*& memory) {
+  const int64_t out = shape.width[l + 1];
+  float* const packed = aligned(memory);
+  memory = packed + packed_size(out, in);
+  return pack_matrix(isa, rows, out, in, params + shape.weight[l] + first_row * out, out, true, packed);
+}
+
 // passes: through the products of all layers.
 int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape, int64_t rows, int64_t passes = 1) {
   int64_t cost = 0;
@@ -180,13 +189,9 @@ void mlp_value_and_gradient_shared(const MlpShape& shape, const float* params, i
   run.shape = &shape, run.params = params, run.rows = rows;
   run.x = own, run.x_cols = own_cols, run.y = y, run.gradient = gradient;
   const int64_t first_own = share_first(run, group, shared, own_leads, workspace);
-  for (int l = 0; l < shape.layers; ++l) {
-    const int64_t in = l ? shape.width[l] : own_cols, out = shape.width[l + 1];
-    workspace = aligned(workspace);
-    run.transposed[l] = pack_matrix(isa, rows, out, in, params + shape.weight[l] + (l ? 0 : first_own * out), out, true,
-                                    workspace);
-    workspace += packed_size(out, in);
-  }
+  for (int l = 0; l < shape.layers; ++l)
+    run.transposed[l] = ready_transposed(isa, shape, params, l, rows, l ? 0 : first_own, l ? shape.width[l] : own_cols,
+                                         workspace);
   ready_first(isa, run, first_own, workspace);
   ready_rest(isa, run, Precision::float32, workspace, false);
   parallel_for(rows, chain_grain(isa, shape, rows, 2),
@@ -310,12 +315,9 @@ void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, cons
                   const float* dy, float* dx, float* dparams, float* workspace) {
   const IsaKernels& isa = active();
   IsaMatrix transposed[MlpShape::max_layers];
+  for (int l = dx ? 0 : 1; l < shape.layers; ++l)
+    transposed[l] = ready_transposed(isa, shape, params, l, rows, 0, shape.width[l], workspace);
   workspace = aligned(workspace);
-  for (int l = dx ? 0 : 1; l < shape.layers; ++l) {
-    const int64_t in = shape.width[l], out = shape.width[l + 1];
-    transposed[l] = pack_matrix(isa, rows, out, in, params + shape.weight[l], out, true, workspace);
-    workspace = aligned(workspace + packed_size(out, in));
-  }
   // The sums over the rows go on from one block to the next in row order, so blocks change no bit.
   for (int64_t first = 0; first < rows; first += backward_block)
     backward_rows(isa, shape, params, transposed, rows, first, std::min(backward_block, rows - first), x, tape, dy, dx,
