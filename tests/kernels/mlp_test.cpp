@@ -424,11 +424,11 @@ void check_value_and_gradient(const Network& net, int64_t rows, int64_t group, b
 // and, where the first layer's sums run in the same order, the bits of mlp_backward. In groups of any size, blocks that
 // are not full, and layers so wide that blocks have fewer rows.
 TEST_CASE("value and gradient by the own inputs") {
-  for (const auto& width : std::vector<std::vector<int64_t>>{{5, 7, 33, 1}, {23, 64, 64, 64, 1}, {4, 1}, {3, 2600, 1}})
+  for (const auto& width : std::vector<std::vector<int64_t>>{{5, 7, 33, 1}, {11, 48, 40, 1}, {4, 1}, {3, 2600, 1}})
     for (Activation activation : activations)
       for (Norm norm : norms)
         for (auto [rows, group] : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {68, 34}}) {
-          if (width[1] > 1000 && activation != Activation::relu) continue;
+          if (width[1] > 1000 && (activation != Activation::relu || rows < 40)) continue;
           INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
           CAPTURE(rows);
           for (bool own_leads : {false, true})
