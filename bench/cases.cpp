@@ -105,6 +105,34 @@ Case backward_case(const Data& data, int64_t rows) {
           .check = [c] { return mean_absolute(c->gradient.data(), c->gradient.size()); }};
 }
 
+// A critic of HalfCheetah and its gradient by the action, for 100 actions of each of rows / 100 states.
+Case value_and_input_gradient_case(const Data& data, int64_t rows) {
+  constexpr int64_t group = 100, observations = 17, actions = 6;
+  struct State {
+    Perceptron net;
+    Buffer state, action, y, gradient, workspace;
+  };
+  const auto s = std::make_shared<State>(
+      State{{data, "mlp_scalar", {observations + actions, 256, 256, 256, 1}, Norm::none}, {}, {}, {}, {}, {}});
+  s->net.shape.activation = kernels::Activation::mish;
+  s->state = data.normals("mlp_scalar.state", rows / group * observations);
+  s->action = data.normals("mlp_scalar.action", rows * actions);
+  s->y = Buffer(rows);
+  s->gradient = Buffer(rows * actions);
+  s->workspace = Buffer(kernels::mlp_workspace(s->net.shape, rows));
+  const auto run = [s, rows] {
+    kernels::mlp_value_and_gradient_shared(s->net.shape, s->net.params.data(), rows, actions, s->action.data(), group,
+                                           s->state.data(), false, s->y.data(), s->gradient.data(),
+                                           s->workspace.data());
+  };
+  const double of_states = 2.0 * double(rows * observations * s->net.shape.width[1]);  // no gradient by them
+  return {.flop = 2 * s->net.flop(rows) - of_states,
+          .bytes = 4.0 * double(s->net.params.size() + s->state.size() + s->action.size() + s->y.size() +
+                                s->gradient.size()),
+          .run = run,
+          .check = [s] { return mean_absolute(s->gradient.data(), s->gradient.size()); }};
+}
+
 // Adam, then the exponential average of the result.
 Case adam_case(const Data& data, int64_t n) {
   struct State {
@@ -396,6 +424,7 @@ const std::vector<Entry>& entries() {
         [](const Data& data, Precision p, int64_t n) { return forward_case(data, p, mlp_of_cases(data), "mlp", n); });
     add("mlp_value_and_tangent", mlp_rows, value_and_tangent_case);
     add("mlp_backward", mlp_rows, backward_case);
+    add("value_and_input_gradient", {25600}, value_and_input_gradient_case);
     add("chain", chain_rows, [](const Data& data, Precision p, int64_t n) {
       return forward_case(data, p, chain_of_cases(data), "chain", n);
     });

@@ -29,12 +29,22 @@ float* workspace(const MlpShape& shape, int64_t rows) {
   return arena_array<float>(static_cast<size_t>(kernels::mlp_workspace(shape, rows)));
 }
 
-void check_input(const MlpShape& shape, Tensor params, Tensor x) {
-  if (x.cols != shape.width[0])
-    throw Error(message("mlp: ", x.cols, " input columns, the network takes ", shape.width[0]));
+void check_parameters(const MlpShape& shape, Tensor params) {
   const int last = shape.layers - 1;
   if (params.rows != 1 || params.cols < shape.bias[last] + shape.width[last + 1])
     throw Error(message("mlp: parameters ", detail::shape(params), " are too few for the network"));
+}
+
+void check_input(const MlpShape& shape, Tensor params, Tensor x) {
+  if (x.cols != shape.width[0])
+    throw Error(message("mlp: ", x.cols, " input columns, the network takes ", shape.width[0]));
+  check_parameters(shape, params);
+}
+
+void check_shared(const char* operation, const MlpShape& shape, Tensor own, Tensor shared) {
+  if (own.cols + shared.cols != shape.width[0] || shared.rows == 0 || own.rows % shared.rows != 0)
+    throw Error(message(operation, ": own ", detail::shape(own), " and shared ", detail::shape(shared),
+                        " do not fit ", shape.width[0], " inputs"));
 }
 
 // Gradients of the fused network: kernels::mlp_backward at the saved activations.
@@ -220,9 +230,7 @@ Value mlp_shared_composite(const MlpShape& shape, Value params, Value own, Value
 
 Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads,
                  const kernels::MlpProducts& products) {
-  if (own.cols() + shared.cols() != shape.width[0] || own.rows() % shared.rows() != 0)
-    throw Error(message("mlp_shared: own ", detail::shape(own.tensor), " and shared ", detail::shape(shared.tensor),
-                        " do not fit ", shape.width[0], " inputs"));
+  check_shared("mlp_shared", shape, own.tensor, shared.tensor);
   if (!params.plain() || !own.plain() || !shared.plain() || own.dtype() != DType::float32)
     return mlp_shared_composite(shape, params, own, shared, own_leads);
   const Tensor y = empty(own.rows(), shape.width[shape.layers]);
@@ -231,6 +239,28 @@ Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, b
                               own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
                               workspace(shape, own.rows()), products);
   return y;
+}
+
+std::pair<Value, Value> mlp_shared_gradient_composite(const MlpShape& shape, Value params, Value own, Value shared,
+                                                      bool own_leads) {
+  const auto v = vjp([&](Value own) { return mlp_shared_composite(shape, params, own, shared, own_leads); }, {own});
+  return {v.out[0], v.pull({full(own.rows(), 1, 1, own.dtype())})[0]};
+}
+
+std::pair<Value, Value> mlp_shared_gradient(const MlpShape& shape, Value params, Value own, Value shared,
+                                            bool own_leads) {
+  check_shared("mlp_shared_gradient", shape, own.tensor, shared.tensor);
+  check_parameters(shape, params.tensor);
+  if (shape.width[shape.layers] != 1)
+    throw Error(message("mlp_shared_gradient: the network has ", shape.width[shape.layers], " outputs, not one"));
+  if (!params.plain() || !own.plain() || !shared.plain() || own.dtype() != DType::float32)
+    return mlp_shared_gradient_composite(shape, params, own, shared, own_leads);
+  const Tensor y = empty(own.rows(), 1), gradient = empty(own.rows(), own.cols());
+  ArenaScope scope;
+  kernels::mlp_value_and_gradient_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
+                                         own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
+                                         gradient.f32(), workspace(shape, own.rows()));
+  return {y, gradient};
 }
 
 }  // namespace meander

@@ -122,5 +122,11 @@ Value mlp_projected_composite(const kernels::MlpShape&, Value params, Value own,
 Value mlp_shared(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads,
                  const kernels::MlpProducts& = {});
 Value mlp_shared_composite(const kernels::MlpShape&, Value params, Value own, Value shared, bool own_leads);
+// (y [n, 1], dy / down [n, own]) of such a network with one output. Fused without derivatives of its own, else the
+// composite: vjp of mlp_shared.
+std::pair<Value, Value> mlp_shared_gradient(const kernels::MlpShape&, Value params, Value own, Value shared,
+                                            bool own_leads);
+std::pair<Value, Value> mlp_shared_gradient_composite(const kernels::MlpShape&, Value params, Value own, Value shared,
+                                                      bool own_leads);
 
 }  // namespace meander

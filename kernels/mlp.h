@@ -61,6 +61,12 @@ void mlp_forward_shared(const MlpShape&, const float* params, int64_t rows, int6
                         int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
                         const MlpProducts& = {});
 
+// For a network of one output: y [rows, 1] as mlp_forward_shared gives it, and gradient [rows, own_cols] = dy / d own,
+// in one pass: what a block of rows keeps for the way back never leaves the cache.
+void mlp_value_and_gradient_shared(const MlpShape&, const float* params, int64_t rows, int64_t own_cols,
+                                   const float* own, int64_t group, const float* shared, bool own_leads, float* y,
+                                   float* gradient, float* workspace);
+
 // y = mlp(x), and dy [tangent_rows, out]: the derivative along dx [tangent_rows, in] for the LAST tangent_rows rows
 // (0 <= tangent_rows <= rows). LayerNorm: dy = scale rstd (dz - mean(dz) - n mean(n dz)), n the normalised row.
 // y and tape are the same bits as mlp_forward's.

@@ -65,6 +65,7 @@ const IsaKernels table = {
     .mlp_values = mlp_values,
     .mlp_values_bfloat16 = mlp_values_bfloat16,
     .mlp_values_and_tangents = mlp_values_and_tangents,
+    .mlp_values_and_gradients = mlp_values_and_gradients,
     .mlp_finish = mlp_finish,
     .mlp_layer_pullback = mlp_layer_pullback,
     .truncated_normal = truncated_normal_array,

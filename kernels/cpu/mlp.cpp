@@ -31,6 +31,13 @@ int64_t ready_size(const MlpShape& shape, int first) {
   return size;
 }
 
+// The same of the transposed weights of all layers.
+int64_t transposed_size(const MlpShape& shape) {
+  int64_t size = 0;
+  for (int l = 0; l < shape.layers; ++l) size += packed_size(shape.width[l + 1], shape.width[l]) + 16;
+  return size;
+}
+
 int64_t all_rows(const MlpRun& run) { return run.rows + run.tangent_rows * run.directions; }
 
 // Readies the first layer's weights, of its rows [first_row, first_row + run.x_cols), and moves memory on.
@@ -68,10 +75,20 @@ void ready_rest(const IsaKernels& isa, MlpRun& run, Precision precision, float* 
   }
 }
 
-int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape, int64_t rows) {
+// Readies the transpose of layer l's weights, of its rows [first_row, first_row + in), and moves memory on.
+IsaMatrix ready_transposed(const IsaKernels& isa, const MlpShape& shape, const float* params, int l, int64_t rows,
+                           int64_t first_row, int64_t in, float*& memory) {
+  const int64_t out = shape.width[l + 1];
+  float* const packed = aligned(memory);
+  memory = packed + packed_size(out, in);
+  return pack_matrix(isa, rows, out, in, params + shape.weight[l] + first_row * out, out, true, packed);
+}
+
+// passes: through the products of all layers.
+int64_t chain_grain(const IsaKernels& isa, const MlpShape& shape, int64_t rows, int64_t passes = 1) {
   int64_t cost = 0;
   for (int l = 0; l < shape.layers; ++l) cost += shape.width[l] * shape.width[l + 1];
-  return row_grain(isa, rows, cost);
+  return row_grain(isa, rows, passes * cost);
 }
 
 constexpr int64_t backward_block = 512;  // rows whose cotangents stay in cache on the way down
@@ -88,9 +105,10 @@ int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
   const int64_t wide = widest(shape, 0, shape.layers + 1);
   const int64_t shared =
       ready_size(shape, 0) + rows * shape.width[1] + packed_size(shape.width[0], shape.width[1]) + 48;
-  int64_t backward = 5 * std::min(rows, backward_block) * wide + 16;
-  for (int l = 0; l < shape.layers; ++l) backward += packed_size(shape.width[l + 1], shape.width[l]) + 16;
-  return shared > backward ? shared : backward;
+  const bool one_output = shape.width[shape.layers] == 1;  // then mlp_value_and_gradient_shared may be asked for
+  const int64_t transposed = transposed_size(shape);
+  const int64_t backward = 5 * std::min(rows, backward_block) * wide + 16 + transposed;
+  return std::max(shared + (one_output ? transposed : 0), backward);
 }
 
 namespace {
@@ -135,16 +153,49 @@ void mlp_forward_projected(const MlpShape& shape, const float* params, int64_t r
   forward(run, first_input, products, workspace);
 }
 
+namespace {
+
+// The first layer's sums begin at those of the shared inputs, computed here once a group; moves memory on and returns
+// the first of the own inputs.
+int64_t share_first(MlpRun& run, int64_t group, const float* shared, bool own_leads, float*& memory) {
+  const MlpShape& shape = *run.shape;
+  const int64_t own_cols = run.x_cols, shared_cols = shape.width[0] - own_cols, out = shape.width[1];
+  const int64_t groups = (run.rows + group - 1) / group;
+  float* const start = aligned(memory);
+  memory = start + groups * out;
+  dense(groups, shared_cols, out, shared, run.params + shape.weight[0] + (own_leads ? own_cols * out : 0),
+        run.params + shape.bias[0], start, memory);
+  run.start = start, run.group = group;
+  return own_leads ? 0 : shared_cols;
+}
+
+}  // namespace
+
 void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
                         int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
                         const MlpProducts& products) {
-  const int64_t shared_cols = shape.width[0] - own_cols, groups = (rows + group - 1) / group, out = shape.width[1];
-  float* const start = aligned(workspace);
-  workspace = start + groups * out;
-  dense(groups, shared_cols, out, shared, params + shape.weight[0] + (own_leads ? own_cols * out : 0),
-        params + shape.bias[0], start, workspace);
-  mlp_forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shared_cols, group, start, y, workspace,
-                        products);
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = own, run.x_cols = own_cols, run.y = y;
+  const int64_t first_own = share_first(run, group, shared, own_leads, workspace);
+  forward(run, first_own, products, workspace);
+}
+
+void mlp_value_and_gradient_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols,
+                                   const float* own, int64_t group, const float* shared, bool own_leads, float* y,
+                                   float* gradient, float* workspace) {
+  const IsaKernels& isa = active();
+  MlpRun run;
+  run.shape = &shape, run.params = params, run.rows = rows;
+  run.x = own, run.x_cols = own_cols, run.y = y, run.gradient = gradient;
+  const int64_t first_own = share_first(run, group, shared, own_leads, workspace);
+  for (int l = 0; l < shape.layers; ++l)
+    run.transposed[l] = ready_transposed(isa, shape, params, l, rows, l ? 0 : first_own, l ? shape.width[l] : own_cols,
+                                         workspace);
+  ready_first(isa, run, first_own, workspace);
+  ready_rest(isa, run, Precision::float32, workspace, false);
+  parallel_for(rows, chain_grain(isa, shape, rows, 2),
+               [&](int64_t begin, int64_t end) { isa.mlp_values_and_gradients(run, begin, end); });
 }
 
 void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z) {
@@ -264,12 +315,9 @@ void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, cons
                   const float* dy, float* dx, float* dparams, float* workspace) {
   const IsaKernels& isa = active();
   IsaMatrix transposed[MlpShape::max_layers];
+  for (int l = dx ? 0 : 1; l < shape.layers; ++l)
+    transposed[l] = ready_transposed(isa, shape, params, l, rows, 0, shape.width[l], workspace);
   workspace = aligned(workspace);
-  for (int l = dx ? 0 : 1; l < shape.layers; ++l) {
-    const int64_t in = shape.width[l], out = shape.width[l + 1];
-    transposed[l] = pack_matrix(isa, rows, out, in, params + shape.weight[l], out, true, workspace);
-    workspace = aligned(workspace + packed_size(out, in));
-  }
   // The sums over the rows go on from one block to the next in row order, so blocks change no bit.
   for (int64_t first = 0; first < rows; first += backward_block)
     backward_rows(isa, shape, params, transposed, rows, first, std::min(backward_block, rows - first), x, tape, dy, dx,

@@ -23,24 +23,37 @@ static inline void layer_sums(const MlpRun& run, int l, int64_t first, int64_t r
   product_rows(rows, out, in, a, a_stride, run.weight[l], init, init_stride, c, c_stride);
 }
 
+// Rows [first, first + rows) through all layers, whose hidden sums take turns in two buffers with rows `stride` apart.
+// after(l, a, c) follows each layer's sums c, of the inputs a; in a hidden layer it turns them into the layer's output.
+template <class After>
+static inline void for_layers(const MlpRun& run, int64_t first, int64_t rows, float* here, float* there, int64_t stride,
+                              After&& after) {
+  const MlpShape& shape = *run.shape;
+  for (int l = 0; l < shape.layers; ++l) {
+    const bool last = l + 1 == shape.layers;
+    const int64_t out = shape.width[l + 1];
+    float* const c = last ? run.y + first * out : there;
+    layer_sums(run, l, first, rows, l ? here : run.x + first * run.x_cols, l ? stride : run.x_cols, c,
+               last ? out : stride);
+    after(l, here, c);
+    there = here;
+    here = c;
+  }
+}
+
 // Rows [first, first + rows) and, with `tangents`, the rows of their tangents below them in the same buffer.
 template <bool tangents>
 static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* here, float* there, int64_t stride) {
   const MlpShape& shape = *run.shape;
-  const int64_t tangent_first = first - (run.rows - run.tangent_rows);
+  const int64_t tangent_first = first - (run.rows - run.tangent_rows), n = run.directions;
   float* tape = run.tape;
-  for (int l = 0; l < shape.layers; ++l) {
+  for_layers(run, first, rows, here, there, stride, [&](int l, const float* a, float* c) {
     const bool last = l + 1 == shape.layers;
-    const int64_t in = l ? shape.width[l] : run.x_cols, out = shape.width[l + 1];
-    const float* const a = l ? here : run.x + first * in;
-    const int64_t a_stride = l ? stride : in;
-    float* const c = last ? run.y + first * out : there;
-    const int64_t c_stride = last ? out : stride;
-    layer_sums(run, l, first, rows, a, a_stride, c, c_stride);
-    const int64_t n = run.directions;
-    float* const dc = tangents && last ? run.dy + tangent_first * n * out : there + rows * stride;
+    const int64_t out = shape.width[l + 1], c_stride = last ? out : stride;
+    float* const dc = tangents && last ? run.dy + tangent_first * n * out : c + rows * stride;
     if constexpr (tangents) {
-      if (l) product_rows(rows * n, out, in, here + rows * stride, stride, run.weight[l], nullptr, 0, dc, c_stride);
+      if (l) product_rows(rows * n, out, shape.width[l], a + rows * stride, stride, run.weight[l], nullptr, 0, dc,
+                          c_stride);
       else product_rows(rows * n, out, run.dx_cols, run.dx + tangent_first * n * run.dx_cols, run.dx_cols,
                         run.dx_weight, nullptr, 0, dc, c_stride);
     }
@@ -61,10 +74,12 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
                                               [&](int64_t j, V v, auto count) { store(row + j, v, count); });
              });
     if (tape) tape += mlp_tape_layer(out, run.rows);
-    float* const swap = here;
-    here = there;
-    there = swap;
-  }
+  });
+}
+
+// The first cache line in memory of 64 bytes more than needed.
+static inline float* first_line(void* memory) {
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory) + 63) / 64 * 64);
 }
 
 template <bool tangents>
@@ -72,10 +87,64 @@ static void chain(const MlpRun& run, int64_t first, int64_t last) {
   const int64_t each = tangents ? 1 + run.directions : 1, most = each < block_rows ? block_rows / each : 1;
   const int64_t rows = smaller(most, last - first), stride = buffer_stride(*run.shape);
   const int64_t floats = rows * each * stride;
-  char* const memory = static_cast<char*>(__builtin_alloca(static_cast<uint64_t>(floats) * 2 * sizeof(float) + 64));
-  float* const buffer = reinterpret_cast<float*>(memory + (64 - reinterpret_cast<uintptr_t>(memory) % 64) % 64);
+  float* const buffer = first_line(__builtin_alloca(static_cast<uint64_t>(floats) * 2 * sizeof(float) + 64));
   for (; first < last; first += rows)
     chain_block<tangents>(run, first, smaller(rows, last - first), buffer, buffer + floats, stride);
+}
+
+// ---- values, and gradients of the one output by the inputs ----------------------------------------------------------
+// What a block keeps of a hidden layer for the way back: slopes, normalised rows and their rstd.
+static inline int64_t kept_size(int64_t width, int64_t rows) { return padded(rows * (2 * width + 1)); }
+static inline KeptRow kept_row(float* kept, int64_t width, int64_t rows, int64_t i) {
+  return {kept + i * width, kept + (rows + i) * width, kept + 2 * rows * width + i};
+}
+
+// Forward through all layers and back to the inputs, both buffers and `kept` in cache.
+static void gradient_block(const MlpRun& run, int64_t first, int64_t rows, float* here, float* there, float* kept,
+                           int64_t stride) {
+  const MlpShape& shape = *run.shape;
+  for_layers(run, first, rows, here, there, stride, [&](int l, const float*, float* c) {
+    if (l + 1 == shape.layers) return;
+    const int64_t width = shape.width[l + 1];
+    for_rows(shape, run.params, l, rows, c, stride,
+             [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+               finish_row_and_slope<activation, norm>(layer, moments, c + i * stride, kept_row(kept, width, rows, i));
+             });
+    kept += kept_size(width, rows);
+  });
+  const float one = 1;
+  const float* dz = &one;  // cotangent of the layer's sums
+  int64_t dz_stride = 0;
+  for (int l = shape.layers - 1; l > 0; --l) {
+    const int64_t width = shape.width[l];
+    float* const d = there;
+    product_rows(rows, width, shape.width[l + 1], dz, dz_stride, run.transposed[l], nullptr, 0, d, stride);
+    kept -= kept_size(width, rows);
+    with_norm(shape.norm, [&]<Norm norm>() {
+      const Finish layer = finish_of(shape, run.params, l - 1);
+      for (int64_t i = 0; i < rows; ++i) pull_kept_row<norm>(layer, kept_row(kept, width, rows, i), d + i * stride);
+    });
+    dz = d;
+    dz_stride = stride;
+    there = here;
+    here = d;
+  }
+  product_rows(rows, run.x_cols, shape.width[1], dz, dz_stride, run.transposed[0], nullptr, 0,
+               run.gradient + first * run.x_cols, run.x_cols);
+}
+
+static void mlp_values_and_gradients(const MlpRun& run, int64_t first, int64_t last) {
+  constexpr int64_t most_floats = 1 << 18;  // on the stack: very wide networks go in blocks of fewer rows
+  const MlpShape& shape = *run.shape;
+  const int64_t stride = buffer_stride(shape);
+  int64_t row_floats = 2 * stride;
+  for (int l = 1; l < shape.layers; ++l) row_floats += 2 * shape.width[l] + 1;
+  const int64_t most = smaller(block_rows, 1 + most_floats / row_floats), rows = smaller(most, last - first);
+  const int64_t floats = rows * row_floats + 16 * MlpShape::max_layers;
+  float* const buffer = first_line(__builtin_alloca(static_cast<uint64_t>(floats) * sizeof(float) + 64));
+  for (; first < last; first += rows)
+    gradient_block(run, first, smaller(rows, last - first), buffer, buffer + rows * stride, buffer + 2 * rows * stride,
+                   stride);
 }
 
 // ---- values alone, bfloat16 products in all layers but the first ----------------------------------------------------

@@ -26,20 +26,27 @@ struct Finish {
   const float* shift;
 };
 
-// f.operator()<activation, norm>() for the two as they stand in the shape.
+static inline Finish finish_of(const MlpShape& shape, const float* params, int l) {
+  return {shape.width[l + 1], params + shape.scale[l], params + shape.shift[l]};
+}
+
+// f.operator()<norm>() and f.operator()<activation, norm>() as they stand in the shape.
+template <class F>
+static inline void with_norm(Norm norm, F&& f) {
+  if (norm == Norm::none) f.template operator()<Norm::none>();
+  else if (norm == Norm::before_activation) f.template operator()<Norm::before_activation>();
+  else f.template operator()<Norm::after_activation>();
+}
 template <class F>
 static inline void with_kind(Activation activation, Norm norm, F&& f) {
-  const auto with_norm = [&]<Activation a>() {
-    if (norm == Norm::none) f.template operator()<a, Norm::none>();
-    else if (norm == Norm::before_activation) f.template operator()<a, Norm::before_activation>();
-    else f.template operator()<a, Norm::after_activation>();
-  };
-  switch (activation) {
-    case Activation::relu: return with_norm.template operator()<Activation::relu>();
-    case Activation::gelu: return with_norm.template operator()<Activation::gelu>();
-    case Activation::mish: return with_norm.template operator()<Activation::mish>();
-    case Activation::tanh: return with_norm.template operator()<Activation::tanh>();
-  }
+  with_norm(norm, [&]<Norm n>() {
+    switch (activation) {
+      case Activation::relu: return f.template operator()<Activation::relu, n>();
+      case Activation::gelu: return f.template operator()<Activation::gelu, n>();
+      case Activation::mish: return f.template operator()<Activation::mish, n>();
+      case Activation::tanh: return f.template operator()<Activation::tanh, n>();
+    }
+  });
 }
 
 // The layer's output from z, the dense layer's (which is spoilt): to(column, value, count) takes it. kept, rstd, mean:
@@ -78,7 +85,7 @@ template <class F>
 static inline void for_rows(const MlpShape& shape, const float* params, int l, int64_t rows, const float* z,
                             int64_t stride, F&& f) {
   with_kind(shape.activation, shape.norm, [&]<Activation activation, Norm norm>() {
-    const Finish layer{shape.width[l + 1], params + shape.scale[l], params + shape.shift[l]};
+    const Finish layer = finish_of(shape, params, l);
     const auto one = [&](int64_t i, const Moments& moments) {
       f.template operator()<activation, norm>(layer, i, moments);
     };
@@ -167,53 +174,103 @@ static inline void finish_row_and_tangents(const Finish& layer, Moments moments,
   }
 }
 
+// What the pullback needs of a row once its slopes are known: nothing is evaluated twice.
+struct KeptRow {
+  float* slope;
+  float* normalised;  // with a norm
+  float* rstd;        // likewise
+};
+
+// As finish_row in place.
+template <Activation activation, Norm norm>
+static inline void finish_row_and_slope(const Finish& layer, Moments moments, float* z, const KeptRow& kept) {
+  const auto scaled = [&](int64_t j, V n, auto count) {
+    return fma(n, load(layer.scale + j, count), load(layer.shift + j, count));
+  };
+  for_lanes(layer.cols, [&](int, int64_t j, auto count) {
+    V x = load(z + j, count), value;
+    if constexpr (norm == Norm::before_activation) {
+      x = (x - moments.mean) * moments.rstd;
+      store(kept.normalised + j, x, count);
+      x = scaled(j, x, count);
+    }
+    store(kept.slope + j, activation_slope<activation>(x, value), count);
+    store(z + j, value, count);
+  });
+  if constexpr (norm == Norm::after_activation) {
+    moments = row_moments(layer.cols, layer_norm_eps, z);
+    for_lanes(layer.cols, [&](int, int64_t j, auto count) {
+      const V n = (load(z + j, count) - moments.mean) * moments.rstd;
+      store(kept.normalised + j, n, count);
+      store(z + j, scaled(j, n, count), count);
+    });
+  }
+  if constexpr (norm != Norm::none) *kept.rstd = moments.rstd;
+}
+
+// dz from dh (which it may be), with slope(column, count) and normalised(column, count) of the row. each(column, dy,
+// count) sees the cotangent of the norm's result.
+template <Norm norm, class Slope, class Normalised, class Each>
+static inline void pull_through(const Finish& layer, float rstd, const float* dh, float* dz, Slope&& slope,
+                                Normalised&& normalised, Each&& each) {
+  for_lanes(layer.cols, [&](int, int64_t j, auto count) {
+    V dy = load(dh + j, count);
+    if constexpr (norm != Norm::after_activation) dy = slope(j, count) * dy;
+    if constexpr (norm != Norm::none) {
+      each(j, dy, count);
+      dy = load(layer.scale + j, count) * dy;
+    }
+    store(dz + j, dy, count);
+  });
+  if constexpr (norm != Norm::none) {
+    normalise_tangent(layer.cols, rstd, dz, normalised, [&](int64_t j, V v, auto count) {
+      if constexpr (norm == Norm::after_activation) v = v * slope(j, count);
+      store(dz + j, v, count);
+    });
+  }
+}
+
+// In place on d, from what finish_row_and_slope kept.
+template <Norm norm>
+static inline void pull_kept_row(const Finish& layer, const KeptRow& kept, float* d) {
+  pull_through<norm>(
+      layer, norm == Norm::none ? 0.0f : *kept.rstd, d, d,
+      [&](int64_t j, auto count) { return load(kept.slope + j, count); },
+      [&](int64_t j, auto count) { return load(kept.normalised + j, count); }, [](int64_t, V, auto) {});
+}
+
+// From the tape of a forward pass.
 template <Activation activation, Norm norm>
 static inline void pull_row(const MlpLayerPullback& p, int64_t i) {
-  const int64_t cols = p.cols, at = i * cols;
+  const int64_t at = i * p.cols;
   const float* const kept = p.tape.kept + at;
-  const float* const dh = p.dh + at;
-  float* const dz = p.dz + at;
   float* const h = p.h ? p.h + at : nullptr;
   float* const dshift = p.dshift ? p.dshift + at : nullptr;
   float* const dscale = p.dscale ? p.dscale + at : nullptr;
-  if constexpr (norm == Norm::before_activation) {
-    for_lanes(cols, [&](int, int64_t j, auto count) {
-      const V n = load(kept + j, count), scale = load(p.scale + j, count);
-      V value;
-      const V slope = activation_slope<activation>(fma(n, scale, load(p.shift + j, count)), value);
-      const V dy = slope * load(dh + j, count);
-      if (h) store(h + j, value, count);
-      if (dshift) store(dshift + j, dy, count);
-      if (dscale) store(dscale + j, dy * n, count);
-      store(dz + j, scale * dy, count);
-    });
-    normalise_tangent(
-        cols, p.tape.rstd[i], dz, [&](int64_t j, auto count) { return load(kept + j, count); },
-        [&](int64_t j, V v, auto count) { store(dz + j, v, count); });
-  } else if constexpr (norm == Norm::after_activation) {
-    const float mean = p.tape.mean[i], rstd = p.tape.rstd[i];
-    const auto normalised = [&](int64_t j, auto count) {
-      return keep((activate<activation>(load(kept + j, count)) - mean) * rstd, count);
-    };
-    for_lanes(cols, [&](int, int64_t j, auto count) {
-      const V n = normalised(j, count), scale = load(p.scale + j, count), dy = load(dh + j, count);
-      if (h) store(h + j, fma(n, scale, load(p.shift + j, count)), count);
-      if (dshift) store(dshift + j, dy, count);
-      if (dscale) store(dscale + j, dy * n, count);
-      store(dz + j, scale * dy, count);
-    });
-    normalise_tangent(cols, rstd, dz, normalised, [&](int64_t j, V v, auto count) {
-      V value;
-      store(dz + j, v * activation_slope<activation>(load(kept + j, count), value), count);
-    });
-  } else {
-    for_lanes(cols, [&](int, int64_t j, auto count) {
-      V value;
-      const V slope = activation_slope<activation>(load(kept + j, count), value);
-      if (h) store(h + j, value, count);
-      store(dz + j, slope * load(dh + j, count), count);
-    });
-  }
+  const float rstd = norm == Norm::none ? 0.0f : p.tape.rstd[i];
+  const auto scaled = [&](int64_t j, V n, auto count) {
+    return fma(n, load(p.scale + j, count), load(p.shift + j, count));
+  };
+  const auto normalised = [&](int64_t j, auto count) {
+    const V x = load(kept + j, count);
+    if constexpr (norm == Norm::after_activation)
+      return keep((activate<activation>(x) - p.tape.mean[i]) * rstd, count);
+    else return x;
+  };
+  const auto slope = [&](int64_t j, auto count) {
+    V x = load(kept + j, count), value;
+    if constexpr (norm == Norm::before_activation) x = scaled(j, x, count);
+    const V slope = activation_slope<activation>(x, value);
+    if (norm != Norm::after_activation && h) store(h + j, value, count);
+    return slope;
+  };
+  const auto each = [&](int64_t j, V dy, auto count) {
+    const V n = normalised(j, count);
+    if (norm == Norm::after_activation && h) store(h + j, scaled(j, n, count), count);
+    if (dshift) store(dshift + j, dy, count);
+    if (dscale) store(dscale + j, dy * n, count);
+  };
+  pull_through<norm>({p.cols, p.scale, p.shift}, rstd, p.dh + at, p.dz + at, slope, normalised, each);
 }
 
 static void mlp_layer_pullback(const MlpLayerPullback& layer, int64_t rows) {

@@ -28,6 +28,9 @@ struct MlpRun {
   IsaMatrix dx_weight;
   const float* dx = nullptr;
   float* dy = nullptr;
+  // Gradient [rows, x_cols] of the one output by x.
+  IsaMatrix transposed[MlpShape::max_layers];    // of the weights, ready for products
+  float* gradient = nullptr;
 };
 
 // The tape: for each hidden layer a matrix [rows, width] (the normalised rows if the norm stands before the activation,

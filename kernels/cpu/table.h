@@ -55,10 +55,11 @@ struct IsaKernels {
   void (*product_tn)(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
                      int64_t first_panel, int64_t last_panel);
 
-  // Rows [first, last) of a call, values alone or with the tangents of the same rows.
+  // Rows [first, last) of a call, values alone or with the tangents or the gradients of the same rows.
   void (*mlp_values)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_values_bfloat16)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_values_and_tangents)(const MlpRun& run, int64_t first, int64_t last);
+  void (*mlp_values_and_gradients)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_finish)(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z, int64_t stride);
   void (*mlp_layer_pullback)(const MlpLayerPullback& layer, int64_t rows);
 

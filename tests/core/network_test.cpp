@@ -168,3 +168,46 @@ TEST_CASE("rows that share inputs") {
   CHECK_THROWS_AS(mlp(net.shape, net.params, own), Error);
   CHECK_THROWS_AS(mlp(net.shape, Value(inputs(1, 20, 1)), inputs(2, 9, 1)), Error);
 }
+
+TEST_CASE("value and gradient by the own inputs") {
+  ArenaScope scope;
+  using meander::testing::central_difference, meander::testing::Inputs;
+  const Tensor own = inputs(12, 4, 1), shared = inputs(3, 5, 2), d = inputs(12, 4, 3);
+  const Tensor own_double = in_double(own), d_double = in_double(d);
+  for (Activation activation : {Activation::gelu, Activation::mish, Activation::tanh, Activation::relu})
+    for (Norm norm : {Norm::none, Norm::before_activation, Norm::after_activation})
+      for (bool own_leads : {true, false}) {
+        CAPTURE(int(activation));
+        CAPTURE(int(norm));
+        CAPTURE(own_leads);
+        const Net net = make_net(9, 20, 1, activation, norm);
+        const auto fused = [&](Value own) {
+          const auto [y, gradient] = mlp_shared_gradient(net.shape, net.params, own, shared, own_leads);
+          return Values<2>{y, gradient};
+        };
+        const auto composite = [&](Tensor params, Value own, Tensor shared) {
+          const auto [y, gradient] = mlp_shared_gradient_composite(net.shape, params, own, shared, own_leads);
+          return Values<2>{y, gradient};
+        };
+        const auto exactly = [&](Value own) { return composite(in_double(net.params), own, in_double(shared)); };
+        const Values<2> mine = fused(own), same = composite(net.params, own, shared), exact = exactly(own_double);
+        const Values<2> curvature = jvp(fused, {own}, {d}).second;  // takes the composite
+        const Values<2> exact_curvature = jvp(exactly, {own_double}, {d_double}).second;
+        for (int i : {0, 1}) {
+          CHECK(difference(mine[i], same[i]) < tolerance);
+          CHECK(difference(mine[i], exact[i]) < tolerance);
+          CHECK(difference(curvature[i], exact_curvature[i]) < tolerance);
+        }
+        // Rows do not mix: each one's gradient along d is the difference of its values.
+        const Tensor expected = central_difference([&](Value own) { return exactly(own)[0]; }, Inputs<1>{own_double},
+                                                   Inputs<1>{d_double});
+        CHECK(difference(sum_row(exact[1] * Value(d_double)), expected) < meander::testing::against_differences);
+      }
+  const Net one = make_net(9, 20, 1, Activation::mish, Norm::none);
+  const Net two = make_net(9, 20, 2, Activation::mish, Norm::none);
+  CHECK_THROWS_WITH_AS(mlp_shared_gradient(two.shape, two.params, own, shared, true),
+                       "mlp_shared_gradient: the network has 2 outputs, not one", Error);
+  CHECK_THROWS_AS(mlp_shared_gradient(one.shape, one.params, inputs(10, 4, 1), shared, true), Error);
+  CHECK_THROWS_AS(mlp_shared_gradient(one.shape, one.params, inputs(12, 3, 1), shared, true), Error);
+  CHECK_THROWS_AS(mlp_shared_gradient(one.shape, Value(inputs(1, 20, 1)), own, shared, true), Error);
+}

@@ -82,6 +82,18 @@ Floats of_network(Activation activation, Norm norm) {
     all.insert(all.end(), part->begin(), part->end());
   return all;
 }
+Floats of_gradient(Activation activation, Norm norm) {
+  MlpShape s = small_network(activation, norm);
+  s.width[3] = 1;
+  const int64_t rows = 87, own = 7, group = 3;
+  Floats params = normals(s.shift[2] + 5, 3);
+  for (float& p : params) p *= 0.3f;
+  Floats all(rows * (1 + own)), workspace(mlp_workspace(s, rows));
+  mlp_value_and_gradient_shared(s, params.data(), rows, own, normals(rows * own, 4).data(), group,
+                                normals(rows / group * (19 - own), 5).data(), true, all.data(), all.data() + rows,
+                                workspace.data());
+  return all;
+}
 
 const Kernel kernels[] = {
     {"exp", 0xebaf25bea5b73dca, [] { return unary(meander::kernels::exp, 20); }},
@@ -190,6 +202,12 @@ const Kernel kernels[] = {
      [] { return of_network(Activation::tanh, Norm::before_activation); }},
     {"mlp tanh, norm after activation", 0x4da640e8ed473432,
      [] { return of_network(Activation::tanh, Norm::after_activation); }},
+    {"gradient relu, norm after activation", 0x56babf412a7c2ff2,
+     [] { return of_gradient(Activation::relu, Norm::after_activation); }},
+    {"gradient gelu, norm before activation", 0xc5f515310682425b,
+     [] { return of_gradient(Activation::gelu, Norm::before_activation); }},
+    {"gradient mish, norm none", 0xd4134915ea42f3f8, [] { return of_gradient(Activation::mish, Norm::none); }},
+    {"gradient tanh, norm none", 0xf0fbd38ba1869d50, [] { return of_gradient(Activation::tanh, Norm::none); }},
 };
 
 }  // namespace

@@ -57,6 +57,20 @@ void for_networks(F&& f) {
       }
 }
 
+// The inputs of rows that share some: [own, shared] or [shared, own].
+Floats assembled(int64_t rows, const Floats& own, int64_t group, const Floats& shared, bool own_leads) {
+  const int64_t own_cols = static_cast<int64_t>(own.size()) / rows;
+  const int64_t shared_cols = static_cast<int64_t>(shared.size()) / (rows / group);
+  Floats x;
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto own_row = own.begin() + i * own_cols, shared_row = shared.begin() + i / group * shared_cols;
+    if (own_leads) x.insert(x.end(), own_row, own_row + own_cols);
+    x.insert(x.end(), shared_row, shared_row + shared_cols);
+    if (!own_leads) x.insert(x.end(), own_row, own_row + own_cols);
+  }
+  return x;
+}
+
 double dot(const Floats& a, const Doubles& b) {
   double sum = 0;
   for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
@@ -347,13 +361,8 @@ TEST_CASE("rows that share inputs") {
     const int64_t group = 4, rows = 24;
     const Floats own = normals(rows * own_cols, 1), shared = normals(rows / group * shared_cols, 2);
     for (bool own_leads : {false, true}) {
-      Floats x, whole(rows * out), workspace(mlp_workspace(s, rows));
-      for (int64_t i = 0; i < rows; ++i) {
-        const auto own_row = own.begin() + i * own_cols, shared_row = shared.begin() + i / group * shared_cols;
-        if (own_leads) x.insert(x.end(), own_row, own_row + own_cols);
-        x.insert(x.end(), shared_row, shared_row + shared_cols);
-        if (!own_leads) x.insert(x.end(), own_row, own_row + own_cols);
-      }
+      const Floats x = assembled(rows, own, group, shared, own_leads);
+      Floats whole(rows * out), workspace(mlp_workspace(s, rows));
       mlp_forward(s, net.params.data(), rows, x.data(), whole.data(), nullptr, workspace.data());
       const Floats got = same_on_every_path([&] {
         Floats y(rows * out), scratch(mlp_workspace(s, rows), NAN);
@@ -365,6 +374,66 @@ TEST_CASE("rows that share inputs") {
       else CHECK(same_bits(got, whole));
     }
   });
+}
+
+namespace {
+
+// dy / dx [rows, count] of the inputs first, ...: the tangent along each in double.
+Doubles reference_gradient(const Network& net, int64_t rows, const Floats& x, int64_t first, int64_t count) {
+  const int64_t in = net.shape.width[0];
+  Doubles gradient(rows * count), y(rows), dy(rows);
+  for (int64_t j = 0; j < count; ++j) {
+    Doubles along(rows * in);
+    for (int64_t i = 0; i < rows; ++i) along[i * in + first + j] = 1;
+    mlp_reference<double>(net.shape, in_double(net.params).data(), rows, in_double(x).data(), along.data(), y.data(),
+                          dy.data());
+    for (int64_t i = 0; i < rows; ++i) gradient[i * count + j] = dy[i];
+  }
+  return gradient;
+}
+
+void check_value_and_gradient(const Network& net, int64_t rows, int64_t group, bool own_leads) {
+  const MlpShape& s = net.shape;
+  const float* const p = net.params.data();
+  const int64_t in = s.width[0], own_cols = in / 3 + 1, shared_cols = in - own_cols;
+  const int64_t first = own_leads ? 0 : shared_cols;
+  const Floats own = normals(rows * own_cols, 1), shared = normals(rows / group * shared_cols, 2);
+  const Floats x = assembled(rows, own, group, shared, own_leads);
+  const Floats got = same_on_every_path([&] {
+    Floats workspace(mlp_workspace(s, rows), NAN), y(rows, NAN), same_y(rows), gradient(rows * own_cols, NAN);
+    mlp_value_and_gradient_shared(s, p, rows, own_cols, own.data(), group, shared.data(), own_leads, y.data(),
+                                  gradient.data(), workspace.data());
+    mlp_forward_shared(s, p, rows, own_cols, own.data(), group, shared.data(), own_leads, same_y.data(),
+                       workspace.data());
+    CHECK(same_bits(y, same_y));
+    return gradient;
+  });
+  CHECK(largest_error(got, reference_gradient(net, rows, x, first, own_cols)) < 1e-4);
+  if (own_leads) return;
+  Floats tape(mlp_tape_size(s, rows)), workspace(mlp_workspace(s, rows)), ones(rows, 1), y(rows), dx(rows * in), down;
+  mlp_forward(s, p, rows, x.data(), y.data(), tape.data(), workspace.data());
+  mlp_backward(s, p, rows, x.data(), tape.data(), ones.data(), dx.data(), nullptr, workspace.data());
+  for (int64_t i = 0; i < rows; ++i)
+    down.insert(down.end(), dx.begin() + i * in + first, dx.begin() + i * in + first + own_cols);
+  CHECK(same_bits(got, down));
+}
+
+}  // namespace
+
+// Protects value and gradient in one pass: the bits of mlp_forward_shared, the gradient against the reference in double
+// and, where the first layer's sums run in the same order, the bits of mlp_backward. In groups of any size, blocks that
+// are not full, and layers so wide that blocks have fewer rows.
+TEST_CASE("value and gradient by the own inputs") {
+  for (const auto& width : std::vector<std::vector<int64_t>>{{5, 7, 33, 1}, {11, 48, 40, 1}, {4, 1}, {3, 2600, 1}})
+    for (Activation activation : activations)
+      for (Norm norm : norms)
+        for (auto [rows, group] : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {68, 34}}) {
+          if (width[1] > 1000 && (activation != Activation::relu || rows < 40)) continue;
+          INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
+          CAPTURE(rows);
+          for (bool own_leads : {false, true})
+            check_value_and_gradient(network(width, activation, norm), rows, group, own_leads);
+        }
 }
 
 // Protects the fused chain's bits: dense, layer norm and GELU one after another give exactly the same.
