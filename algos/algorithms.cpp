@@ -1,14 +1,16 @@
 #include "algos/mfpo.h"
 #include "algos/sac.h"
 #include "algos/settings.h"
+#include "algos/som.h"
 #include "core/error.h"
 
 namespace meander {
 
-std::vector<std::string> algorithm_names() { return {"mfpo", "sac"}; }
+std::vector<std::string> algorithm_names() { return {"mfpo", "som", "sac"}; }
 
 std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name) {
   if (name == "mfpo") return std::make_unique<MfpoSettings>();
+  if (name == "som") return std::make_unique<SomSettings>();
   if (name == "sac") return std::make_unique<SacSettings>();
   const std::string near = nearest_name(name, algorithm_names());
   throw Error(message("unknown algorithm '", name, "'", near.empty() ? "" : "; did you mean '" + near + "'?",

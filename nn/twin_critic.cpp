@@ -18,6 +18,10 @@ Value TwinCritic::value(Value params, Value state, Value action, const kernels::
   return mlp_shared(trunk_, params, action, state, false, products);
 }
 
+std::pair<Value, Value> TwinCritic::value_and_gradient(Value params, Value state, Value action) const {
+  return mlp_shared_gradient(trunk_, params, action, state, false);
+}
+
 std::array<Tensor, 2> TwinCritic::online_values(Tensor state, Tensor action) {
   const auto q = [&](int i) {
     return reshape(value(online[i].tensor(), state, action, ready_[i].of(trunk_, online[i].params)), state.rows,

@@ -1,0 +1,285 @@
+#include "algos/som.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "algos/training.h"
+#include "core/error.h"
+
+// The algorithm phase by phase, in the order of an update. Time runs from t = 1 (noise) to t = 0 (action).
+namespace meander {
+
+using kernels::Activation;
+using kernels::Norm;
+
+Som::Som(int observations, int actions, const SomSettings& settings, uint64_t seed)
+    : Learner(observations, actions, seed),
+      settings_(settings),
+      sampler_{settings.times == "logit_normal" ? IntervalSampler::Draw::logit_normal
+                                                : IntervalSampler::Draw::uniform_below,
+               settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+      mean_velocity_(observations, actions,
+                     {settings.actor_width, settings.actor_layers, Activation::mish, Norm::none}, actions,
+                     Times::sinusoidal),
+      critic_(observations, actions, {settings.critic_width, settings.critic_layers, Activation::mish, Norm::none},
+              seed),
+      actor_(mean_velocity_.layout.size()),
+      noise_log_scale_(1),
+      flow_(mean_velocity_, actor_.params, 1, false) {
+  mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  noise_.add("log_scale", {1}, Initial::zero);
+  noise_log_scale_.params.data()[0] = static_cast<float>(settings.noise_log_scale);
+  policy_metrics_.resize(metric_names().size());
+  networks_ = {{"actor/", &mean_velocity_.layout, &actor_, true},
+               {"critic1/", &critic_.layout, &critic_.online[0], true},
+               {"critic2/", &critic_.layout, &critic_.online[1], true},
+               {"noise/", &noise_, &noise_log_scale_, true},
+               {"target1/", &critic_.layout, &critic_.target[0], false},
+               {"target2/", &critic_.layout, &critic_.target[1], false}};
+}
+
+// ---- the policy: one step from noise to action ----------------------------------------------------------------------
+Tensor Som::sample(Tensor state, Tensor noise) {
+  const Value action = flow_(state, noise);
+  return (settings_.bound == "tanh" ? tanh(action) : clip(action, -1, 1)).tensor;
+}
+
+Choice Som::best_candidate(Tensor state, Tensor noise) {
+  const Tensor action = sample(state, noise);
+  const auto q = critic_.online_values(state, action);
+  return choose_best(action, minimum(q[0], q[1]).tensor);
+}
+
+// N(0, (.1 exp l)^2) on top, clipped to the box.
+Tensor Som::with_noise(Tensor action, Purpose purpose, uint64_t step) const {
+  if (!settings_.exploration_noise) return action;
+  const double deviation = 0.1 * std::exp(double(noise_log_scale_.params.data()[0]));
+  const Value noise = normals(purpose, step, action.rows, actions_);
+  return clip(Value(action) + deviation * noise, -1, 1).tensor;
+}
+
+// ---- 1. critics: clipped double target, the next action chosen as for acting ----------------------------------------
+void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  const Tensor noise = normals(Purpose::next_action, step, batch.state.rows * settings_.candidates, actions_);
+  const Tensor next =
+      with_noise(best_candidate(batch.next_state, noise).chosen, Purpose::next_exploration_noise, step);
+  const auto q = critic_.target_values(batch.next_state, next);
+  const Tensor target = (settings_.reward_scale * Value(batch.reward) +
+                         settings_.discount * (Value(batch.mask) * minimum(q[0], q[1]))).tensor;
+  TwinCritic::Loss loss[2];
+  for (int i : {0, 1}) {
+    loss[i] = critic_.loss(i, batch.state, batch.action, target);
+    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss, loss[i].gradient);
+    metrics[static_cast<size_t>(i)] = loss[i].loss;
+  }
+  critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);
+}
+
+// ---- 2. the score of exp(alpha Q) seen through the diffusion --------------------------------------------------------
+Som::Schedule Som::schedule(Tensor t) const {
+  const double range = settings_.beta_max - settings_.beta_min;
+  const Value integral = settings_.beta_min * Value(t) + (0.5 * range) * square(t);
+  const Value mu = exp(-0.5 * integral);
+  // 1 - exp(-y) = tanh(y / 2) (1 + exp(-y)), without the cancellation at small y.
+  const Value variance = tanh(0.5 * integral) * (1 + square(mu));
+  return {(range * Value(t) + settings_.beta_min).tensor, mu.tensor, sqrt(variance).tensor};
+}
+
+Tensor Som::proposals(Tensor x, const Schedule& schedule, Tensor noise) const {
+  const int64_t k = noise.rows / x.rows;
+  const Value mu = schedule.mu;
+  return (repeat_rows(Value(x) / mu, k) + repeat_rows(schedule.sigma / mu, k) * noise).tensor;
+}
+
+Som::ProposalValues Som::proposal_values(Tensor state, Tensor action) const {
+  const auto [q1, gradient1] = critic_.value_and_gradient(critic_.online[0].tensor(), state, action);
+  const auto [q2, gradient2] = critic_.value_and_gradient(critic_.online[1].tensor(), state, action);
+  const Value first = less(q1, q2);
+  return {reshape(select(first, q1, q2), state.rows, action.rows / state.rows).tensor,
+          select(first, gradient1, gradient2).tensor};
+}
+
+// Mean and standard deviation are constants of the gradient: they matter through the softmax and as its scale.
+Som::ProposalWeights Som::proposal_weights(Tensor q, const std::string& standardise) const {
+  const double alpha = settings_.inverse_temperature;
+  if (standardise == "none") return {softmax(alpha * Value(q)).tensor, full(1, 1, 1)};
+  const bool all = standardise == "all";
+  const Value centred = Value(q) - (all ? mean_all(q) : mean_row(q));
+  const Value deviation = sqrt(all ? mean_all(square(centred)) : mean_row(square(centred))) + 1e-6;
+  return {softmax(alpha * (centred / deviation)).tensor, deviation.tensor};
+}
+
+Tensor Som::score(const ProposalWeights& weights, Tensor gradient, const Schedule& schedule) const {
+  const Value each = reshape(weights.softmax, weights.softmax.size(), 1) * Value(gradient);
+  const Value expected = sum_groups(each, weights.softmax.cols) / weights.deviation;
+  return (settings_.inverse_temperature * (expected / schedule.mu)).tensor;
+}
+
+Tensor Som::velocity(Tensor x, const Schedule& schedule, Tensor score) const {
+  const Value direction = settings_.velocity == "exact"
+                              ? Value(score)
+                              : settings_.weight * (Value(score) / (sqrt(sum_row(square(score))) + 1e-8));
+  return (-0.5 * (Value(schedule.beta) * (Value(x) + direction))).tensor;
+}
+
+// ---- 3. actor: regress the mean velocity; each sample weighs 1 / (its mean squared error + 1e-3) --------------------
+Som::RegressionLoss Som::actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const auto u = [&](Value x, Value t, Value r) { return mean_velocity_(params, state, x, t, r); };
+        const MeanFlowIdentity m = mean_flow_identity(u, x, interval, velocity, velocity);
+        const Value error = mean_row(square(m.mean_field - m.target));
+        const Value weight = full(1, 1, 1) / (stop_gradient(error) + 1e-3);
+        return Values<1>{mean_column(settings_.adaptive_weight ? weight * error : error)};
+      },
+      actor_.tensor());
+  return {*out[0].tensor.f32(), gradient.tensor};
+}
+
+// ---- one update -----------------------------------------------------------------------------------------------------
+namespace {
+
+constexpr int deciles = 10;
+enum Metric {
+  critic_loss1, critic_loss2, actor_loss_, q_mean, score_norm, velocity_norm, noise_deviation, ess_all,
+  ess_state = ess_all + deciles, metrics_count = ess_state + deciles
+};
+// ess_all_d, ess_state_d: effective proposals for t in [d / 10, (d + 1) / 10), with Q standardised over everything and
+// over each state.
+constexpr const char* metrics_of_som[] = {
+    "critic_loss1", "critic_loss2", "actor_loss", "q_mean", "score_norm", "velocity_norm", "noise_deviation",
+    "ess_all_0", "ess_all_1", "ess_all_2", "ess_all_3", "ess_all_4",
+    "ess_all_5", "ess_all_6", "ess_all_7", "ess_all_8", "ess_all_9",
+    "ess_state_0", "ess_state_1", "ess_state_2", "ess_state_3", "ess_state_4",
+    "ess_state_5", "ess_state_6", "ess_state_7", "ess_state_8", "ess_state_9"};
+static_assert(std::size(metrics_of_som) == metrics_count);
+
+// Mean of ess over the rows with t in each tenth; where there is none, over all rows.
+void mean_by_decile(Tensor t, Tensor ess, std::span<float> out) {
+  const Value all = mean_column(ess);
+  for (int d = 0; d < deciles; ++d) {
+    const Value at_least = 1 - less(t, full(1, 1, 0.1 * d)), below = less(t, full(1, 1, 0.1 * (d + 1)));
+    const Value inside = at_least * below, count = sum_column(inside);
+    const Value sum = sum_column(inside * Value(ess));
+    out[static_cast<size_t>(d)] = *select(count, sum / maximum(count, full(1, 1, 1)), all).tensor.f32();
+  }
+}
+
+}  // namespace
+
+std::span<const char* const> Som::metric_names() const { return metrics_of_som; }
+
+void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  update_critics(batch, step, metrics);
+  const uint64_t interval = static_cast<uint64_t>(settings_.policy_interval);
+  if (step % interval == 0) {
+    update_policy(batch.state, batch.action, nullptr, step / interval, metrics);
+    critic_.follow(settings_.target_rate);
+    std::copy_n(metrics.begin(), metrics_count, policy_metrics_.begin());
+  } else {  // those of the last policy update
+    std::copy_n(policy_metrics_.begin() + actor_loss_, metrics_count - actor_loss_, metrics.begin() + actor_loss_);
+  }
+  update_noise(step, metrics);
+}
+
+void Som::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
+  ArenaScope scope;
+  float metrics[metrics_count];
+  const Tensor start = sample(state, normals(Purpose::policy_noise, step, state.rows, actions_));
+  update_policy(state, start, &q, step, metrics);
+}
+
+void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
+                        std::span<float> metrics) {
+  ArenaScope scope;
+  const int64_t rows = state.rows;
+  const bool normal = sampler_.draw == IntervalSampler::Draw::logit_normal;
+  const auto column = [&](Purpose purpose) {
+    return normal ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
+  };
+  const Interval time = sampler_(column(Purpose::interval_a), column(Purpose::interval_b));
+  const Tensor start = settings_.start == "policy"
+                           ? sample(state, normals(Purpose::policy_noise, step, rows, actions_))
+                           : replay_action;
+  const Schedule at = schedule(time.t);
+  const Tensor noise = normals(Purpose::interpolation_noise, step, rows, actions_);
+  const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * Value(noise)).tensor;
+
+  const Tensor action = proposals(x, at, normals(Purpose::score_noise, step, rows * settings_.proposals, actions_));
+  const auto given_values = [&] {
+    const auto v = vjp([&](Value a) { return (*given)(state, a); }, {action});
+    return ProposalValues{reshape(v.out[0], rows, settings_.proposals).tensor,
+                          v.pull({full(action.rows, 1, 1)})[0].tensor};
+  };
+  const ProposalValues values = given ? given_values() : proposal_values(state, action);
+  const ProposalWeights weights = proposal_weights(values.q, settings_.standardise);
+  const Tensor direction = score(weights, values.gradient, at);
+  const Tensor v = velocity(x, at, direction);
+  const RegressionLoss loss = actor_loss(state, x, time, v);
+  check_finite("actor_loss", loss.loss, loss.gradient);
+
+  const double decayed = std::clamp(
+      double(static_cast<int64_t>(step) - settings_.decay_start) / double(settings_.decay_length), 0.0, 1.0);
+  const double rate = settings_.learning_rate + decayed * (settings_.final_learning_rate - settings_.learning_rate);
+  actor_.descend(loss.gradient, {.learning_rate = rate}, static_cast<int64_t>(step));
+  flow_.outdate();
+
+  metrics[actor_loss_] = loss.loss, metrics[q_mean] = mean(values.q);
+  metrics[score_norm] = mean(sqrt(sum_row(square(direction))).tensor);
+  metrics[velocity_norm] = mean(sqrt(sum_row(square(v))).tensor);
+  const auto effective_sample_size = [&](const char* standardise) {
+    return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).tensor;
+  };
+  mean_by_decile(time.t, effective_sample_size("all"), metrics.subspan(ess_all, deciles));
+  mean_by_decile(time.t, effective_sample_size("state"), metrics.subspan(ess_state, deciles));
+}
+
+// ---- 4. exploration noise: l towards the target entropy of N(0, (.1 exp l)^2) ---------------------------------------
+void Som::update_noise(uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  const double l = double(noise_log_scale_.params.data()[0]), deviation = 0.1 * std::exp(l);
+  metrics[noise_deviation] = static_cast<float>(settings_.exploration_noise ? deviation : 0);
+  const uint64_t interval = static_cast<uint64_t>(settings_.noise_interval);
+  if (!settings_.exploration_noise || step % interval != 0) return;
+  const double entropy = 0.5 * actions_ * std::log(2 * std::numbers::pi * std::numbers::e * deviation * deviation);
+  // The derivative of -l (target - entropy), the bracket held.
+  const Tensor gradient = full(1, 1, entropy - settings_.noise_entropy_per_action * actions_);
+  noise_log_scale_.descend(gradient, {.learning_rate = settings_.noise_learning_rate},
+                           static_cast<int64_t>(step / interval));
+}
+
+void Som::save(SafetensorsWriter& file) const {
+  Learner::save(file);
+  file.add("policy_metrics", {std::ssize(policy_metrics_)}, policy_metrics_.data());
+}
+
+void Som::load(const SafetensorsFile& file) {
+  Learner::load(file);
+  std::ranges::copy(file.values<float>("policy_metrics", std::ssize(policy_metrics_)), policy_metrics_.begin());
+}
+
+// ---- acting ---------------------------------------------------------------------------------------------------------
+void Som::parameters_changed() {
+  flow_.outdate();
+  critic_.outdate();
+}
+
+void Som::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
+  ArenaScope scope;
+  const Tensor noise = normals(Purpose::explore, step, settings_.candidates, actions_);
+  const Tensor chosen = settings_.candidates > 1 ? best_candidate(state_row(state), noise).chosen
+                                                 : sample(state_row(state), noise);
+  std::copy_n(with_noise(chosen, Purpose::exploration_noise, step).f32(), actions_, action.data());
+}
+
+void Som::act(std::span<const float> state, uint64_t step, std::span<float> action) {
+  ArenaScope scope;
+  const Tensor noise = normals(Purpose::evaluate, step, settings_.candidates, actions_);
+  const Tensor chosen = settings_.candidates > 1 ? best_candidate(state_row(state), noise).chosen
+                                                 : sample(state_row(state), noise);
+  std::copy_n(chosen.f32(), actions_, action.data());
+}
+
+}  // namespace meander

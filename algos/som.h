@@ -1,0 +1,122 @@
+#pragma once
+
+#include "algos/learner.h"
+#include "algos/mean_flow.h"
+#include "algos/settings.h"
+#include "nn/flow_sampler.h"
+#include "nn/twin_critic.h"
+
+namespace meander {
+
+// Score-Based One-step MeanFlow Policy Optimization: Kim, Ki, Ahn, Lee, arXiv 2605.23365 (2026). The policy follows the
+// score of exp(inverse_temperature Q) through a variance-preserving diffusion and acts in one step of its mean velocity.
+// Symbols: B batch, S observation size, A action size, K proposals, N candidates. What the paper does not say is
+// inferred; README tells which.
+struct SomSettings final : AlgorithmSettings {
+  int64_t batch_size = 256;
+  double discount = 0.99;
+  double target_rate = 0.005;                 // tau
+  double reward_scale = 0.2;
+  int64_t policy_interval = 2;                // updates from one of policy and targets to the next
+  double learning_rate = 3e-4, final_learning_rate = 3e-5;
+  int64_t decay_start = 25'000, decay_length = 50'000;   // of the policy's rate, in its own updates
+  int64_t actor_width = 256, actor_layers = 3;           // hidden, Mish
+  int64_t critic_width = 256, critic_layers = 3;
+  double beta_min = 0.1, beta_max = 20;       // of the diffusion
+  int64_t proposals = 100;                    // K
+  double inverse_temperature = 1;             // alpha of the paper
+  std::string standardise = "all";            // all, state, none: over which values Q is standardised in the score
+  std::string velocity = "unit_score";        // unit_score, exact
+  double weight = 25;                         // w of the unit score
+  std::string start = "replay";               // replay, policy: the action a_0 that the noise is added to
+  std::string times = "uniform_below";        // uniform_below, logit_normal
+  double interval_mean = -0.4, interval_deviation = 1.0, share_equal_times = 0.25;
+  bool adaptive_weight = true;                // of each sample in the actor's loss
+  std::string bound = "clip";                 // clip, tanh: of the action
+  int64_t candidates = 32;                    // N
+  bool exploration_noise = true;
+  double noise_log_scale = 1.6094379124341003;   // initial l: standard deviation .1 exp(l)
+  double noise_entropy_per_action = -0.9;
+  double noise_learning_rate = 7e-3;
+  int64_t noise_interval = 250;               // updates from one step of l to the next
+
+  std::string name() const override { return "som"; }
+  std::string title() const override { return "Score-Based One-step MeanFlow Policy Optimization"; }
+  std::vector<Setting> settings() override;
+  void adapt_loop(TrainingSettings&) const override;
+  std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
+};
+
+class Som final : public Learner, public PolicyLearner {
+ public:
+  Som(int observations, int actions, const SomSettings& settings, uint64_t seed);
+
+  // ---- the phases, each a pure function of its arguments; results live in the arena --------------------------------
+  // a_t = mu a_0 + sigma e: mu = exp(-1/2 integral_0^t beta), sigma = sqrt(1 - mu^2), beta = b_min + t (b_max - b_min).
+  struct Schedule {
+    Tensor beta, mu, sigma;                 // [B, 1]
+  };
+  Schedule schedule(Tensor t) const;
+
+  // K guesses of the a_0 behind a_t: a_t / mu + (sigma / mu) e_k; noise [B K, A]. Not clipped: with a zero gradient
+  // outside the box the field would break.
+  Tensor proposals(Tensor x, const Schedule& schedule, Tensor noise) const;
+
+  struct ProposalValues {
+    Tensor q;                               // the smaller of the two critics, [B, K]
+    Tensor gradient;                        // of it by the action, [B K, A]
+  };
+  ProposalValues proposal_values(Tensor state, Tensor action) const;
+
+  struct ProposalWeights {
+    Tensor softmax;                         // of alpha Qn, Qn = (Q - mean) / (deviation + 1e-6), [B, K]
+    Tensor deviation;                       // with the 1e-6; [1, 1] or [B, 1]
+  };
+  ProposalWeights proposal_weights(Tensor q, const std::string& standardise) const;
+
+  // grad_{a_t} log sum_k exp(alpha Qn(s, a_0^k)) = (alpha / mu) sum_k softmax_k(alpha Qn) grad_a Qn     (paper, eq. 5)
+  Tensor score(const ProposalWeights& weights, Tensor gradient, const Schedule& schedule) const;   // [B, A]
+
+  // -1/2 beta (a_t + w score / |score|)                                                                  (paper, eq. 8)
+  // or, exact, the probability-flow ODE: -1/2 beta (a_t + score).
+  Tensor velocity(Tensor x, const Schedule& schedule, Tensor score) const;
+
+  struct RegressionLoss {
+    float loss;
+    Tensor gradient;                        // [1, parameters]
+  };
+  RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
+
+  // a = e - u(e, t = 1, r = 0), in [-1, 1]: K a state; noise [B K, A] -> [B K, A]
+  Tensor sample(Tensor state, Tensor noise);
+  Choice best_candidate(Tensor state, Tensor noise);   // by the smaller of the online critics
+
+  int batch_size() const override { return static_cast<int>(settings_.batch_size); }
+  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  std::span<const char* const> metric_names() const override;
+  void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
+
+ private:
+  void parameters_changed() override;
+  void save(SafetensorsWriter& file) const override;
+  void load(const SafetensorsFile& file) override;
+  void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
+  void update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
+                     std::span<float> metrics);
+  void update_noise(uint64_t step, std::span<float> metrics);
+  Tensor with_noise(Tensor action, Purpose purpose, uint64_t step) const;
+
+  SomSettings settings_;
+  IntervalSampler sampler_;
+  FlowNetwork mean_velocity_;
+  TwinCritic critic_;
+  Trained actor_;
+  ParameterLayout noise_;                   // one number, l
+  Trained noise_log_scale_;
+  FlowSampler flow_;
+  std::vector<float> policy_metrics_;       // of the last policy update, for the updates without one
+};
+
+}  // namespace meander
