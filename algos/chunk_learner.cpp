@@ -1,0 +1,127 @@
+#include "algos/chunk_learner.h"
+
+#include <cmath>
+
+#include "algos/training.h"
+#include "core/error.h"
+
+namespace meander {
+
+using kernels::Activation;
+using kernels::Norm;
+
+ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& options, Times times,
+                           int64_t sampling_steps, bool euler, uint64_t seed)
+    : Learner(observations, actions, seed),
+      options_(options),
+      adam_{options.learning_rate},
+      actor_network_(observations, options.horizon * actions,
+                     {options.actor_width, options.actor_layers, Activation::gelu, Norm::none},
+                     options.horizon * actions, times),
+      actor_(actor_network_.layout.size()),
+      flow_(actor_network_, actor_.params, sampling_steps, euler),
+      critic_(observations, options.horizon * actions,
+              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation}, seed) {
+  actor_network_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  networks_ = {{"actor/", &actor_network_.layout, &actor_, true},
+               {"critic1/", &critic_.layout, &critic_.online[0], true},
+               {"critic2/", &critic_.layout, &critic_.online[1], true},
+               {"target1/", &critic_.layout, &critic_.target[0], false},
+               {"target2/", &critic_.layout, &critic_.target[1], false}};
+}
+
+// ---- generate and select --------------------------------------------------------------------------------------------
+Tensor ChunkLearner::sample(Tensor state, Tensor noise) { return clip(flow_(state, noise), -1, 1).tensor; }
+
+Choice ChunkLearner::best_candidate(Tensor state, Tensor noise) {
+  const Tensor action = sample(state, noise);
+  if (noise.rows == state.rows) return {.action = action, .q = {}, .best = {}, .chosen = action};   // nothing to choose
+  const auto q = critic_.online_values(state, action);
+  return choose_best(action, (0.5 * (Value(q[0]) + Value(q[1]))).tensor);
+}
+
+Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t states) const {
+  return normals(purpose, step, states * options_.candidates, chunk_actions());
+}
+
+// ---- the critics ----------------------------------------------------------------------------------------------------
+Tensor ChunkLearner::critic_target(const Batch& batch, Tensor next_action) const {
+  const int64_t n = batch.reward.cols;
+  const Tensor weight = empty(1, n);
+  for (int64_t i = 0; i < n; ++i) weight.f32()[i] = static_cast<float>(std::pow(options_.discount, double(i)));
+  const auto q = critic_.target_values(batch.next_state, next_action);
+  const Value next = 0.5 * (Value(q[0]) + Value(q[1]));
+  return (sum_row(batch.reward * Value(weight)) +
+          std::pow(options_.discount, double(n)) * (Value(batch.mask) * next)).tensor;
+}
+
+TwinCritic::Loss ChunkLearner::critic_loss(int critic, const Batch& batch, Tensor target) const {
+  const Tensor whole = slice_columns(batch.valid, batch.valid.cols - 1, 1).tensor;
+  return critic_.loss(critic, batch.state, batch.action, target, whole);
+}
+
+Tensor ChunkLearner::valid_actions(const Batch& batch) const {
+  const Value column = reshape(slice_columns(batch.valid, 0, chunk()), batch.state.rows * chunk(), 1);
+  return reshape(broadcast_to(column, column.rows(), actions_), batch.state.rows, chunk_actions()).tensor;
+}
+
+void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2],
+                                 std::span<float> metrics) {
+  const Tensor noise = candidate_noise(Purpose::next_action, step, batch.state.rows);
+  const Tensor target = critic_target(batch, best_candidate(batch.next_state, noise).chosen);
+  for (int i : {0, 1}) {
+    loss[i] = critic_loss(i, batch, target);
+    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss, loss[i].gradient);
+    metrics[static_cast<size_t>(i)] = loss[i].loss;
+  }
+}
+
+// ---- acting ---------------------------------------------------------------------------------------------------------
+void ChunkLearner::parameters_changed() {
+  flow_.outdate();
+  critic_.outdate();
+}
+
+void ChunkLearner::explore(std::span<const float> state, uint64_t step, std::span<float> chunk) {
+  ArenaScope scope;
+  const Choice c = best_candidate(state_row(state), candidate_noise(Purpose::explore, step, 1));
+  std::copy_n(c.chosen.f32(), chunk_actions(), chunk.data());
+}
+
+void ChunkLearner::act(std::span<const float> state, uint64_t step, std::span<float> chunk) {
+  ArenaScope scope;
+  const Choice c = best_candidate(state_row(state), candidate_noise(Purpose::evaluate, step, 1));
+  std::copy_n(c.chosen.f32(), chunk_actions(), chunk.data());
+}
+
+// ---- settings -------------------------------------------------------------------------------------------------------
+std::vector<Setting> ChunkSettings::settings() {
+  const double tiny = 1e-12;
+  ChunkOptions& c = chunk;
+  return {
+      {"batch_size", &c.batch_size, "rows", "chunks in one update", 1, 65536, {}},
+      {"discount", &c.discount, "", "gamma, the weight of the next step's value", 0, 1, {}},
+      {"target_rate", &c.target_rate, "", "tau: target = (1 - tau) target + tau critic after each update", 0, 1, {}},
+      {"learning_rate", &c.learning_rate, "", "Adam's step size, the same for every network", tiny, 1, {}},
+      {"horizon", &c.horizon, "steps", "h, actions of a chunk, executed open loop", 1, 64, {}},
+      {"return_steps", &c.return_steps, "steps", "rewards summed before the next state is valued; 0: as the horizon", 0,
+       64, {}},
+      {"candidates", &c.candidates, "a state", "N, of which the best by the critics is taken", 1, 4096, {}},
+      {"actor_width", &c.actor_width, "units", "of each hidden layer of the actor", 1, 4096, {}},
+      {"actor_layers", &c.actor_layers, "layers", "hidden (Dense, GELU), of the actor", 1, 7, {}},
+      {"critic_width", &c.critic_width, "units", "of each hidden layer of the critics", 1, 4096, {}},
+      {"critic_layers", &c.critic_layers, "layers", "hidden (Dense, GELU, LayerNorm), of the critics", 1, 7, {}},
+  };
+}
+
+void ChunkSettings::check() const {
+  if (chunk.return_steps > 0 && chunk.return_steps < chunk.horizon)
+    throw Error(message("return_steps ", chunk.return_steps, " must be 0 or at least the horizon ", chunk.horizon));
+}
+
+void ChunkSettings::adapt_loop(TrainingSettings& loop) const {
+  loop.start_steps = 5'001;
+  loop.replay_capacity = 2'000'000;
+}
+
+}  // namespace meander

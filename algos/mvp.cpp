@@ -1,0 +1,144 @@
+#include "algos/mvp.h"
+
+// The algorithm phase by phase, in the order of an update. Time runs from t = 1 (noise) to t = 0 (action).
+namespace meander {
+
+Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t seed)
+    : ChunkLearner(observations, actions, settings.chunk, Times::plain, 1, false, seed),
+      settings_(settings),
+      sampler_{settings.times == "uniform" ? IntervalSampler::Draw::uniform : IntervalSampler::Draw::logit_normal,
+               settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+      euler_(actor_network_, actor_.params, 20, true) {}
+
+void Mvp::parameters_changed() {
+  ChunkLearner::parameters_changed();
+  euler_.outdate();
+}
+
+// ---- the rows: half of the batch for each loss (split), or all of it for both (separate) ----------------------------
+namespace {
+
+Tensor stack(Tensor a, Tensor b) {
+  if (a.rows == 0) return b;
+  const int64_t rows = a.rows + b.rows;
+  return (pad_rows(a, 0, rows) + pad_rows(b, a.rows, rows)).tensor;
+}
+
+}  // namespace
+
+int64_t Mvp::row_count(int64_t batch) const {
+  return settings_.lambda > 0 && settings_.constraint == "separate" ? 2 * batch : batch;
+}
+
+Mvp::Rows Mvp::rows(Tensor state, Tensor action, Tensor valid, Tensor noise, Tensor a, Tensor b) const {
+  const int64_t batch = state.rows, all = row_count(batch);
+  const int64_t constraint = settings_.lambda == 0 ? 0 : all / 2, moving = all - constraint;
+  const auto last = [&](Tensor x) { return x.slice_rows(constraint, moving); };
+  const Interval time = sampler_(last(a), last(b));
+  // Split, the constraint's rows have the times t of the others; separate, draws of their own.
+  Tensor t = time.t.slice_rows(0, std::min(constraint, moving));
+  if (all > batch) t = sampler_(a.slice_rows(0, constraint), b.slice_rows(0, constraint)).t;
+
+  const auto twice = [&](Tensor x) { return x && all > batch ? stack(x, x) : x; };
+  return {constraint, twice(state), twice(action), noise, twice(valid),
+          {stack(t, time.t), stack(t, time.r), time.moving}};
+}
+
+// ---- the policy's losses --------------------------------------------------------------------------------------------
+Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
+  const Tensor x = interpolate(rows.action, rows.noise, rows.time.t);
+  const Tensor velocity = (Value(rows.noise) - Value(rows.action)).tensor;
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const auto u = [&](Value x, Value t, Value r) { return actor_network_(params, rows.state, x, t, r); };
+        const MeanFlowIdentity m = mean_flow_identity(u, x, rows.time, velocity, velocity);
+        Value error = square(m.mean_field - m.target);
+        if (settings_.adaptive_weight) error = error / sqrt(stop_gradient(error) + 1e-3);
+        if (rows.valid) error = error * Value(rows.valid);
+        const Value mean_flow = mean_all(slice_rows(error, rows.constraint, x.rows - rows.constraint));
+        if (rows.constraint == 0) return Values<3>{mean_flow, mean_flow, Value()};
+        const Value constraint = mean_all(slice_rows(error, 0, rows.constraint));
+        return Values<3>{mean_flow + settings_.lambda * constraint, mean_flow, constraint};
+      },
+      actor_.tensor());
+  return {*out[0].tensor.f32(), *out[1].tensor.f32(), out[2] ? *out[2].tensor.f32() : 0, gradient.tensor};
+}
+
+float Mvp::one_step_gap(Tensor state, Tensor noise) {
+  const Value one = sample(state, noise), many = clip(euler_(state, noise), -1, 1);
+  const Value difference = one - many;
+  return mean(sqrt(square(difference)).tensor);
+}
+
+// ---- one update -----------------------------------------------------------------------------------------------------
+namespace {
+
+enum Metric { critic_loss1, critic_loss2, actor_loss_, mean_flow_loss, constraint_loss, one_step_gap_, metrics_count };
+constexpr const char* metrics_of_mvp[] = {"critic_loss1", "critic_loss2", "actor_loss",
+                                          "mean_flow_loss", "constraint_loss", "one_step_gap"};
+static_assert(std::size(metrics_of_mvp) == metrics_count);
+constexpr int64_t gap_states = 8;
+
+}  // namespace
+
+std::span<const char* const> Mvp::metric_names() const { return metrics_of_mvp; }
+
+// Actor and critics step together, from the parameters before the update; then the targets follow.
+void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  TwinCritic::Loss critic[2];
+  critic_losses(batch, step, critic, metrics);
+
+  // The policy follows the data while it has not acted, and then what the critics like best of its own.
+  const int64_t n = row_count(batch.state.rows);
+  const bool best = !batch.offline && settings_.target == "best";
+  const Tensor action =
+      best ? best_candidate(batch.state, candidate_noise(Purpose::candidate_noise, step, batch.state.rows)).chosen
+           : batch.action;
+  const bool normal = sampler_.draw == IntervalSampler::Draw::logit_normal;
+  const auto column = [&](Purpose purpose) {
+    return normal ? normals(purpose, step, n, 1) : uniforms(purpose, step, n, 1);
+  };
+  const RegressionLoss actor = actor_loss(rows(batch.state, action, best ? Tensor() : valid_actions(batch),
+                                               normals(Purpose::interpolation_noise, step, n, chunk_actions()),
+                                               column(Purpose::interval_a), column(Purpose::interval_b)));
+  check_finite("actor_loss", actor.loss, actor.gradient);
+  const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
+  metrics[one_step_gap_] = one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()));
+  metrics[actor_loss_] = actor.loss, metrics[mean_flow_loss] = actor.mean_flow;
+  metrics[constraint_loss] = actor.constraint;
+
+  critic_.descend(critic, adam_, step);
+  actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
+  flow_.outdate(), euler_.outdate();
+  critic_.follow(options_.target_rate);
+}
+
+// ---- settings -------------------------------------------------------------------------------------------------------
+std::vector<Setting> MvpSettings::settings() {
+  std::vector<Setting> all = ChunkSettings::settings();
+  const std::vector<Setting> own = {
+      {"target", &target, "",
+       "what the policy regresses on when it has acted: the best candidate, or the replay's chunk (always so offline)",
+       0, 0, {"best", "replay"}},
+      {"lambda", &lambda, "", "weight of the instantaneous velocity constraint", 0, 1e6, {}},
+      {"constraint", &constraint, "", "a half of the batch for each loss with the same t, or both losses on all of it",
+       0, 0, {"split", "separate"}},
+      {"adaptive_weight", &adaptive_weight, "", "elements weigh (their squared error + 1e-3)^-1/2 in the losses", 0, 0,
+       {}},
+      {"times", &times, "", "t and r are the larger and the smaller of two such draws", 0, 0,
+       {"logit_normal", "uniform"}},
+      {"interval_mean", &interval_mean, "", "of the logit-normal", -100, 100, {}},
+      {"interval_deviation", &interval_deviation, "", "of the logit-normal", 0, 100, {}},
+      {"share_equal_times", &share_equal_times, "", "share of the mean-flow rows with r = t", 0, 1, {}},
+  };
+  all.insert(all.end(), own.begin(), own.end());
+  return all;
+}
+
+std::unique_ptr<Agent> MvpSettings::make_agent(int observations, int actions, uint64_t seed) const {
+  check();
+  return std::make_unique<Mvp>(observations, actions, *this, seed);
+}
+
+}  // namespace meander

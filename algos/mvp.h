@@ -1,0 +1,66 @@
+#pragma once
+
+#include "algos/chunk_learner.h"
+#include "algos/mean_flow.h"
+
+namespace meander {
+
+// Mean Velocity Policy with instantaneous velocity constraint: Zhan et al., arXiv 2602.13810 (2026). A one-step policy
+// over chunks of actions; N of its samples are ranked by the critics, as in Q-chunking. What the paper does not say is
+// inferred; README tells which.
+struct MvpSettings final : ChunkSettings {
+  std::string target = "best";              // best, replay: what the policy regresses on once it acts for itself
+  double lambda = 1;                        // weight of the constraint
+  std::string constraint = "split";         // split, separate: its rows
+  bool adaptive_weight = true;              // of each element in the losses
+  std::string times = "logit_normal";       // logit_normal, uniform
+  double interval_mean = -0.4, interval_deviation = 1.0, share_equal_times = 0;
+
+  std::string name() const override { return "mvp"; }
+  std::string title() const override { return "Mean Velocity Policy"; }
+  std::vector<Setting> settings() override;
+  std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
+};
+
+class Mvp final : public ChunkLearner {
+ public:
+  Mvp(int observations, int actions, const MvpSettings& settings, uint64_t seed);
+
+  // The rows of both losses, one block below the other: first those of the constraint, where r = t, then those of the
+  // mean-flow identity. Both are the same regression of u on v - (t - r) du/dt, which is v where r = t.
+  struct Rows {
+    int64_t constraint;                     // rows of the first block
+    Tensor state, action, noise, valid;     // valid: absent if all count
+    Interval time;
+  };
+  // state [B, S], action [B, h A], valid [B, h A] or absent; the noise and the columns a, b of the times hold as many
+  // rows as row_count(B) says.
+  Rows rows(Tensor state, Tensor action, Tensor valid, Tensor noise, Tensor a, Tensor b) const;
+  int64_t row_count(int64_t batch) const;
+
+  // L = L_MF + lambda L_IVC:
+  //   L_MF  = mean of w (u(x_t, t, r) - stopgrad(v - (t - r) du/dt))^2
+  //   L_IVC = mean of w (u(x_t, t, t) - v)^2,                          x_t = (1 - t) a + t e, v = e - a
+  // with w = stopgrad((d^2 + 1e-3)^-1/2) of the difference d itself, or 1.
+  struct RegressionLoss {
+    float loss, mean_flow, constraint;
+    Tensor gradient;                        // [1, parameters]
+  };
+  RegressionLoss actor_loss(const Rows& rows) const;
+
+  // Mean |a(1 step) - a(20 Euler steps of u(x, t, t))| over the chunks from these states: how far the one step is from
+  // the flow it stands for.
+  float one_step_gap(Tensor state, Tensor noise);
+
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  std::span<const char* const> metric_names() const override;
+
+ private:
+  void parameters_changed() override;
+
+  MvpSettings settings_;
+  IntervalSampler sampler_;
+  FlowSampler euler_;
+};
+
+}  // namespace meander

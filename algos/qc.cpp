@@ -1,0 +1,60 @@
+#include "algos/qc.h"
+
+#include "algos/mean_flow.h"
+
+namespace meander {
+
+Qc::Qc(int observations, int actions, const QcSettings& settings, uint64_t seed)
+    : ChunkLearner(observations, actions, settings.chunk, Times::plain_t, settings.sampling_steps, true, seed) {}
+
+Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) const {
+  const Tensor x = interpolate(batch.action, noise, t), valid = valid_actions(batch);
+  const Value velocity = Value(noise) - Value(batch.action);
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const Value v = actor_network_(params, batch.state, x, t, Value());
+        return Values<1>{mean_all(square(v - velocity) * Value(valid))};
+      },
+      actor_.tensor());
+  return {*out[0].tensor.f32(), gradient.tensor};
+}
+
+namespace {
+
+enum Metric { critic_loss1, critic_loss2, actor_loss_, metrics_count };
+constexpr const char* metrics_of_qc[] = {"critic_loss1", "critic_loss2", "actor_loss"};
+static_assert(std::size(metrics_of_qc) == metrics_count);
+
+}  // namespace
+
+std::span<const char* const> Qc::metric_names() const { return metrics_of_qc; }
+
+// Actor and critics step together, from the parameters before the update; then the targets follow.
+void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
+  TwinCritic::Loss critic[2];
+  critic_losses(batch, step, critic, metrics);
+  const RegressionLoss actor = actor_loss(batch, normals(Purpose::interpolation_noise, step, batch.state.rows,
+                                                         chunk_actions()),
+                                          uniforms(Purpose::interval_a, step, batch.state.rows, 1));
+  check_finite("actor_loss", actor.loss, actor.gradient);
+  metrics[actor_loss_] = actor.loss;
+
+  critic_.descend(critic, adam_, step);
+  actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
+  flow_.outdate();
+  critic_.follow(options_.target_rate);
+}
+
+std::vector<Setting> QcSettings::settings() {
+  std::vector<Setting> all = ChunkSettings::settings();
+  all.push_back({"sampling_steps", &sampling_steps, "passes", "T, Euler steps from noise to a chunk", 1, 1000, {}});
+  return all;
+}
+
+std::unique_ptr<Agent> QcSettings::make_agent(int observations, int actions, uint64_t seed) const {
+  check();
+  return std::make_unique<Qc>(observations, actions, *this, seed);
+}
+
+}  // namespace meander

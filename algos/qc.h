@@ -1,0 +1,35 @@
+#pragma once
+
+#include "algos/chunk_learner.h"
+
+namespace meander {
+
+// Q-chunking: Li, Zhou, Levine, arXiv 2507.07969 (2025). A flow policy imitates the replay's chunks; N of its samples,
+// each of 10 Euler steps, are ranked by the critics for acting and for the critics' target.
+// Best-of-N (BFN) is horizon 1, candidates 4; BFN-n the same with return_steps n.
+struct QcSettings final : ChunkSettings {
+  int64_t sampling_steps = 10;              // T
+
+  std::string name() const override { return "qc"; }
+  std::string title() const override { return "Q-Chunking"; }
+  std::vector<Setting> settings() override;
+  std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
+};
+
+class Qc final : public ChunkLearner {
+ public:
+  Qc(int observations, int actions, const QcSettings& settings, uint64_t seed);
+
+  // The mean over B, h and A of valid_i (v(s, x_t, t) - (e - a))^2, x_t = (1 - t) a + t e, a the replay's chunk;
+  // noise [B, h A], t [B, 1].
+  struct RegressionLoss {
+    float loss;
+    Tensor gradient;                        // [1, parameters]
+  };
+  RegressionLoss actor_loss(const Batch& batch, Tensor noise, Tensor t) const;
+
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  std::span<const char* const> metric_names() const override;
+};
+
+}  // namespace meander
