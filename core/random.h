@@ -12,7 +12,8 @@ enum class Purpose : uint32_t {
   random_action = 16, explore, evaluate, environment_reset, evaluation_reset, batch,
   next_action = 32, interval_a, interval_b, proposal_noise, interpolation_noise, truncated_uniform,
   divergence_interval_a, divergence_interval_b, divergence_noise, divergence_probe,
-  test = 1000
+  test = 1000,
+  bootstrap = 2000
 };
 
 // Scalar draws, one after another, from one Philox stream: for resets and initialisation.
