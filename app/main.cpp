@@ -98,6 +98,14 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
 
+  PlotOptions plot_options;
+  verb = add("plot", "Draw learning curves; runs that differ by the seed are one curve", [&] {
+    return plot(plot_options);
+  });
+  verb->add_option("RUN", plot_options.runs, "Run folders, folders of run folders, files like metrics.csv")->required();
+  verb->add_option("--out", plot_options.out, "Picture, .png or .svg")->capture_default_str();
+  verb->add_option("--column", plot_options.column, "What to draw, a column of metrics.csv")->capture_default_str();
+
   add("list", "Algorithms and environments with their dimensions", [] { return list(); });
 
   std::string config_algorithm, config_environment;

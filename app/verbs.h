@@ -25,6 +25,12 @@ struct EvalOptions {
 };
 int eval(const EvalOptions& options);
 
+struct PlotOptions {
+  std::vector<std::string> runs;        // run folders, folders of these, and files of metrics
+  std::string out = "curves.png", column = "evaluation_return_mean";
+};
+int plot(const PlotOptions& options);
+
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
 int info(const std::string& folder);
