@@ -31,6 +31,15 @@ struct PlotOptions {
 };
 int plot(const PlotOptions& options);
 
+struct SweepOptions {
+  std::string algorithm, environment, steps, seeds = "0..4";
+  std::vector<std::string> grid;        // key=a,b,c
+  std::string out;                      // empty: sweeps/ALGO-ENV
+  int64_t jobs = 0;                     // runs at once; 0: as many as cores
+  bool report = false;                  // run nothing
+};
+int sweep(const SweepOptions& options);
+
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
 int info(const std::string& folder);
