@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <sstream>
 
+#include "app/metrics.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
@@ -23,35 +22,21 @@ std::string size_text(uintmax_t bytes) {
   return fmt::format("{:.2f} GB", bytes / 1e9);
 }
 
-// The last row with something in each column, and the best evaluation.
-void print_metrics(const std::string& path) {
-  std::ifstream in(path);
-  std::string line, word;
-  std::vector<std::string> columns;
-  std::getline(in, line);
-  for (std::istringstream words(line); std::getline(words, word, ',');) columns.push_back(word);
-  std::vector<std::pair<std::string, std::string>> last(columns.size());  // value, step
-  double best = 0;
-  std::string best_step;
-  while (std::getline(in, line)) {
-    std::istringstream words(line);
-    std::string step;
-    for (size_t i = 0; i < columns.size() && std::getline(words, word, ','); ++i) {
-      if (i == 0) step = word;
-      if (word.empty()) continue;
-      last[i] = {word, step};
-      if (columns[i] != "evaluation_return_mean") continue;
-      const double value = std::atof(word.c_str());
-      if (best_step.empty() || value > best) best = value, best_step = step;
-    }
-  }
+// The last value of each column, and the best evaluation.
+void print_metrics(const Metrics& metrics) {
   fmt::print("\nMetrics: the last of each\n");
-  for (size_t i = 0; i < columns.size(); ++i) {
-    if (last[i].first.empty()) continue;
-    const std::string at = i == 0 || columns[i] == "wall_seconds" ? "" : "  at step " + last[i].second;
-    fmt::print("  {:<24} {:>14}{}\n", columns[i], fmt::format("{:.6g}", std::atof(last[i].first.c_str())), at);
+  for (const std::string& column : metrics.columns()) {
+    const auto points = metrics.values(column);
+    if (points.empty()) continue;
+    const bool timeless = column == "step" || column == "wall_seconds";
+    fmt::print("  {:<24} {:>14}{}\n", column, fmt::format("{:.6g}", points.back().value),
+               timeless ? "" : fmt::format("  at step {}", points.back().step));
   }
-  if (!best_step.empty()) fmt::print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best, best_step);
+  const auto evaluations = metrics.values("evaluation_return_mean");
+  const auto best = std::max_element(evaluations.begin(), evaluations.end(),
+                                     [](const auto& a, const auto& b) { return a.value < b.value; });
+  if (best != evaluations.end())
+    fmt::print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best->value, best->step);
 }
 
 // Tensors by the first part of their name.
@@ -88,7 +73,7 @@ int info(const std::string& folder) {
     if (fs::is_regular_file(file))
       fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
 
-  if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(folder + "/" + run_file::metrics);
+  if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(Metrics(folder + "/" + run_file::metrics));
   for (const char* name : {run_file::last, run_file::best, run_file::last_good}) {
     const std::string path = folder + "/" + name;
     if (!fs::exists(path)) continue;

@@ -98,6 +98,30 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
 
+  PlotOptions plot_options;
+  verb = add("plot", "Draw learning curves; runs that differ by the seed are one curve", [&] {
+    return plot(plot_options);
+  });
+  verb->add_option("RUN", plot_options.runs, "Run folders, folders of run folders, files like metrics.csv")->required();
+  verb->add_option("--out", plot_options.out, "Picture, .png or .svg")->capture_default_str();
+  verb->add_option("--column", plot_options.column, "What to draw, a column of metrics.csv")->capture_default_str();
+
+  SweepOptions sweep_options;
+  verb = add("sweep", "Train every combination of settings and seeds; the same command again goes on", [&] {
+    return sweep(sweep_options);
+  });
+  verb->add_option("--algo", sweep_options.algorithm, "Algorithm (see list)");
+  verb->add_option("--env", sweep_options.environment, "Environment (see list)");
+  verb->add_option("--steps", sweep_options.steps, "Environment steps of each run");
+  verb->add_option("--set", sweep_options.grid, "key=value or key=a,b,c, any setting; can be repeated")
+      ->allow_extra_args(false);
+  verb->add_option("--seeds", sweep_options.seeds, "0..4 or 0,1,7")->capture_default_str();
+  verb->add_option("--out", sweep_options.out, "Folder of the run folders; default: sweeps/ALGO-ENV");
+  verb->add_option("--jobs", sweep_options.jobs, "Runs at once, each on one thread; 0: as many as cores")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+  verb->add_flag("--report", sweep_options.report, "Run nothing, print the table of what is there");
+
   add("list", "Algorithms and environments with their dimensions", [] { return list(); });
 
   std::string config_algorithm, config_environment;

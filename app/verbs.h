@@ -25,6 +25,21 @@ struct EvalOptions {
 };
 int eval(const EvalOptions& options);
 
+struct PlotOptions {
+  std::vector<std::string> runs;        // run folders, folders of these, and files of metrics
+  std::string out = "curves.png", column = "evaluation_return_mean";
+};
+int plot(const PlotOptions& options);
+
+struct SweepOptions {
+  std::string algorithm, environment, steps, seeds = "0..4";
+  std::vector<std::string> grid;        // key=a,b,c
+  std::string out;                      // empty: sweeps/ALGO-ENV
+  int64_t jobs = 0;                     // runs at once; 0: as many as cores
+  bool report = false;                  // run nothing
+};
+int sweep(const SweepOptions& options);
+
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
 int info(const std::string& folder);

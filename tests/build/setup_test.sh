@@ -123,4 +123,33 @@ expect "apt-get without a network" 1 'cannot install cmake .*E: Unable to fetch 
   env PATH="$machine" "$meander" list
 check "a failed installation is tried again" [ ! -e "$scratch/clone/.deps/packages-base" ]
 
+# ---- gnuplot, for two verbs only -------------------------------------------------------------------------------------
+
+# The same machine with everything but gnuplot, and a build that is done.
+fresh
+for wheel in mujoco-3.3.1 gymnasium-1.2.3; do
+  mkdir -p "$deps/$wheel"
+  sed -n "/$HOSTTYPE/,\$s/.*${wheel%-*}_sha256=\([0-9a-f]*\).*/\1/p" "$script" | head -n 1 | tr -d '\n' \
+    >"$deps/$wheel/wheel.sha256"
+done
+build=$(readlink -f "$scratch/clone")/build/release
+mkdir -p "$build"
+touch "$build/build.ninja"
+printf 'CMAKE_HOME_DIRECTORY:INTERNAL=%s\n' "${build%/build/release}" >"$build/CMakeCache.txt"
+ln -s "$(command -v nproc)" "$machine/nproc"
+rm "$machine/cmake"
+printf '#!/bin/bash\n' | tee "$machine/ninja" >"$machine/cmake"
+printf '#!/bin/bash\necho "ran $*" >&2\n' >"$build/meander"
+printf '#!/bin/bash\n[[ $* != *gnuplot* ]] && echo -n installed\n' >"$machine/dpkg-query"
+printf '#!/bin/bash\necho 1000\n' >"$machine/id"
+chmod +x "$machine"/{ninja,cmake} "$build/meander"
+
+expect "a verb that draws nothing" 0 'ran list' env PATH="$machine" "$meander" list
+check "does not ask for gnuplot" [ "$(grep -c gnuplot "$scratch/err")" = 0 ]
+expect "plot without gnuplot" 0 'ran plot a.csv' env PATH="$machine" "$meander" plot a.csv </dev/null
+check "says what to install" grep -q 'apt-get install gnuplot-nox' "$scratch/err"
+ln -s "$machine/ninja" "$machine/gnuplot"
+expect "sweep with gnuplot" 0 'ran sweep' env PATH="$machine" "$meander" sweep
+check "asks for nothing" [ "$(wc -l <"$scratch/err")" = 1 ]
+
 exit $((failures > 0))

@@ -1,0 +1,100 @@
+#include "app/child_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace meander {
+
+namespace {
+
+std::string text_of(int file) {
+  std::string text;
+  char piece[4096];
+  for (ssize_t n; (n = pread(file, piece, sizeof piece, static_cast<off_t>(text.size()))) > 0;)
+    text.append(piece, static_cast<size_t>(n));
+  return text;
+}
+
+bool write_all(int file, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(file, text.data(), text.size());
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0) text.remove_prefix(static_cast<size_t>(n));
+  }
+  return lseek(file, 0, SEEK_SET) == 0;
+}
+
+}  // namespace
+
+ChildProcess::ChildProcess(const std::vector<std::string>& command, std::string_view input)
+    : input_(memfd_create("input", MFD_CLOEXEC)), output_(memfd_create("output", MFD_CLOEXEC)),
+      error_(memfd_create("error", MFD_CLOEXEC)) {
+  std::vector<char*> words;
+  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+
+  int report[2];  // closed by the start of the program, or brings the reason why it did not start
+  int reason = 0;
+  if (input_ < 0 || output_ < 0 || error_ < 0 || !write_all(input_, input) || pipe2(report, O_CLOEXEC) != 0) {
+    reason = errno;
+  } else {
+    pid_ = fork();
+    if (pid_ == 0) {
+      setpgid(0, 0);
+      prctl(PR_SET_PDEATHSIG, SIGTERM);
+      dup2(input_, STDIN_FILENO);
+      dup2(output_, STDOUT_FILENO);
+      dup2(error_, STDERR_FILENO);
+      execvp(words[0], words.data());
+      const int failed = errno;
+      [[maybe_unused]] const ssize_t n = write(report[1], &failed, sizeof failed);
+      _exit(127);
+    }
+    if (pid_ < 0) reason = errno;
+    close(report[1]);
+    while (pid_ > 0 && read(report[0], &reason, sizeof reason) < 0 && errno == EINTR) {}
+    close(report[0]);
+  }
+  if (reason == 0) return;
+  if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  for (const int file : {input_, output_, error_}) close(file);
+  if (reason == ENOENT) throw ProgramMissing(command[0] + " is missing");
+  throw Failure("cannot start " + command[0] + ": " + std::strerror(reason));
+}
+
+ChildProcess::~ChildProcess() {
+  if (status_ < 0) {
+    kill(pid_, SIGKILL);
+    wait();
+  }
+  for (const int file : {input_, output_, error_}) close(file);
+}
+
+void ChildProcess::terminate() {
+  if (status_ < 0) kill(pid_, SIGTERM);
+}
+
+bool ChildProcess::ended() {
+  if (status_ >= 0) return true;
+  siginfo_t info = {};
+  return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+int ChildProcess::wait() {
+  int status = 0;
+  while (status_ < 0 && waitpid(pid_, &status, 0) < 0 && errno == EINTR) {}
+  if (status_ < 0) status_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return status_;
+}
+
+std::string ChildProcess::output() const { return text_of(output_); }
+std::string ChildProcess::error() const { return text_of(error_); }
+
+}  // namespace meander

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+
+namespace meander {
+
+// The program is not on this machine.
+struct ProgramMissing : Failure {
+  using Failure::Failure;
+};
+
+// Another program, running beside this one. It is in a process group of its own, so that Ctrl-C reaches this program
+// alone, and is asked to end (SIGTERM) when this one dies, however it dies.
+class ChildProcess {
+ public:
+  // Starts command[0], looked for in PATH if it has no slash, with the other words; `input` is what it reads. Throws
+  // ProgramMissing, or Failure with the reason.
+  explicit ChildProcess(const std::vector<std::string>& command, std::string_view input = {});
+  ~ChildProcess();  // kills it
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  void terminate();           // SIGTERM
+  bool ended();               // asks without waiting
+  int wait();                 // its exit status; 128 + the number of the signal that ended it
+  std::string output() const; // what it has written to its standard output so far
+  std::string error() const;  // to its standard error
+
+ private:
+  int input_, output_, error_;  // files without a name
+  pid_t pid_ = -1;
+  int status_ = -1;
+};
+
+}  // namespace meander

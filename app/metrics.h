@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace meander {
+
+// The numbers of a run over its steps, as metrics.csv holds them: the column step, then others whose cells are empty
+// where a step has nothing new of them.
+class Metrics {
+ public:
+  struct Point {
+    int64_t step;
+    double value;
+  };
+
+  // Reads a file. A last line without its end, as a crash may leave it, is left out. Throws Error with the path, and
+  // the line where there is one, if the file cannot be read or is not such a table.
+  explicit Metrics(std::string path);
+
+  const std::string& path() const { return path_; }
+  const std::vector<std::string>& columns() const { return columns_; }
+  // The steps at which a column has a finite value. Throws Error with the nearest name if there is no such column.
+  std::vector<Point> values(const std::string& column) const;
+
+ private:
+  std::string path_;
+  std::vector<std::string> columns_;
+  std::vector<std::vector<double>> rows_;  // NaN: an empty cell
+};
+
+}  // namespace meander

@@ -1,0 +1,29 @@
+#include "app/child_process.h"
+
+#include <doctest/doctest.h>
+
+#include <csignal>
+
+using namespace meander;
+
+// Protects sweeps and plots from losing a child's words, its end, or the child itself.
+TEST_CASE("a child reads its input and gives back output, errors and status") {
+  ChildProcess child({"sh", "-c", "cat; echo wrong >&2; exit 3"}, "some\nlines\n");
+  CHECK(child.wait() == 3);
+  CHECK(child.ended());
+  CHECK(child.output() == "some\nlines\n");
+  CHECK(child.error() == "wrong\n");
+}
+
+TEST_CASE("a child is asked to end, or ended") {
+  ChildProcess child({"sh", "-c", "sleep 100"});
+  CHECK(!child.ended());
+  child.terminate();
+  CHECK(child.wait() == 128 + SIGTERM);
+  const ChildProcess killed({"sleep", "100"});  // by its destructor
+}
+
+TEST_CASE("a program that is not there") {
+  CHECK_THROWS_WITH_AS(ChildProcess({"meander-no-such-program"}), "meander-no-such-program is missing", ProgramMissing);
+  CHECK_THROWS_AS(ChildProcess({"/"}), Failure);
+}
