@@ -122,6 +122,21 @@ int run(int argc, char** argv) {
       ->check(CLI::Range(0, 1024));
   verb->add_flag("--report", sweep_options.report, "Run nothing, print the table of what is there");
 
+  ToyOptions toy_options;
+  SettingOptions toy_settings;
+  verb = add("toy", "Learn to sample from a known density, and say how well", [&] {
+    toy_options.assignments = toy_settings.assignments();
+    return toy(toy_options);
+  });
+  verb->add_option("--algo", toy_options.algorithm, "mfpo, som or sac")->capture_default_str();
+  verb->add_option("--updates", toy_options.updates, "Of the policy")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
+  verb->add_option("--seed", toy_settings.seed, "Names every random number of the run");
+  verb->add_option("--threads", toy_settings.threads, "Of the CPU; 0: all");
+  verb->add_option("--out", toy_options.out, "The picture, an SVG")->capture_default_str();
+  verb->add_option("--set", toy_settings.set, "key=value, any setting; can be repeated")->allow_extra_args(false);
+
   add("list", "Algorithms and environments with their dimensions", [] { return list(); });
 
   std::string config_algorithm, config_environment;

@@ -40,6 +40,13 @@ struct SweepOptions {
 };
 int sweep(const SweepOptions& options);
 
+struct ToyOptions {
+  std::string algorithm = "mfpo", out = "toy.svg";
+  int64_t updates = 3000;
+  std::vector<Assignment> assignments;
+};
+int toy(const ToyOptions& options);
+
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
 int info(const std::string& folder);
