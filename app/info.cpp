@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 
+#include "app/data_files.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
@@ -71,10 +72,26 @@ void print_tensors(const SafetensorsFile& file) {
                group.tensors == 1 ? "" : "s");
 }
 
+int info_data_set(const std::string& path) {
+  const DataSet data = read_data_set(path);
+  const Evaluation episodes{data.episode_returns()};
+  fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
+  const auto line = [](const char* what, int64_t count) { fmt::print("  {:<24} {:>14}\n", what, count_text(count)); };
+  line("rows", data.rows());
+  line("transitions", data.transitions());
+  line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
+  line("episodes", std::ssize(episodes.returns));
+  fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
+             episodes.deviation(), episodes.lowest(), episodes.highest());
+  return 0;
+}
+
 }  // namespace
 
-int info(const std::string& folder) {
-  if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder");
+int info(const std::string& path) {
+  if (fs::is_regular_file(path)) return info_data_set(path);
+  const std::string& folder = path;
+  if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
   fmt::print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
@@ -90,9 +107,9 @@ int info(const std::string& folder) {
 
   if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(folder + "/" + run_file::metrics);
   for (const char* name : {run_file::last, run_file::best, run_file::last_good}) {
-    const std::string path = folder + "/" + name;
-    if (!fs::exists(path)) continue;
-    const SafetensorsFile file(path);
+    const std::string checkpoint = folder + "/" + name;
+    if (!fs::exists(checkpoint)) continue;
+    const SafetensorsFile file(checkpoint);
     fmt::print("\n{}: after step {}\n", name, file.metadata("step"));
     print_tensors(file);
   }
