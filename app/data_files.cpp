@@ -38,8 +38,8 @@ DataSet assemble(const std::string& path, const ReadArray& read) {
   const auto expect_shape = [&](const std::string& name, const std::vector<int64_t>& shape, size_t dimensions) {
     if (rows < 0 && !shape.empty()) rows = shape[0];
     if (shape.size() != dimensions || shape[0] != rows || (dimensions == 2 && shape[1] < 1))
-      throw Error(message(path, ": ", name, " has shape ", shape_text(shape), ", expected [", std::max<int64_t>(rows, 1),
-                          dimensions == 2 ? ", numbers in each row]" : "]"));
+      throw Error(message(path, ": ", name, " has shape ", shape_text(shape), ", expected ",
+                          rows < 0 ? "rows of numbers" : message(rows, dimensions == 2 ? " rows" : " numbers")));
   };
   const auto need = [&](const std::string& name, size_t dimensions) {
     auto array = read(name);
@@ -122,13 +122,14 @@ void write_data_set(const std::string& path, const DataSet& data, const std::str
   data.check(path);
   if (is_npz(path)) {
     NpzWriter file;
-    for_each_array(data, [&](auto&&... array) { file.add(array...); }, [&](auto&&... array) { file.add_bool(array...); });
+    for_each_array(data, [&](const auto&... array) { file.add(array...); },
+                   [&](const auto&... array) { file.add_bool(array...); });
     file.write(path);
   } else {
     SafetensorsWriter file;
     file.metadata("format", "meander data set");
     if (!environment.empty()) file.metadata("environment", environment);
-    const auto add = [&](auto&&... array) { file.add(array...); };
+    const auto add = [&](const auto&... array) { file.add(array...); };
     for_each_array(data, add, add);
     file.write(path);
   }

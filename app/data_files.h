@@ -6,8 +6,8 @@
 
 namespace meander {
 
-// Data sets in files. Both kinds hold the same arrays, with the rows of DataSet (N of them: every observation is one, and
-// terminals says which are the last of an episode, whose action is nobody's):
+// Data sets in files. Both kinds hold the same arrays, with the N rows of DataSet: every observation is one, and
+// terminals says which are the last of an episode, whose action is nobody's.
 //
 //     observations [N, S]   actions [N, A]   rewards [N]   masks [N]   terminals [N]
 //

@@ -88,9 +88,9 @@ int info_data_set(const std::string& path) {
 
 }  // namespace
 
-int info(const std::string& path) {
-  if (fs::is_regular_file(path)) return info_data_set(path);
-  const std::string& folder = path;
+int info(const std::string& what) {
+  if (fs::is_regular_file(what)) return info_data_set(what);
+  const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
@@ -107,9 +107,9 @@ int info(const std::string& path) {
 
   if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(folder + "/" + run_file::metrics);
   for (const char* name : {run_file::last, run_file::best, run_file::last_good}) {
-    const std::string checkpoint = folder + "/" + name;
-    if (!fs::exists(checkpoint)) continue;
-    const SafetensorsFile file(checkpoint);
+    const std::string path = folder + "/" + name;
+    if (!fs::exists(path)) continue;
+    const SafetensorsFile file(path);
     fmt::print("\n{}: after step {}\n", name, file.metadata("step"));
     print_tensors(file);
   }

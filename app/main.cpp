@@ -86,23 +86,10 @@ int run(int argc, char** argv) {
   verb->add_option("--resume", train_options.resume, "Go on with the run of this folder");
   verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
 
-  EvalOptions eval_options;
-  verb = add("eval", "Evaluate a trained agent", [&] { return eval(eval_options); });
-  verb->add_option("RUN", eval_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
-  verb->add_option("--env", eval_options.environment, "Environment; default: the one it was trained on");
-  verb->add_option("--episodes", eval_options.episodes, "Number of episodes")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
-  verb->add_option("--seed", eval_options.seed, "Of initial states and candidates")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 30));
-  verb->add_option("--threads", eval_options.threads, "Of the CPU; 0: all")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
-
   CollectOptions collect_options;
-  verb = add("collect", "Record a data set: what agents do, or random actions", [&] { return collect(collect_options); });
-  verb->add_option("RUNS", collect_options.agents,
+  verb = add("collect", "Record a data set: what agents do, or random actions",
+             [&] { return collect(collect_options); });
+  verb->add_option("RUN", collect_options.agents,
                    "Run folders or checkpoint files, which share the steps; none: random actions");
   verb->add_option("--env", collect_options.environment, "Environment; default: the one the first was trained on");
   verb->add_option("--steps", collect_options.steps, "Environment steps in all")
@@ -114,6 +101,20 @@ int run(int argc, char** argv) {
   verb->add_flag("--deterministic", collect_options.deterministic, "Act as in evaluations, without exploring");
   verb->add_option("--out", collect_options.out, "FILE.npz or FILE.safetensors; default: ENV-sSEED.npz");
   verb->add_option("--threads", collect_options.threads, "Of the CPU; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+
+  EvalOptions eval_options;
+  verb = add("eval", "Evaluate a trained agent", [&] { return eval(eval_options); });
+  verb->add_option("RUN", eval_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
+  verb->add_option("--env", eval_options.environment, "Environment; default: the one it was trained on");
+  verb->add_option("--episodes", eval_options.episodes, "Number of episodes")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  verb->add_option("--seed", eval_options.seed, "Of initial states and candidates")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 30));
+  verb->add_option("--threads", eval_options.threads, "Of the CPU; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
 

@@ -56,7 +56,8 @@ class HeaderText {
     if (!take(c)) fail(std::string("'") + c + "'");
   }
   std::string quoted() {
-    const char quote = take('"') ? '"' : (expect('\''), '\'');
+    const char quote = take('"') ? '"' : '\'';
+    if (quote == '\'' && !take(quote)) fail("a quoted text");
     const size_t end = text_.find(quote, at_);
     if (end == std::string_view::npos) fail("a closing quote");
     const std::string word(text_.substr(at_, end - at_));
@@ -169,8 +170,9 @@ FloatArray read_array(MemberReader& member, uint64_t member_length) {
   int64_t count = 1, bytes = 0;
   for (const int64_t dimension : header.shape)
     if (__builtin_mul_overflow(count, dimension, &count)) count = INT64_MAX;
-  if (__builtin_mul_overflow(count, type->width, &bytes) || header_length + static_cast<uint64_t>(bytes) != member_length)
-    throw Error(message("shape ", shape_text(header.shape), " of ", header.descr, ", but ", member_length - header_length,
+  const uint64_t data_length = member_length - header_length;
+  if (__builtin_mul_overflow(count, type->width, &bytes) || static_cast<uint64_t>(bytes) != data_length)
+    throw Error(message("shape ", shape_text(header.shape), " of ", header.descr, ", but ", data_length,
                         " bytes of data"));
 
   FloatArray array{header.shape, {}};
@@ -262,13 +264,14 @@ FloatArray NpzFile::read(const std::string& name) const {
 
 void NpzWriter::add(std::string name, const char* descr, int64_t width, const std::vector<int64_t>& shape,
                     const void* data) {
-  std::string text = message("{'descr': '", descr, "', 'fortran_order': False, 'shape': (");
+  std::string dimensions;
   uint64_t bytes = static_cast<uint64_t>(width);
   for (const int64_t dimension : shape) {
-    text += std::to_string(dimension) + ",";
+    dimensions += (dimensions.empty() ? "" : ", ") + std::to_string(dimension);
     bytes *= static_cast<uint64_t>(dimension);
   }
-  text += "), }";
+  if (shape.size() == 1) dimensions += ",";  // a tuple of one
+  std::string text = message("{'descr': '", descr, "', 'fortran_order': False, 'shape': (", dimensions, "), }");
   text.append(63 - (magic.size() + 4 + text.size()) % 64, ' ');  // the numbers begin at a multiple of 64 bytes
   text += '\n';
   std::string header(magic);

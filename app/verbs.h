@@ -18,13 +18,6 @@ struct TrainOptions {
 };
 int train(const TrainOptions& options);
 
-struct EvalOptions {
-  std::string what;                     // a run folder or a checkpoint
-  std::string environment;              // empty: the one it was trained on
-  int64_t episodes = 10, seed = 0, threads = 0;
-};
-int eval(const EvalOptions& options);
-
 struct CollectOptions {
   std::vector<std::string> agents;      // run folders or checkpoints; none: random actions
   std::string environment;              // empty: the one the first agent was trained on
@@ -34,9 +27,16 @@ struct CollectOptions {
 };
 int collect(const CollectOptions& options);
 
+struct EvalOptions {
+  std::string what;                     // a run folder or a checkpoint
+  std::string environment;              // empty: the one it was trained on
+  int64_t episodes = 10, seed = 0, threads = 0;
+};
+int eval(const EvalOptions& options);
+
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
-int info(const std::string& path);
+int info(const std::string& what);        // a run folder or a data set
 int verify(const std::vector<std::string>& files);
 
 }  // namespace meander
