@@ -1,21 +1,15 @@
 // The command as a user meets it: the built program, its output, its exit status and the files it leaves.
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <map>
-#include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "command.h"
 #include "core/safetensors.h"
 #include "event_reader.h"
 #include "../folder.h"
@@ -25,100 +19,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Words = std::vector<std::string>;
-
-struct Result {
-  int status = -1;  // of exit; 128 + the signal that ended it
-  std::string out, error;
-};
-
-// The command, running in a folder.
-class Process {
- public:
-  Process(const Folder& folder, Words words, rlim_t file_limit = RLIM_INFINITY)
-      : out_(folder.file(".out")), error_(folder.file(".error")) {
-    words.insert(words.begin(), MEANDER_COMMAND);
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    const std::string where = folder.file("");
-    pid_ = fork();
-    if (pid_ != 0) return;
-    const int out = open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    const int error = open(error_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    dup2(out, STDOUT_FILENO);
-    dup2(error, STDERR_FILENO);
-    // They are ignored where the tests run in the background.
-    for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);
-    const rlimit limit = {file_limit, file_limit};
-    if (file_limit != RLIM_INFINITY) setrlimit(RLIMIT_FSIZE, &limit);
-    if (chdir(where.c_str()) == 0) execv(arguments[0], arguments.data());
-    _exit(99);
-  }
-  ~Process() {
-    if (pid_ > 0) kill(pid_, SIGKILL), waitpid(pid_, nullptr, 0);
-  }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  void signal(int number) { kill(pid_, number); }
-  bool ended() {
-    siginfo_t info = {};
-    waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT);
-    return info.si_pid != 0;
-  }
-  Result wait() {
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_text(out_), read_text(error_)};
-  }
-
- private:
-  pid_t pid_;
-  std::string out_, error_;
-};
-
-Result meander_in(const Folder& folder, const Words& words, rlim_t file_limit = RLIM_INFINITY) {
-  return Process(folder, words, file_limit).wait();
-}
-
-// MFPO at a size that makes a thousand updates in a second.
-Words small_run(const Words& more) {
-  Words words = {"train", "--algo", "mfpo", "--env", "Pendulum-v1", "--threads", "1"};
-  for (const char* setting : {"actor_width=8", "actor_layers=1", "critic_width=8", "critic_layers=1", "batch_size=8",
-                              "policy_proposals=2", "gaussian_proposals=2", "atoms=11", "start_steps=150",
-                              "evaluation_interval=170", "evaluation_episodes=1", "log_interval=50",
-                              "checkpoint_interval=120", "replay_capacity=250"}) {
-    words.push_back("--set");
-    words.push_back(setting);
-  }
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-bool one_line(const std::string& text) { return !text.empty() && text.find('\n') == text.size() - 1; }
-
-std::vector<Words> csv(const std::string& path) {
-  std::vector<Words> rows;
-  std::istringstream lines(read_text(path));
-  for (std::string line; std::getline(lines, line);) {
-    Words row;
-    line += ',';
-    std::istringstream cells(line);
-    for (std::string cell; std::getline(cells, cell, ',');) row.push_back(cell);
-    rows.push_back(row);
-  }
-  return rows;
-}
-
-int64_t last_step(const std::string& metrics) {
-  const auto rows = csv(metrics);
-  return rows.size() < 2 || rows.back().size() < 2 ? 0 : std::atoll(rows.back()[0].c_str());
-}
-
 // Equal but for the columns that measure time.
 void check_same_metrics(const std::string& a, const std::string& b) {
   auto one = csv(a), two = csv(b);
@@ -126,17 +26,6 @@ void check_same_metrics(const std::string& a, const std::string& b) {
   for (auto* rows : {&one, &two})
     for (Words& row : *rows) row.erase(row.begin() + 1), row.pop_back();
   CHECK(one == two);
-}
-
-void check_same_tensors(const std::string& a, const std::string& b) {
-  const SafetensorsFile one(a), two(b);
-  REQUIRE(one.tensors().size() == two.tensors().size());
-  for (const auto& [name, tensor] : one.tensors()) {
-    const FileTensor& other = two.at(name);
-    REQUIRE_MESSAGE(tensor.shape == other.shape, name);
-    const auto size = static_cast<size_t>(tensor.size() * bytes(tensor.dtype));
-    CHECK_MESSAGE(std::memcmp(tensor.data, other.data, size) == 0, name);
-  }
 }
 
 std::vector<ReadEvent> events_in(const std::string& folder) {
@@ -165,15 +54,6 @@ void check_same_run(const Folder& folder, const std::string& a, const std::strin
     CHECK(one[i].step == two[i].step);
     CHECK(one[i].scalars == two[i].scalars);
   }
-}
-
-// Waits until the metrics have passed `step`; false if the process ended before.
-bool wait_for_step(Process& process, const std::string& metrics, int64_t step) {
-  while (last_step(metrics) < step) {
-    if (process.ended()) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
 }
 
 }  // namespace
