@@ -82,10 +82,10 @@ void Collector::add_row(std::span<const float> observation, std::span<const floa
 void expect_writable(const std::string& path) {
   namespace fs = std::filesystem;
   expect_data_set_name(path);
-  if (fs::exists(path)) throw Error("--out " + path + ": this file exists already; choose another name");
+  if (fs::exists(path)) throw Error(path + ": this file exists already; choose another name with --out");
   const fs::path folder = fs::path(path).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
-    throw Error("--out " + path + ": there is no folder " + folder.string());
+    throw Error(path + ": there is no folder " + folder.string());
 }
 
 }  // namespace

@@ -69,12 +69,11 @@ int train(const TrainOptions& options) {
   const EnvironmentInfo& task = evaluation_environment->info();
   const auto agent = config.algorithm_settings->make_agent(task.observations, task.actions,
                                                            static_cast<uint64_t>(config.training.seed));
+  // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
   const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
   std::optional<DataSet> data;
-  if (!config.training.data.empty()) {
-    if (goes_on) data.emplace().observations = task.observations, data->actions = task.actions;  // empty: the
-    else data = read_data_set(config.training.data);  // checkpoint's replay holds it
-  }
+  if (!config.training.data.empty())
+    data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}} : read_data_set(config.training.data);
   Training training(config.training, *agent, environments, *evaluation_environment, data ? &*data : nullptr);
   data.reset();
 
