@@ -67,7 +67,8 @@ TEST_CASE("collect records random actions as the environment answers them") {
     for (const char* name : {"data.safetensors", "Pendulum-v1-s3.npz"}) {
       const Result info = meander_in(folder, {"info", name});
       CHECK(info.status == 0);
-      for (const char* word : {"453", "450", "3 observations", "mean"}) CHECK_MESSAGE(contains(info.out, word), info.out);
+      for (const char* word : {"453", "450", "3 observations", "mean"})
+        CHECK_MESSAGE(contains(info.out, word), info.out);
     }
   }
 
@@ -80,7 +81,8 @@ TEST_CASE("collect records random actions as the environment answers them") {
 
   SUBCASE("a full disk: status 1 and nothing left") {
     for (const char* name : {"full.npz", "full.safetensors"}) {
-      const Result full = meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "450", "--out", name}, 4000);
+      const Result full =
+          meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "450", "--out", name}, 4000);
       CHECK(full.status == 1);
       CHECK(one_line(full.error));
       CHECK(contains(full.error, name));
