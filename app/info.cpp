@@ -5,6 +5,7 @@
 #include <map>
 
 #include "app/metrics.h"
+#include "app/data_files.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
@@ -56,10 +57,26 @@ void print_tensors(const SafetensorsFile& file) {
                group.tensors == 1 ? "" : "s");
 }
 
+int info_data_set(const std::string& path) {
+  const DataSet data = read_data_set(path);
+  const Evaluation episodes{data.episode_returns()};
+  fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
+  const auto line = [](const char* what, int64_t count) { fmt::print("  {:<24} {:>14}\n", what, count_text(count)); };
+  line("rows", data.rows());
+  line("transitions", data.transitions());
+  line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
+  line("episodes", std::ssize(episodes.returns));
+  fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
+             episodes.deviation(), episodes.lowest(), episodes.highest());
+  return 0;
+}
+
 }  // namespace
 
-int info(const std::string& folder) {
-  if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder");
+int info(const std::string& what) {
+  if (fs::is_regular_file(what)) return info_data_set(what);
+  const std::string& folder = what;
+  if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
   fmt::print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,

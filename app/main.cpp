@@ -43,7 +43,7 @@ struct Verb {
 // --set, and the settings that have an option of their own.
 struct SettingOptions {
   std::vector<std::string> set;
-  std::string steps, seed, threads;
+  std::string steps, seed, threads, data;
 
   std::vector<Assignment> assignments() const {
     std::vector<Assignment> all;
@@ -51,6 +51,7 @@ struct SettingOptions {
     if (!steps.empty()) all.push_back({"--steps", "steps", steps});
     if (!seed.empty()) all.push_back({"--seed", "seed", seed});
     if (!threads.empty()) all.push_back({"--threads", "threads", threads});
+    if (!data.empty()) all.push_back({"--data", "data", data});
     return all;
   }
 };
@@ -78,11 +79,30 @@ int run(int argc, char** argv) {
   verb->add_option("--steps", train_settings.steps, "Environment steps in all");
   verb->add_option("--seed", train_settings.seed, "Names every random number of the run");
   verb->add_option("--threads", train_settings.threads, "Of the CPU; 0: all");
+  verb->add_option("--data", train_settings.data, "Data set that the replay begins with (see collect)");
   verb->add_option("--out", train_options.out, "Run folder; default: runs/ALGO-ENV-sSEED-TIME");
   verb->add_option("--config", train_options.config, "TOML file of settings (see config)");
   verb->add_option("--set", train_settings.set, "key=value, any setting; can be repeated")->allow_extra_args(false);
   verb->add_option("--resume", train_options.resume, "Go on with the run of this folder");
   verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
+
+  CollectOptions collect_options;
+  verb = add("collect", "Record a data set: what agents do, or random actions",
+             [&] { return collect(collect_options); });
+  verb->add_option("RUN", collect_options.agents,
+                   "Run folders or checkpoint files, which share the steps; none: random actions");
+  verb->add_option("--env", collect_options.environment, "Environment; default: the one the first was trained on");
+  verb->add_option("--steps", collect_options.steps, "Environment steps in all")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
+  verb->add_option("--seed", collect_options.seed, "Of initial states and actions")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 30));
+  verb->add_flag("--deterministic", collect_options.deterministic, "Act as in evaluations, without exploring");
+  verb->add_option("--out", collect_options.out, "FILE.npz or FILE.safetensors; default: ENV-sSEED.npz");
+  verb->add_option("--threads", collect_options.threads, "Of the CPU; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
 
   EvalOptions eval_options;
   verb = add("eval", "Evaluate a trained agent", [&] { return eval(eval_options); });
@@ -148,8 +168,8 @@ int run(int argc, char** argv) {
   verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
 
   std::string info_folder;
-  verb = add("info", "What is in a run folder", [&] { return info(info_folder); });
-  verb->add_option("RUN", info_folder, "Run folder")->required();
+  verb = add("info", "What is in a run folder or a data set", [&] { return info(info_folder); });
+  verb->add_option("RUN", info_folder, "Run folder, or a data set: FILE.npz or FILE.safetensors")->required();
 
   std::vector<std::string> files;
   verb = add("verify", "Replay recorded references and goldens through the production code",

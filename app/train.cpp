@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "app/data_files.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
@@ -68,12 +69,18 @@ int train(const TrainOptions& options) {
   const EnvironmentInfo& task = evaluation_environment->info();
   const auto agent = config.algorithm_settings->make_agent(task.observations, task.actions,
                                                            static_cast<uint64_t>(config.training.seed));
-  Training training(config.training, *agent, environments, *evaluation_environment);
+  // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
+  const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
+  std::optional<DataSet> data;
+  if (!config.training.data.empty())
+    data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}} : read_data_set(config.training.data);
+  Training training(config.training, *agent, environments, *evaluation_environment, data ? &*data : nullptr);
+  data.reset();
 
   const std::string folder = resumed ? options.resume : create_run_folder(options.out, config);
   const std::string last = folder + "/" + run_file::last;
   std::optional<SafetensorsFile> checkpoint;
-  if (resumed && fs::exists(last)) {
+  if (goes_on) {
     try {
       checkpoint.emplace(last);
       training.load(*checkpoint);

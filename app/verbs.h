@@ -18,6 +18,15 @@ struct TrainOptions {
 };
 int train(const TrainOptions& options);
 
+struct CollectOptions {
+  std::vector<std::string> agents;      // run folders or checkpoints; none: random actions
+  std::string environment;              // empty: the one the first agent was trained on
+  std::string out;                      // empty: ENV-sSEED.npz
+  int64_t steps = 10'000, seed = 0, threads = 0;
+  bool deterministic = false;
+};
+int collect(const CollectOptions& options);
+
 struct EvalOptions {
   std::string what;                     // a run folder or a checkpoint
   std::string environment;              // empty: the one it was trained on
@@ -49,7 +58,7 @@ int toy(const ToyOptions& options);
 
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
-int info(const std::string& folder);
+int info(const std::string& what);        // a run folder or a data set
 int verify(const std::vector<std::string>& files);
 
 }  // namespace meander

@@ -1,0 +1,165 @@
+// collect, and train --data with what it recorded.
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "../folder.h"
+#include "app/data_files.h"
+#include "command.h"
+#include "envs/environments.h"
+
+using namespace meander;
+namespace fs = std::filesystem;
+
+namespace {
+
+// Every row as Pendulum-v1 computes it from the recorded actions, and the lengths of the episodes.
+std::vector<int> replay(const DataSet& data, uint64_t seed) {
+  const auto environment = make_environment("Pendulum-v1");
+  std::vector<int> lengths;
+  int length = 0, different = 0;
+  for (int64_t row = 0; row < data.rows(); ++row) {
+    if (length == 0) {
+      Stream random(seed, Purpose::collect_reset, lengths.size());
+      environment->reset(random);
+    }
+    for (int i = 0; i < data.observations; ++i)
+      different += data.observation[row * data.observations + i] != static_cast<float>(environment->observation()[i]);
+    different += data.mask[row] != 1;  // this task has no true end
+    if (data.terminal[row]) {
+      lengths.push_back(length);
+      length = 0;
+    } else {
+      const Step step = environment->act(std::span(data.action).subspan(row * data.actions, data.actions));
+      different += data.reward[row] != static_cast<float>(step.reward);
+      ++length;
+    }
+  }
+  CHECK(different == 0);
+  return lengths;
+}
+
+}  // namespace
+
+TEST_CASE("collect records random actions as the environment answers them") {
+  Folder folder;
+  const Result result = meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "450", "--seed", "3"});
+  CHECK(result.status == 0);
+  CHECK(result.error == "");
+  for (const char* words : {"450 transitions", "2 complete episodes", "1 cut", "Pendulum-v1-s3.npz"})
+    CHECK_MESSAGE(contains(result.out, words), result.out);
+  const DataSet data = read_data_set(folder.file("Pendulum-v1-s3.npz"));
+  CHECK(replay(data, 3) == std::vector<int>{200, 200, 50});
+  const auto [low, high] = std::minmax_element(data.action.begin(), data.action.end());
+  CHECK((*low > -1 && *low < -0.95f));
+  CHECK((*high < 1 && *high > 0.95f));
+
+  SUBCASE("the same into the other kind of file, and info shows both") {
+    CHECK(meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "450", "--seed", "3", "--out",
+                              "data.safetensors"}).status == 0);
+    const DataSet other = read_data_set(folder.file("data.safetensors"));
+    CHECK(other.observation == data.observation);
+    CHECK(other.action == data.action);
+    for (const char* name : {"data.safetensors", "Pendulum-v1-s3.npz"}) {
+      const Result info = meander_in(folder, {"info", name});
+      CHECK(info.status == 0);
+      for (const char* word : {"453", "450", "3 observations", "mean"})
+        CHECK_MESSAGE(contains(info.out, word), info.out);
+    }
+  }
+
+  SUBCASE("no file is overwritten") {
+    const Result again = meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "10", "--seed", "3"});
+    CHECK(again.status == 2);
+    CHECK(one_line(again.error));
+    CHECK(contains(again.error, "Pendulum-v1-s3.npz"));
+  }
+
+  SUBCASE("a full disk: status 1 and nothing left") {
+    for (const char* name : {"full.npz", "full.safetensors"}) {
+      const Result full =
+          meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "450", "--out", name}, 4000);
+      CHECK(full.status == 1);
+      CHECK(one_line(full.error));
+      CHECK(contains(full.error, name));
+      for (const auto& entry : fs::directory_iterator(folder.path()))
+        CHECK_MESSAGE(!contains(entry.path().filename().string(), "full"), entry.path().string());
+    }
+  }
+}
+
+TEST_CASE("agents share the steps, exploring or not") {
+  Folder folder;
+  for (const char* seed : {"1", "2"})
+    CHECK(meander_in(folder, small_run({"--steps", "20", "--quiet", "--seed", seed,
+                                        "--out", std::string("run") + seed})).status == 0);
+  const auto collect = [&](const std::string& out, Words more) {
+    const Words words = {"collect", "--steps", "403", "--threads", "1", "--seed", "5", "--out", out};
+    more.insert(more.begin(), words.begin(), words.end());
+    const Result result = meander_in(folder, more);
+    CHECK(result.status == 0);
+    CHECK_MESSAGE(contains(result.out, "2 complete episodes, 2 cut"), result.out);
+    const DataSet data = read_data_set(folder.file(out));
+    CHECK(replay(data, 5) == std::vector<int>{200, 1, 200, 2});
+    return data;
+  };
+  const DataSet explored = collect("a.npz", {"run1", "run2/last.safetensors"});
+  const DataSet acted = collect("b.npz", {"run1", "run2", "--deterministic"});
+  CHECK(collect("c.npz", {"run1", "run2"}).action == explored.action);
+  CHECK(acted.action != explored.action);
+  CHECK(collect("d.npz", {"run2", "run1"}).action != explored.action);
+}
+
+TEST_CASE("train --data begins with the data set and goes on without the file") {
+  Folder folder;
+  CHECK(meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "300", "--out", "data.npz"}).status == 0);
+  const auto train = [&](const char* out, const char* steps) {
+    return meander_in(folder, small_run({"--data", "data.npz", "--set", "offline_steps=100", "--set",
+                                         "replay_capacity=1000", "--set", "start_steps=20", "--quiet", "--steps",
+                                         steps, "--out", out}));
+  };
+  CHECK(train("whole", "340").status == 0);
+  CHECK(train("halves", "170").status == 0);  // an evaluation is due there anyway
+  CHECK(contains(read_text(folder.file("halves/config.toml")), "data = \"data.npz\""));
+  fs::remove(folder.file("data.npz"));
+  CHECK(meander_in(folder, {"train", "--resume", "halves", "--steps", "340", "--quiet"}).status == 0);
+  check_same_tensors(folder.file("whole/last.safetensors"), folder.file("halves/last.safetensors"));
+
+  const Result without = train("none", "340");
+  CHECK(without.status == 2);
+  CHECK(one_line(without.error));
+  CHECK(contains(without.error, "data.npz"));
+  CHECK(!fs::exists(folder.file("none")));
+}
+
+TEST_CASE("collect: bad input") {
+  Folder folder;
+  write_text(folder.file("text.npz"), "hello");
+  const struct {
+    Words words;
+    std::string part;
+  } cases[] = {
+      {{"collect"}, "--env"},
+      {{"collect", "--env", "Pendulm-v1"}, "Pendulum-v1"},
+      {{"collect", "--env", "Pendulum-v1", "--steps", "0"}, "--steps"},
+      {{"collect", "--env", "Pendulum-v1", "--deterministic"}, "--deterministic"},
+      {{"collect", "--env", "Pendulum-v1", "--out", "data.csv"}, "data.csv"},
+      {{"collect", "--env", "Pendulum-v1", "--out", "none/data.npz"}, "none"},
+      {{"collect", "none"}, "none"},
+      {{"collect", "text.npz"}, "text.npz"},
+      {{"info", "text.npz"}, "text.npz"},
+      {{"train", "--algo", "mfpo", "--env", "Pendulum-v1", "--data", "text.npz"}, "text.npz"},
+  };
+  for (const auto& [words, part] : cases) {
+    const Result result = meander_in(folder, words);
+    CAPTURE(result.error);
+    CHECK(result.status == 2);
+    CHECK(one_line(result.error));
+    CHECK(contains(result.error, part));
+  }
+  for (const auto& entry : fs::directory_iterator(folder.path())) CHECK(!entry.is_directory());
+}

@@ -1,0 +1,288 @@
+#include "app/data_files.h"
+
+#include <doctest/doctest.h>
+#include <zip.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "../folder.h"
+#include "app/npz_file.h"
+#include "core/error.h"
+#include "core/safetensors.h"
+
+using namespace meander;
+
+namespace {
+
+// Two episodes, the first with a true end: rows s0 s1 s2 | s0' s1'.
+DataSet small_data_set() {
+  DataSet data;
+  data.observations = 3, data.actions = 2;
+  for (int i = 0; i < 15; ++i) data.observation.push_back(0.1f * static_cast<float>(i));
+  data.action = {-1, 1, 0.25f, -0.5f, 0, 0, 0.125f, 1, 0, 0};
+  data.reward = {1, -2.5f, 0, 1e-30f, 0};
+  data.mask = {1, 0, 1, 1, 1};
+  data.terminal = {0, 0, 1, 0, 1};
+  return data;
+}
+
+void check_equal(const DataSet& a, const DataSet& b) {
+  CHECK(a.observations == b.observations);
+  CHECK(a.actions == b.actions);
+  CHECK(a.observation == b.observation);
+  CHECK(a.action == b.action);
+  CHECK(a.reward == b.reward);
+  CHECK(a.mask == b.mask);
+  CHECK(a.terminal == b.terminal);
+}
+
+std::string zip_member(const std::string& path, const std::string& name) {
+  int code = 0;
+  zip_t* archive = zip_open(path.c_str(), ZIP_RDONLY, &code);
+  REQUIRE(archive);
+  zip_stat_t about;
+  REQUIRE(zip_stat(archive, name.c_str(), 0, &about) == 0);
+  std::string bytes(about.size, '\0');
+  zip_file_t* file = zip_fopen_index(archive, about.index, 0);
+  CHECK(zip_fread(file, bytes.data(), bytes.size()) == static_cast<zip_int64_t>(bytes.size()));
+  zip_fclose(file);
+  zip_discard(archive);
+  return bytes;
+}
+
+using Members = std::map<std::string, std::string>;
+
+void write_zip(const std::string& path, const Members& members) {
+  int code = 0;
+  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
+  REQUIRE(archive);
+  for (const auto& [name, bytes] : members) {
+    const zip_int64_t index = zip_file_add(archive, (name + ".npy").c_str(),
+                                           zip_source_buffer(archive, bytes.data(), bytes.size(), 0), 0);
+    zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0);
+  }
+  REQUIRE(zip_close(archive) == 0);
+}
+
+// An array as NumPy writes it, of version 1.
+template <class T>
+std::string npy(const std::string& descr, const std::string& shape, const std::vector<T>& values,
+                const std::string& order = "False") {
+  const std::string text = "{'descr': '" + descr + "', 'fortran_order': " + order + ", 'shape': " + shape + ", }\n";
+  std::string bytes("\x93NUMPY\x01\x00", 8);
+  bytes += {static_cast<char>(text.size()), 0};
+  bytes += text;
+  return bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+// Three rows of one observation and one action.
+Members small_members() {
+  return {{"observations", npy<float>("<f4", "(3, 1)", {1, 2, 3})},
+          {"actions", npy<double>("<f8", "(3, 1)", {0.5, -1, 9})},  // the last is nobody's
+          {"rewards", npy<int8_t>("|i1", "(3,)", {-1, 0, 0})},
+          {"terminals", npy<uint8_t>("|u1", "(3,)", {0, 0, 1})}};
+}
+
+template <class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no Error";
+}
+
+void check_refused(const std::string& path, const std::string& part) {
+  const std::string error = error_of([&] { read_data_set(path); });
+  CHECK_MESSAGE(error.find(part) != std::string::npos, error, " should name ", part);
+  CHECK_MESSAGE(error.starts_with(path), error);
+  CHECK(error.find('\n') == std::string::npos);
+}
+
+}  // namespace
+
+TEST_CASE("what is written is read back") {
+  Folder folder;
+  for (const char* name : {"data.npz", "data.safetensors"}) {
+    const std::string path = folder.file(name);
+    write_text(path, "an older file");
+    write_data_set(path, small_data_set(), "Pendulum-v1");
+    check_equal(read_data_set(path), small_data_set());
+  }
+  CHECK(folder.files() == 2);
+  CHECK(SafetensorsFile(folder.file("data.safetensors")).metadata("environment") == "Pendulum-v1");
+  write_data_set(folder.file("again.npz"), small_data_set());
+  CHECK(read_text(folder.file("again.npz")) == read_text(folder.file("data.npz")));
+}
+
+// tests/data/ogbench-layout.npz was written by NumPy 2.4:
+//   numpy.savez_compressed("ogbench-layout.npz", observations=numpy.arange(18, dtype="f4").reshape(6, 3),
+//       actions=numpy.linspace(-1, 1, 12).reshape(6, 2), terminals=numpy.array([0, 0, 1, 0, 0, 0], bool),
+//       rewards=numpy.arange(6), masks=numpy.array([1, 0, 1, 1, 1, 1], "i4"), qpos=numpy.zeros((6, 4)),
+//       button_states=numpy.zeros((6, 2), "i8"))
+TEST_CASE("a file of NumPy's is read, and ours hold the same bytes") {
+  const std::string numpys = MEANDER_TEST_DATA "/ogbench-layout.npz";
+  const DataSet data = read_data_set(numpys);
+  DataSet expected;
+  expected.observations = 3, expected.actions = 2;
+  for (int i = 0; i < 18; ++i) expected.observation.push_back(static_cast<float>(i));
+  for (int i = 0; i < 12; ++i) expected.action.push_back(static_cast<float>(-1 + i * (2.0 / 11)));
+  expected.reward = {0, 1, 2, 3, 4, 5};
+  expected.mask = {1, 0, 1, 1, 1, 1};
+  expected.terminal = {0, 0, 1, 0, 0, 1};  // nothing follows the last row
+  check_equal(data, expected);
+
+  Folder folder;
+  expected.terminal.back() = 0;
+  NpzWriter ours;
+  ours.add("observations", {6, 3}, expected.observation.data());
+  ours.add_bool("terminals", {6}, expected.terminal.data());
+  ours.write(folder.file("ours.npz"));
+  for (const char* name : {"observations.npy", "terminals.npy"})
+    CHECK(zip_member(folder.file("ours.npz"), name) == zip_member(numpys, name));
+}
+
+TEST_CASE("without masks every mask is 1; a nobody's action may be anything") {
+  Folder folder;
+  const std::string path = folder.file("data.npz");
+  write_zip(path, small_members());
+  const DataSet data = read_data_set(path);
+  CHECK(data.mask == std::vector<float>{1, 1, 1});
+  CHECK(data.action == std::vector<float>{0.5f, -1, 1});
+  CHECK(data.reward == std::vector<float>{-1, 0, 0});
+}
+
+TEST_CASE("an NPY header") {
+  const NpyHeader header = parse_npy_header("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }   \n");
+  CHECK(header.descr == "<f4");
+  CHECK(!header.fortran_order);
+  CHECK(header.shape == std::vector<int64_t>{3, 2});
+  CHECK(parse_npy_header("{\"shape\":(7,),\"fortran_order\":True,\"descr\":\"|b1\"}").shape == std::vector<int64_t>{7});
+  CHECK(parse_npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': ()}").shape.empty());
+  const std::string whole = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }";
+  for (size_t length = 0; length < whole.size(); ++length)
+    CHECK_THROWS_AS(parse_npy_header(whole.substr(0, length)), Error);
+  for (const char* text : {"{'descr': '<f4', 'fortran_order': False}", "{'descr': '<f4', 'descr': '<f4'}",
+                           "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,)}",
+                           "{'descr': '<f4', 'fortran_order': 0, 'shape': (3,)}",
+                           "{'descr': '<f4', 'fortran_order': False, 'shape': (-3,)}",
+                           "{'descr': '<f4', 'fortran_order': False, 'shape': (3 2)}",
+                           "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
+                           "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} x",
+                           "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), 'more': 'x'}"})
+    CHECK_THROWS_AS(parse_npy_header(text), Error);
+}
+
+TEST_CASE("a wrong .npz is refused with the file and what is wrong") {
+  Folder folder;
+  const std::string path = folder.file("data.npz");
+  const auto refused = [&](const std::string& name, const std::string& bytes, const std::string& part) {
+    Members members = small_members();
+    if (bytes.empty()) members.erase(name);
+    else members[name] = bytes;
+    write_zip(path, members);
+    check_refused(path, part);
+  };
+  for (const char* name : {"observations", "actions", "terminals", "rewards"}) refused(name, "", name);
+  refused("rewards", "", "goal-reaching");
+  refused("observations", npy<float>("<f4", "(3, 1)", {1, 2, NAN}), "not finite");
+  refused("observations", npy<double>("<f8", "(3, 1)", {1, 2, 1e300}), "not finite");
+  refused("observations", npy<float>("<f4", "(3,)", {1, 2, 3}), "[3]");
+  refused("observations", npy<float>("<f4", "()", {1}), "[]");
+  refused("observations", npy<float>("<f4", "(3, 0)", {}), "[3, 0]");
+  refused("observations", npy<float>("<f4", "(3, 1, 1)", {1, 2, 3}), "[3, 1, 1]");
+  refused("observations", npy<float>("<f4", "(3, 2)", {1, 2, 3}), "12 bytes");
+  refused("observations", npy<float>("<f4", "(3, 4611686018427387904)", {1, 2, 3}), "12 bytes");
+  refused("observations", npy<float>("<f4", "(3, 1)", {1, 2, 3}, "True"), "Fortran");
+  refused("observations", npy<float>(">f4", "(3, 1)", {1, 2, 3}), ">f4");
+  refused("observations", npy<float>("<f4", "(3, 1", {1, 2, 3}), "header");
+  refused("observations", "not an array at all", "observations");
+  refused("observations", "x", "too early");
+  refused("observations", std::string("\x93NUMPY\x04\x00\x02\x00{}", 12), "version 4");
+  refused("observations", std::string("\x93NUMPY\x02\x00\xff\xff\xff\xff{}", 14), "header");
+  refused("actions", npy<float>("<f4", "(2, 1)", {0, 0}), "[2, 1]");
+  refused("actions", npy<float>("<f4", "(3, 1)", {0, -1.5f, 0}), "row 1");
+  refused("rewards", npy<float>("<f4", "(3, 1)", {0, 0, 0}), "rewards");
+  refused("rewards", npy<float>("<f4", "(3,)", {0, std::numeric_limits<float>::infinity(), 0}), "not finite");
+  refused("terminals", npy<uint8_t>("|u1", "(3,)", {0, 2, 1}), "0 or 1");
+  refused("terminals", npy<uint8_t>("|b1", "(3,)", {1, 1, 1}), "no transition");
+  refused("masks", npy<float>("<f4", "(3,)", {0, 0.5f, 1}), "0 or 1");
+  refused("masks", npy<float>("<f4", "(2,)", {0, 1}), "masks");
+}
+
+TEST_CASE("a damaged or truncated file is refused") {
+  Folder folder;
+  for (const char* name : {"data.npz", "data.safetensors"}) {
+    const std::string path = folder.file(name);
+    write_data_set(path, small_data_set());
+    const std::string whole = read_text(path);
+    for (size_t length = 0; length < whole.size(); length += 41) {
+      write_text(path, whole.substr(0, length));
+      check_refused(path, path);
+    }
+  }
+  // One bit of a number: the checksum knows.
+  const std::string path = folder.file("bit.npz");
+  write_data_set(path, small_data_set());
+  std::string bytes = read_text(path);
+  const float number = 0.1f;
+  const size_t at = bytes.find(std::string(reinterpret_cast<const char*>(&number), sizeof number));
+  REQUIRE(at != std::string::npos);
+  bytes[at] ^= 1;
+  write_text(path, bytes);
+  check_refused(path, "damaged");
+  // Anything else anywhere: an Error or some numbers, never a crash.
+  const std::string numpys = read_text(MEANDER_TEST_DATA "/ogbench-layout.npz");
+  int refused = 0, files = 0;
+  for (size_t i = 0; i < numpys.size(); i += 5, ++files) {
+    std::string changed = numpys;
+    changed[i] ^= 0x41;
+    write_text(path, changed);
+    try {
+      read_data_set(path);
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > files / 3);  // the others hit times, sizes given twice, or arrays that are not read
+}
+
+TEST_CASE("a wrong .safetensors, a wrong name, a missing file") {
+  Folder folder;
+  const DataSet data = small_data_set();
+  const std::string path = folder.file("data.safetensors");
+  const auto write = [&](const std::string& without, int64_t rows) {
+    SafetensorsWriter file;
+    const auto add = [&](const char* name, std::vector<int64_t> shape, const auto* values) {
+      if (name != without) file.add(name, shape, values);
+    };
+    add("observations", {5, 3}, data.observation.data());
+    add("actions", {5, 2}, data.action.data());
+    add("rewards", {rows}, data.reward.data());
+    add("masks", {5}, data.mask.data());
+    const float terminals[] = {0, 0, 1, 0, 0};  // as float32, the last left open
+    add("terminals", {5}, terminals);
+    file.write(path);
+  };
+  write("", 5);
+  check_equal(read_data_set(path), data);
+  for (const char* name : {"observations", "actions", "rewards", "masks", "terminals"}) {
+    write(name, 5);
+    check_refused(path, name);
+  }
+  write("", 4);
+  check_refused(path, "rewards");
+
+  for (const char* name : {"none.npz", "none.safetensors", "data.csv", "npz"}) check_refused(folder.file(name), name);
+  CHECK_THROWS_AS(write_data_set(folder.file("data.csv"), data), Error);
+  CHECK_THROWS_AS(write_data_set(folder.file("data.npz"), DataSet()), Error);
+  for (const char* name : {"none/data.npz", "none/data.safetensors"})
+    CHECK_THROWS_AS(write_data_set(folder.file(name), data), Failure);
+  CHECK(folder.files() == 1);
+}
