@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <map>
 
-#include "app/metrics.h"
 #include "app/data_files.h"
+#include "app/metrics.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
