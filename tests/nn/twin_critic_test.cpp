@@ -1,5 +1,5 @@
-// Protects the two critics: values and derivatives against the same network in double, the loss and its weights, and the
-// targets that follow.
+// Protects the two critics: values and derivatives against the same network in double, the loss and its weights, and
+// the targets that follow.
 #include "nn/twin_critic.h"
 
 #include <doctest/doctest.h>
@@ -60,7 +60,8 @@ TEST_CASE("values and their derivatives by the action are those in double") {
       CHECK(online[i].rows == 4);
       CHECK(online[i].cols == 3);
       CHECK(difference(reshape(online[i], 12, 1), q) < rounding);
-      CHECK(difference(reshape(target[i], 12, 1), exact(critic, in_double(critic.target[i]), states, action)) < rounding);
+      const Value followed = exact(critic, in_double(critic.target[i]), states, action);
+      CHECK(difference(reshape(target[i], 12, 1), followed) < rounding);
 
       const auto [value, gradient] =
           critic.value_and_gradient(critic.online[i].tensor(), single(state), single(action));
@@ -98,7 +99,8 @@ TEST_CASE("the loss, weighted and not") {
       const Tensor params = in_double(critic.online[1]);
       CHECK(loss.loss == doctest::Approx(expected(params)).epsilon(rounding));
       const Tensor d = random_matrix(1, params.size(), 4);
-      const double slope = (expected(Value(params) + 1e-6 * Value(d)) - expected(Value(params) - 1e-6 * Value(d))) / 2e-6;
+      const auto along = [&](double by) { return expected(Value(params) + by * Value(d)); };
+      const double slope = (along(1e-6) - along(-1e-6)) / 2e-6;
       CHECK(dot(loss.gradient, d) == doctest::Approx(slope).epsilon(1e-4));   // a sum over all parameters
     }
 }
@@ -119,7 +121,8 @@ TEST_CASE("a step outdates what is kept, and the targets follow at their rate") 
     CHECK(critic.online[0].params.data()[j] - before.f32()[j] == doctest::Approx(g > 0 ? -0.01 : 0.01).epsilon(1e-3));
   }
   const auto online = critic.online_values(state, action);
-  CHECK(difference(online[0], exact(critic, in_double(critic.online[0]), cast(state, DType::float64), cast(action, DType::float64))) < rounding);
+  const Tensor state2 = cast(state, DType::float64), action2 = cast(action, DType::float64);
+  CHECK(difference(online[0], exact(critic, in_double(critic.online[0]), state2, action2)) < rounding);
 
   critic.follow(0.25);
   for (int64_t j = 0; j < before.size(); ++j)
