@@ -107,7 +107,8 @@ TEST_CASE("rewards beyond the support are counted at the right end") {
 
 // ---- the log-density ------------------------------------------------------------------------------------------------
 // A flow dx/dt = c x has the divergence A c everywhere and takes the noise z at t = 1 to z exp(-c) at t = 0, so what it
-// draws is N(0, exp(-2 c) I). With a divergence network that knows A c the sampler must give that density at that point.
+// draws is N(0, exp(-2 c) I). With a divergence network that knows A c the sampler must give that density at that
+// point.
 TEST_CASE("the log-density of a linear flow, for any number of steps") {
   ArenaScope scope;
   for (const double c : {-0.7, 0.4})
@@ -128,9 +129,9 @@ TEST_CASE("the log-density of a linear flow, for any number of steps") {
     }
 }
 
-// Gaussian to Gaussian, a ~ N(m, s^2): x_t has the deviation d(t) = sqrt((1 - t)^2 s^2 + t^2), the divergence is A d'/d,
-// and its mean over [r, t] is A log(d(t) / d(r)) / (t - r). The identity that the divergence network is trained on must
-// hold for it, and the steps' sum give the density of N(m, s^2) wherever the steps are.
+// Gaussian to Gaussian, a ~ N(m, s^2): x_t has the deviation d(t) = sqrt((1 - t)^2 s^2 + t^2), the divergence is
+// A d'/d, and its mean over [r, t] is A log(d(t) / d(r)) / (t - r). The identity that the divergence network is trained
+// on must hold for it, and the steps' sum must give the density of N(m, s^2).
 TEST_CASE("the average divergence of a Gaussian flow satisfies the identity and adds up to the log-density") {
   ArenaScope scope;
   const double m = 0.4, s = 0.3;
