@@ -40,7 +40,8 @@ class Agent {
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
 
   // One update; `step` counts updates from 1. Writes one number for each of metric_names(). Throws Failure, naming the
-  // loss, if one is not finite, and then leaves the parameters as they were.
+  // loss, if one or its gradient is not finite. What the loss is of, and all that comes after it in the update, is then
+  // as it was; networks that learnt from a finite loss before it keep their step. Every parameter stays finite.
   virtual void update(const Batch& batch, uint64_t step, std::span<float> metrics) = 0;
   virtual std::span<const char* const> metric_names() const = 0;
 

@@ -139,7 +139,9 @@ bool Replay::sample_ahead(const kernels::RandomKey& key, const Batch& batch) {
 void Replay::draw(const kernels::RandomKey& key, int64_t n, int64_t steps) {
   int64_t total = 0;
   for (const Ring& ring : rings_) total += starts(ring, steps);
-  if (total == 0) throw Error(message("replay: nothing to sample from, ", size(), " transitions have been stored"));
+  if (total == 0)
+    throw Error(message("replay: nothing to sample from: of ", steps, " successive transitions wanted, ", size(),
+                        " have been stored (see start_steps)"));
   draws_.resize(static_cast<size_t>(n));
   kernels::philox_index(key, n, static_cast<uint32_t>(total), draws_.data());
 }

@@ -85,7 +85,7 @@ class Observer {
   virtual void warning(int64_t /*step*/, const std::string& /*text*/) {}
   virtual void step_done(int64_t /*step*/) {}
   virtual void checkpoint(int64_t /*step*/) {}  // the time to call Training::save
-  // An update failed; the agent's parameters are those before it. The failure is thrown on when this returns.
+  // An update failed; the agent's parameters are finite (Agent::update). The failure is thrown on when this returns.
   virtual void update_failed(int64_t /*step*/) {}
   virtual bool stop() { return false; }  // asked after every step and during evaluations
 };

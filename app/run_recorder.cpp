@@ -187,7 +187,7 @@ void RunRecorder::update_failed(int64_t step) {
   file.metadata("step", message(step - 1));
   agent_.save(file);
   file.write(path(run_file::last_good));
-  say(message("step ", count_text(step), ": the update failed; the parameters before it are in ",
+  say(message("step ", count_text(step), ": the update failed; the last finite parameters are in ",
               path(run_file::last_good)));
 }
 

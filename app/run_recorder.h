@@ -20,7 +20,7 @@ inline constexpr const char* metrics = "metrics.csv";
 inline constexpr const char* log = "log.txt";
 inline constexpr const char* last = "last.safetensors";            // everything, to resume
 inline constexpr const char* best = "best.safetensors";            // the agent of the best evaluation
-inline constexpr const char* last_good = "last_good.safetensors";  // the agent before an update that failed
+inline constexpr const char* last_good = "last_good.safetensors";  // the last finite agent, if an update failed
 inline constexpr const char* events = "events.out.tfevents.";      // and a time
 }  // namespace run_file
 

@@ -1,18 +1,13 @@
-// Protects MFPO as a whole: the same bits for the same seed on any number of threads, nothing allocated after the first
-// update, every switch, refusal of numbers that are not finite, files, and that it learns a known answer.
+// Protects MFPO's own: every switch, what it logs, and its log-density and divergence against closed forms.
 #include "algos/mfpo.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
-#include <limits>
+#include <numbers>
 
-#include "../folder.h"
-#include "allocations.h"
-#include "core/error.h"
-#include "kernels/threads.h"
+#include "batches.h"
 
 using namespace meander;
+using namespace meander::testing;
 
 namespace {
 
@@ -32,91 +27,12 @@ MfpoSettings small() {
   return s;
 }
 
-struct Data {
-  std::vector<float> numbers;
-  Batch batch;
-};
-
-// Random transitions; `reward` of the action if given.
-Data make_data(int64_t rows, uint64_t seed, float (*reward)(const float* action) = nullptr) {
-  Data d;
-  const int64_t width = S + A + 1 + 1 + S;
-  d.numbers.resize(static_cast<size_t>(rows * width));
-  Stream random(seed, Purpose::test, 0);
-  float* p = d.numbers.data();
-  const auto take = [&](int64_t cols) {
-    const Tensor t = view(p, rows, cols);
-    p += rows * cols;
-    return t;
-  };
-  d.batch = {take(S), take(A), take(1), take(1), take(S)};
-  for (float& x : d.numbers) x = static_cast<float>(random.normal());
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < A; ++j) d.batch.action.f32()[i * A + j] = static_cast<float>(random.uniform(-1, 1));
-    d.batch.mask.f32()[i] = reward ? 0 : float(i % 7 != 0);
-    if (reward) d.batch.reward.f32()[i] = reward(d.batch.action.f32() + i * A);
-  }
-  return d;
-}
-
-std::vector<float> all_parameters(Mfpo& agent) {
-  std::vector<float> all;
-  for (const Network& n : agent.networks())
-    for (const Buffer* b : {&n.trained->params, &n.trained->m, &n.trained->v})
-      all.insert(all.end(), b->data(), b->data() + b->size());
-  return all;
-}
-
-std::vector<float> train(Mfpo& agent, int updates, std::vector<float>* metrics = nullptr, uint64_t first = 1) {
-  std::vector<float> m(agent.metric_names().size());
-  for (int u = 0; u < updates; ++u)
-    agent.update(make_data(32, 100 + first + uint64_t(u)).batch, first + uint64_t(u), m);
-  if (metrics) *metrics = m;
-  return all_parameters(agent);
-}
-
-float metric(Mfpo& agent, const std::vector<float>& metrics, const std::string& name) {
-  for (size_t i = 0; i < metrics.size(); ++i)
-    if (agent.metric_names()[i] == name) return metrics[i];
-  FAIL("no metric " << name);
-  return 0;
+void train(Mfpo& agent, uint64_t updates, std::vector<float>& metrics) {
+  metrics.resize(agent.metric_names().size());
+  for (uint64_t u = 1; u <= updates; ++u) agent.update(random_batch(32, S, A, 100 + u).batch, u, metrics);
 }
 
 }  // namespace
-
-TEST_CASE("the seed decides every bit, threads none") {
-  const int before = kernels::threads();
-  std::vector<std::vector<float>> results;
-  for (int threads : {1, 2, 3}) {
-    kernels::set_threads(threads);
-    Mfpo agent(S, A, small(), 7);
-    results.push_back(train(agent, 4));
-  }
-  kernels::set_threads(before);
-  CHECK(results[0] == results[1]);
-  CHECK(results[0] == results[2]);
-  Mfpo other(S, A, small(), 8);
-  CHECK(train(other, 4) != results[0]);
-}
-
-TEST_CASE("after the first update nothing is allocated, and acting allocates nothing") {
-  Mfpo agent(S, A, small(), 1);
-  const Data data = make_data(32, 1);
-  std::vector<float> metrics(agent.metric_names().size()), state(S, 0.3f), action(A);
-  agent.update(data.batch, 1, metrics);
-  agent.explore(state, 1, action);
-  agent.act(state, 1, action);
-  const size_t top = Arena::current().top(), high = Arena::current().high_water();
-  const auto count = allocations();
-  for (uint64_t u = 2; u < 6; ++u) {
-    agent.update(data.batch, u, metrics);
-    agent.explore(state, u, action);
-    agent.act(state, u, action);
-  }
-  CHECK(allocations() == count);
-  CHECK(Arena::current().top() == top);
-  CHECK(Arena::current().high_water() == high);
-}
 
 TEST_CASE("switches do what they say") {
   std::vector<float> metrics;
@@ -124,7 +40,7 @@ TEST_CASE("switches do what they say") {
     MfpoSettings s = small();
     change(s);
     auto agent = std::make_unique<Mfpo>(S, A, s, 3);
-    train(*agent, 3, &metrics);
+    train(*agent, 3, metrics);
     for (float x : metrics) CHECK(std::isfinite(x));
     return agent;
   };
@@ -156,8 +72,9 @@ TEST_CASE("switches do what they say") {
   run([](MfpoSettings& s) { s.probes = 1; });
 
   // bfloat16 rounds two factors by 2^-9 each; three updates with it stay that near.
-  train(*std::make_unique<Mfpo>(S, A, small(), 3), 3, &metrics);
-  const float q_mean = metric(*unchanged, metrics, "q_mean"), entropy = metric(*unchanged, metrics, "entropy");
+  Mfpo exact(S, A, small(), 3);
+  train(exact, 3, metrics);
+  const float q_mean = metric(exact, metrics, "q_mean"), entropy = metric(exact, metrics, "entropy");
   const auto scoring = run([](MfpoSettings& s) { s.bfloat16 = "scoring"; });
   CHECK(metric(*scoring, metrics, "q_mean") == doctest::Approx(q_mean).epsilon(0.02));
   const auto proposals = run([](MfpoSettings& s) { s.bfloat16 = "proposals"; });
@@ -166,104 +83,100 @@ TEST_CASE("switches do what they say") {
   CHECK(all_parameters(*proposals) != all_parameters(*scoring));
 }
 
-// Protects what acting keeps between updates: an update and a load make it stale.
-TEST_CASE("acting uses the current parameters") {
-  for (bool bfloat16 : {false, true}) {
-    MfpoSettings s = small();
-    s.bfloat16_acting = bfloat16;
-    Mfpo agent(S, A, s, 3);
-    std::vector<float> state(S, 0.3f);
-    const auto actions = [&](Mfpo& of) {
-      std::vector<float> a(2 * A);
-      of.explore(state, 5, std::span(a).first(A));
-      of.act(state, 5, std::span(a).last(A));
-      return a;
-    };
-    const auto at_first = actions(agent);
-    CHECK(actions(agent) == at_first);
-    train(agent, 3);
-    const auto later = actions(agent);
-    CHECK(later != at_first);
-    SafetensorsWriter writer;
-    const Folder folder;
-    agent.save(writer);
-    writer.write(folder.file("agent.safetensors"));
-    Mfpo other(S, A, s, 3);
-    CHECK(actions(other) == at_first);
-    other.load(SafetensorsFile(folder.file("agent.safetensors")));
-    CHECK(actions(other) == later);
-    if (!bfloat16) continue;
-    MfpoSettings exact = small();
-    Mfpo reference(S, A, exact, 3);
-    std::vector<float> a(A);
-    reference.explore(state, 5, a);
-    for (int j = 0; j < A; ++j) CHECK(at_first[j] == doctest::Approx(a[j]).epsilon(0.03));
-    CHECK(!std::equal(a.begin(), a.end(), at_first.begin()));
-  }
+// Eight bits of each factor: 3 % of an action, and never the same.
+TEST_CASE("acting in bfloat16 is near acting in float32") {
+  MfpoSettings half = small();
+  half.bfloat16_acting = true;
+  Mfpo agent(S, A, half, 3), reference(S, A, small(), 3);
+  const std::vector<float> state(S, 0.3f);
+  std::vector<float> a(A), exact(A);
+  agent.explore(state, 5, a);
+  reference.explore(state, 5, exact);
+  for (int j = 0; j < A; ++j) CHECK(a[j] == doctest::Approx(exact[j]).epsilon(0.03));
+  CHECK(a != exact);
 }
 
 TEST_CASE("rewards beyond the support are counted at the right end") {
   Mfpo agent(S, A, small(), 3);
   std::vector<float> metrics(agent.metric_names().size());
-  Data data = make_data(32, 1, [](const float*) { return -7.0f; });
+  const Data data = bandit(32, S, A, 1, [](const float*) { return -7; });
   agent.update(data.batch, 1, metrics);
   CHECK(metric(agent, metrics, "clipped_low") == doctest::Approx(1));
   CHECK(metric(agent, metrics, "clipped_high") == 0);
 }
 
-TEST_CASE("a number that is not finite stops the update and leaves finite parameters") {
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
-    Mfpo agent(S, A, small(), 3);
-    train(agent, 2);
-    const std::vector<float> before = all_parameters(agent);
-    std::vector<float> metrics(agent.metric_names().size());
-    Data data = make_data(32, 9);
-    data.batch.state.f32()[17] = bad;
-    CHECK_THROWS_AS(agent.update(data.batch, 3, metrics), Failure);
-    CHECK(all_parameters(agent) == before);
-  }
+// ---- the log-density ------------------------------------------------------------------------------------------------
+// A flow dx/dt = c x has the divergence A c everywhere and takes the noise z at t = 1 to z exp(-c) at t = 0, so what it
+// draws is N(0, exp(-2 c) I). With a divergence network that knows A c the sampler must give that density at that
+// point.
+TEST_CASE("the log-density of a linear flow, for any number of steps") {
+  ArenaScope scope;
+  for (const double c : {-0.7, 0.4})
+    for (const int64_t steps : {1, 2, 5}) {
+      MfpoSettings s = small();
+      s.sampling_steps = steps;
+      Mfpo agent(S, A, s, 3);
+      make_constant(agent, "divergence/", A * c);
+      const Tensor noise = single(random_matrix(12, A, 1));
+      const Tensor log_prob = agent.sample(single(random_matrix(4, S, 2)), noise).log_prob;
+      for (int i = 0; i < 12; ++i) {
+        const double z0 = noise.f32()[A * i], z1 = noise.f32()[A * i + 1];
+        const double x0 = z0 * std::exp(-c), x1 = z1 * std::exp(-c), variance = std::exp(-2 * c);
+        const double expected =
+            -(x0 * x0 + x1 * x1) / (2 * variance) - std::log(2 * std::numbers::pi * variance);
+        CHECK(log_prob.f32()[i] == doctest::Approx(expected).epsilon(2e-6));   // a few roundings of float32
+      }
+    }
 }
 
-TEST_CASE("files: training goes on with the same bits, another size is refused") {
-  const Folder folder;
-  const std::string path = folder.file("agent.safetensors");
+// Gaussian to Gaussian, a ~ N(m, s^2): x_t has the deviation d(t) = sqrt((1 - t)^2 s^2 + t^2), the divergence is
+// A d'/d, and its mean over [r, t] is A log(d(t) / d(r)) / (t - r). The identity that the divergence network is trained
+// on must hold for it, and the steps' sum must give the density of N(m, s^2).
+TEST_CASE("the average divergence of a Gaussian flow satisfies the identity and adds up to the log-density") {
+  ArenaScope scope;
+  const double m = 0.4, s = 0.3;
+  const auto deviation = [&](Value t) { return sqrt((s * s) * square(1 - t) + square(t)); };
+  const auto delta = [&](Value, Value t, Value r) { return A * (log(deviation(t) / deviation(r)) / (t - r)); };
+  const auto column = [](double a, double b) {
+    const Tensor x = empty(2, 1, DType::float64);
+    x.as<double>()[0] = a, x.as<double>()[1] = b;
+    return x;
+  };
+  const Interval time{column(0.9, 0.5), column(0.2, 0.45), 2};
+  const Value t = time.t, share = (t - (s * s) * (1 - t)) / square(deviation(t));
+  const Tensor x = random_matrix(2, A, 1), velocity = (share * (x - m * (1 - t)) - m).tensor;
+  const Tensor divergence = (A * share).tensor;
+  const MeanFlowIdentity i = mean_flow_identity(delta, x, time, velocity, divergence);
+  CHECK(difference(i.mean_field, i.target) < 1e-12);
+
+  const Value one = full(1, 1, 1, DType::float64), middle = 0.3 * one, zero = 0 * one;
+  const double sum = 0.7 * element(delta(x, one, middle), 0) + 0.3 * element(delta(x, middle, zero), 0);
+  const double z = 0.8, a = m + s * z;   // where the flow takes z
+  const double log_normal = -0.5 * z * z - 0.5 * std::log(2 * std::numbers::pi);
+  const double log_density = -0.5 * std::pow((a - m) / s, 2) - 0.5 * std::log(2 * std::numbers::pi * s * s);
+  CHECK(log_normal + sum / A == doctest::Approx(log_density).epsilon(1e-12));
+}
+
+// With the N = A probes sqrt(A) e_i the mean of z' J z is the trace itself: against central differences in double.
+TEST_CASE("Hutchinson's estimate with a full set of probes is the divergence") {
+  ArenaScope scope;
   Mfpo agent(S, A, small(), 3);
-  train(agent, 3);
-  SafetensorsWriter writer;
-  agent.save(writer);
-  writer.write(path);
-  const std::vector<float> whole = train(agent, 2, nullptr, 4);
-  const SafetensorsFile file(path);
-  Mfpo again(S, A, small(), 3);
-  again.load(file);
-  CHECK(train(again, 2, nullptr, 4) == whole);
-  MfpoSettings wider = small();
-  wider.actor_width = 25;
-  Mfpo other(S, A, wider, 3);
-  CHECK_THROWS_AS(other.load(file), Error);
-}
+  const Tensor state = random_matrix(4, S, 1), x = random_matrix(4, A, 2), t = random_matrix(4, 1, 3, 0.1, 0.5);
+  const Tensor probe = zeros(4 * A, A);
+  for (int i = 0; i < 4 * A; ++i) probe.f32()[i * A + i % A] = static_cast<float>(std::sqrt(double(A)));
+  const auto estimate = agent.hutchinson(single(state), single(x), single(t), probe);
 
-// One-step episodes with reward 1 - 2 |a - a*|^2: the policy must find a* = (0.5, -0.25), and the critic its value.
-TEST_CASE("a known best action is found") {
-  MfpoSettings s = small();
-  s.learning_rate = 3e-3;
-  s.target_rate = 0.05;
-  s.batch_size = 64;
-  Mfpo agent(S, A, s, 1);
-  std::vector<float> metrics(agent.metric_names().size());
-  for (uint64_t u = 1; u <= 400; ++u)
-    agent.update(make_data(64, u, [](const float* a) {
-                   const float x = a[0] - 0.5f, y = a[1] + 0.25f;
-                   return 1 - 2 * (x * x + y * y);
-                 }).batch, u, metrics);
-  double far = 0;
-  std::vector<float> state(S), action(A);
-  Stream random(5, Purpose::test, 1);
-  for (uint64_t i = 0; i < 20; ++i) {
-    for (float& x : state) x = static_cast<float>(random.normal());
-    agent.act(state, i, action);
-    far += std::hypot(action[0] - 0.5, action[1] + 0.25) / 20;
+  const FlowNetwork net(S, A, {24, 2}, A, Times::fourier);
+  const Tensor params = in_double(agent, "actor/");
+  Value trace = zeros(4, 1, DType::float64);
+  for (int j = 0; j < A; ++j) {
+    const Tensor step = zeros(1, A, DType::float64);
+    step.as<double>()[j] = 1e-5;
+    const Value difference = net(params, state, Value(x) + step, t, Value()) -
+                             net(params, state, Value(x) - step, t, Value());
+    trace = trace + slice_columns(difference, j, 1) / 2e-5;
   }
-  // Uniform actions are .85 away on average; a policy that has learnt nothing of Q stays near there.
-  CHECK(far < 0.2);
+  // float32 times, states and weights: 1e-6 of values around 1, through two layers and as many norms.
+  CHECK(difference(estimate.estimate, trace) < 2e-5);
+  CHECK(difference(estimate.velocity, net(params, state, x, t, Value())) < 2e-5);
 }

@@ -11,62 +11,12 @@
 #include "../folder.h"
 #include "allocations.h"
 #include "core/error.h"
-#include "fakes.h"
-#include "kernels/threads.h"
+#include "runs.h"
 
 using namespace meander;
-using fakes::Learner;
-using fakes::Line;
+using namespace meander::fakes;
 
 namespace {
-
-struct Recorder : Observer {
-  void episode_ended(int64_t step, double episode_return) override { episodes.emplace_back(step, episode_return); }
-  void metrics(int64_t step, std::span<const double> means) override { logged.emplace_back(step, means[0]); }
-  void evaluated(int64_t step, const Evaluation& e, bool best_so_far) override {
-    evaluations.emplace_back(step, e.mean());
-    best.push_back(best_so_far);
-  }
-  void warning(int64_t, const std::string& text) override { warnings.push_back(text); }
-  void checkpoint(int64_t step) override {
-    checkpoints.push_back(step);
-    if (!training) return;
-    SafetensorsWriter file;
-    training->save(file);
-    file.write(path);
-  }
-  void update_failed(int64_t step) override { failed = step; }
-  void step_done(int64_t step) override { last_step = step; }
-  bool stop() override { return stop_at > 0 && last_step >= stop_at; }
-
-  std::vector<std::pair<int64_t, double>> episodes, logged, evaluations;
-  std::vector<bool> best;
-  std::vector<std::string> warnings;
-  std::vector<int64_t> checkpoints;
-  int64_t failed = 0, last_step = 0, stop_at = 0;
-  Training* training = nullptr;
-  std::string path;
-};
-
-TrainingSettings small() {
-  TrainingSettings s;
-  s.seed = 5;
-  s.steps = 400;
-  s.start_steps = 100;
-  s.replay_capacity = 150;  // wraps
-  s.evaluation_interval = 100;
-  s.evaluation_episodes = 2;
-  s.log_interval = 30;
-  s.checkpoint_interval = 70;
-  return s;
-}
-
-// Two threads, on any machine: what overlap asks for.
-struct TwoThreads {
-  TwoThreads() { kernels::set_threads(2); }
-  ~TwoThreads() { kernels::set_threads(before); }
-  const int before = kernels::threads();
-};
 
 // One run from the start.
 struct Run {

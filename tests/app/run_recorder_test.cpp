@@ -35,7 +35,7 @@ struct Run {
 
 }  // namespace
 
-// When a loss is not finite the last good parameters are on the disk, and the checkpoint to resume is not touched.
+// When a loss is not finite the last finite parameters are on the disk, and the checkpoint to resume is not touched.
 TEST_CASE("a failed update leaves the parameters before it") {
   Folder folder;
   Run run(folder.file(""), [](Run& r) {

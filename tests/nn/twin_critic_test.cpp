@@ -1,0 +1,131 @@
+// Protects the two critics: values and derivatives against the same network in double, the loss and its weights, and
+// the targets that follow.
+#include "nn/twin_critic.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "../core/derivatives.h"
+
+using namespace meander;
+using namespace meander::testing;
+
+namespace {
+
+constexpr int S = 5, A = 3;
+
+const Hidden shapes[] = {{16, 2, kernels::Activation::mish, kernels::Norm::none},
+                         {16, 2, kernels::Activation::gelu, kernels::Norm::after_activation},
+                         {16, 2, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform}};
+
+Tensor single(Tensor x) { return cast(x, DType::float32); }
+Tensor in_double(const Trained& network) { return cast(network.tensor(), DType::float64); }
+
+// Q of one action a state in double, from the layer-by-layer composite.
+Value exact(const TwinCritic& critic, Value params, Value state, Value action) {
+  return mlp_composite(critic.trunk(), params, concat_columns(state, action));
+}
+
+// Two hidden layers in float32 keep about six digits.
+constexpr double rounding = 1e-5;
+
+}  // namespace
+
+TEST_CASE("two critics that differ, targets equal to them") {
+  const TwinCritic critic(S, A, shapes[0], 3), same(S, A, shapes[0], 3), other(S, A, shapes[0], 4);
+  const auto equal = [](const Trained& a, const Trained& b) {
+    return std::equal(a.params.data(), a.params.data() + a.params.size(), b.params.data());
+  };
+  CHECK(!equal(critic.online[0], critic.online[1]));
+  for (int i : {0, 1}) {
+    CHECK(equal(critic.online[i], critic.target[i]));
+    CHECK(equal(critic.online[i], same.online[i]));
+    CHECK(!equal(critic.online[i], other.online[i]));
+  }
+}
+
+TEST_CASE("values and their derivatives by the action are those in double") {
+  ArenaScope scope;
+  for (const Hidden& hidden : shapes) {
+    TwinCritic critic(S, A, hidden, 3);
+    critic.target[0].params.data()[0] += 0.5f;   // no longer the online one
+    const Tensor state = random_matrix(4, S, 1), action = random_matrix(12, A, 2);
+    const Value states = repeat_rows(state, 3);
+    const auto online = critic.online_values(single(state), single(action));
+    const auto target = critic.target_values(single(state), single(action));
+    for (int i : {0, 1}) {
+      const Tensor params = in_double(critic.online[i]);
+      const Value q = exact(critic, params, states, action);
+      CHECK(online[i].rows == 4);
+      CHECK(online[i].cols == 3);
+      CHECK(difference(reshape(online[i], 12, 1), q) < rounding);
+      const Value followed = exact(critic, in_double(critic.target[i]), states, action);
+      CHECK(difference(reshape(target[i], 12, 1), followed) < rounding);
+
+      const auto [value, gradient] =
+          critic.value_and_gradient(critic.online[i].tensor(), single(state), single(action));
+      CHECK(difference(value, q) < rounding);
+      for (int j = 0; j < A; ++j) {
+        const Tensor step = zeros(1, A, DType::float64);
+        step.as<double>()[j] = 1e-6;   // short: a ReLU's kink within it would show
+        const Value slope = (exact(critic, params, states, Value(action) + step) -
+                             exact(critic, params, states, Value(action) - step)) / 2e-6;
+        CHECK(difference(slice_columns(gradient, j, 1), slope) < rounding);
+      }
+    }
+  }
+}
+
+// scale / B sum_i weight_i (Q_i - y_i)^2 and its derivative by the parameters, in plain double.
+TEST_CASE("the loss, weighted and not") {
+  ArenaScope scope;
+  const TwinCritic critic(S, A, shapes[1], 3);
+  const Tensor state = random_matrix(6, S, 1), action = random_matrix(6, A, 2), y = random_matrix(6, 1, 3);
+  const Tensor weight = single(zeros(6, 1, DType::float64));
+  for (int i : {0, 2, 5}) weight.f32()[i] = 1;
+  for (const bool weighted : {false, true})
+    for (const double scale : {1.0, 0.5}) {
+      const auto loss = critic.loss(1, single(state), single(action), single(y), weighted ? weight : Tensor(), scale);
+      const auto expected = [&](Value params) {
+        const Value q = exact(critic, params, state, action);
+        double sum = 0;
+        for (int i = 0; i < 6; ++i) {
+          const double error = element(q, i) - y.as<double>()[i];
+          sum += (weighted ? weight.f32()[i] : 1) * error * error;
+        }
+        return scale * sum / 6;
+      };
+      const Tensor params = in_double(critic.online[1]);
+      CHECK(loss.loss == doctest::Approx(expected(params)).epsilon(rounding));
+      const Tensor d = random_matrix(1, params.size(), 4);
+      const auto along = [&](double by) { return expected(Value(params) + by * Value(d)); };
+      const double slope = (along(1e-6) - along(-1e-6)) / 2e-6;
+      CHECK(dot(loss.gradient, d) == doctest::Approx(slope).epsilon(1e-4));   // a sum over all parameters
+    }
+}
+
+TEST_CASE("a step outdates what is kept, and the targets follow at their rate") {
+  ArenaScope scope;
+  TwinCritic critic(S, A, shapes[0], 3);
+  const Tensor state = single(random_matrix(4, S, 1)), action = single(random_matrix(4, A, 2));
+  const Tensor y = single(random_matrix(4, 1, 3));
+  critic.online_values(state, action);
+  const Tensor before = copy(critic.online[0].tensor()), target = copy(critic.target[0].tensor());
+  const TwinCritic::Loss loss[] = {critic.loss(0, state, action, y), critic.loss(1, state, action, y)};
+  critic.descend(loss, {.learning_rate = 0.01}, 1);
+  // Adam's first step moves each parameter by the rate, against the gradient's sign.
+  for (int64_t j = 0; j < before.size(); ++j) {
+    const double g = loss[0].gradient.f32()[j];
+    if (std::abs(g) < 1e-4) continue;   // there its epsilon shows
+    CHECK(critic.online[0].params.data()[j] - before.f32()[j] == doctest::Approx(g > 0 ? -0.01 : 0.01).epsilon(1e-3));
+  }
+  const auto online = critic.online_values(state, action);
+  const Tensor state2 = cast(state, DType::float64), action2 = cast(action, DType::float64);
+  CHECK(difference(online[0], exact(critic, in_double(critic.online[0]), state2, action2)) < rounding);
+
+  critic.follow(0.25);
+  for (int64_t j = 0; j < before.size(); ++j)
+    CHECK(critic.target[0].params.data()[j] ==
+          doctest::Approx(0.75 * target.f32()[j] + 0.25 * critic.online[0].params.data()[j]).epsilon(1e-6));
+}
