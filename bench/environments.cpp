@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <span>
 
+#include "algos/sac.h"
+#include "algos/training.h"
 #include "core/error.h"
 #include "envs/environments.h"
 #include "envs/mujoco.h"
@@ -149,6 +151,24 @@ Case make_raw_step_case(const std::string& name) {
   if (!std::equal(reached.begin(), reached.end(), s->episodes.last.begin()))
     throw Failure(message(name, ": mj_step reached another state than the environment"));
   return {.run = [s] { s->step(); }};
+}
+
+Case make_training_case() {
+  const auto seed = std::make_shared<int64_t>(0);
+  return {.run = [seed] {
+    SacSettings sac;
+    sac.batch_size = 100, sac.width = 64;
+    sac.learning_rate = 1e-3, sac.adam_epsilon = 1e-7, sac.alpha = 0.5;
+    TrainingSettings loop;
+    sac.adapt_loop(loop);
+    loop.seed = (*seed)++, loop.steps = 10'000;
+    loop.evaluation_episodes = 1;  // of the one at the end: 200 actions, below a thousandth of the time
+    const auto world = make_environment("Pendulum-v1"), other = make_environment("Pendulum-v1");
+    const EnvironmentInfo& info = world->info();
+    const auto agent = sac.make_agent(info.observations, info.actions, static_cast<uint64_t>(loop.seed));
+    Observer silent;
+    Training(loop, *agent, {world.get()}, *other).run(silent);
+  }};
 }
 
 }  // namespace meander::bench

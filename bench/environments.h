@@ -2,7 +2,7 @@
 
 #include "bench/cases.h"
 
-// Steps of the environments: Meander's own, and MuJoCo alone on the same episodes.
+// Steps of the environments, Meander's own and MuJoCo alone on the same episodes, and a training run in one.
 namespace meander::bench {
 
 // environment_step/HalfCheetah-v4, ...; the second list is of those MuJoCo simulates.
@@ -15,5 +15,10 @@ Case make_environment_case(const std::string& name);
 // The same through mj_step alone (frame_skip of them): no observation, no reward, no end, no contact forces. Throws
 // Failure if its states are not the environment's bit for bit.
 Case make_raw_step_case(const std::string& name);
+
+// One call is a whole training run on one thread, with the seeds 0, 1, 2, ...: SAC on Pendulum, 10,000 steps with an
+// update each, RLtools' settings of that task.
+inline const std::string training_case_name = "sac_pendulum/10000";
+Case make_training_case();
 
 }  // namespace meander::bench

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <utility>
 
 #include "core/arena.h"
 #include "core/error.h"
@@ -40,19 +41,24 @@ Tensor map_broadcast(const char* what, Tensor a, Tensor b, F f) {
       (a.cols != b.cols && a.cols != 1 && b.cols != 1))
     throw Error(message(what, ": shapes ", shape(a), " ", name(a.dtype), " and ", shape(b), " ", name(b.dtype),
                         " do not fit"));
-  Tensor y = empty(a.rows == 1 ? b.rows : a.rows, a.cols == 1 ? b.cols : a.cols, a.dtype);
+  const Tensor y = empty(a.rows == 1 ? b.rows : a.rows, a.cols == 1 ? b.cols : a.cols, a.dtype);
+  int64_t rows = y.rows, cols = y.cols;
+  if ((a.rows == b.rows && a.cols == b.cols) || a.size() == 1 || b.size() == 1) {  // one long row: narrow ones are slow
+    a = a.reshape(1, a.size()), b = b.reshape(1, b.size());
+    cols *= std::exchange(rows, 1);
+  }
   by_dtype(a.dtype, [&]<class T>(T) {
     const int64_t a_row = a.rows == 1 ? 0 : a.cols, b_row = b.rows == 1 ? 0 : b.cols;
     const T* pa = a.as<T>();
     const T* pb = b.as<T>();
     T* out = y.as<T>();
-    for (int64_t i = 0; i < y.rows; ++i, pa += a_row, pb += b_row, out += y.cols) {
+    for (int64_t i = 0; i < rows; ++i, pa += a_row, pb += b_row, out += cols) {
       if (a.cols == b.cols)
-        for (int64_t j = 0; j < y.cols; ++j) out[j] = f(pa[j], pb[j]);
+        for (int64_t j = 0; j < cols; ++j) out[j] = f(pa[j], pb[j]);
       else if (a.cols == 1)
-        for (int64_t j = 0; j < y.cols; ++j) out[j] = f(pa[0], pb[j]);
+        for (int64_t j = 0; j < cols; ++j) out[j] = f(pa[0], pb[j]);
       else
-        for (int64_t j = 0; j < y.cols; ++j) out[j] = f(pa[j], pb[0]);
+        for (int64_t j = 0; j < cols; ++j) out[j] = f(pa[j], pb[0]);
     }
   });
   return y;

@@ -17,8 +17,9 @@ struct ConcatColumns {
     const Tensor y = empty(std::max(a.rows, b.rows), a.cols + b.cols, a.dtype);
     detail::by_dtype(a.dtype, [&]<class T>(T) {
       for (int64_t i = 0; i < y.rows; ++i) {
-        T* out = std::copy_n(a.as<T>() + (a.rows == 1 ? 0 : i) * a.cols, a.cols, y.as<T>() + i * y.cols);
-        std::copy_n(b.as<T>() + (b.rows == 1 ? 0 : i) * b.cols, b.cols, out);
+        T* const out = y.as<T>() + i * y.cols;
+        copy_row(a.as<T>() + (a.rows == 1 ? 0 : i) * a.cols, a.cols, out);
+        copy_row(b.as<T>() + (b.rows == 1 ? 0 : i) * b.cols, b.cols, out + a.cols);
       }
     });
     return {y};
@@ -47,7 +48,7 @@ struct SliceColumns {
       throw Error(message("slice_columns: columns ", first, " to ", first + count, " of ", detail::shape(x)));
     const Tensor y = empty(x.rows, count, x.dtype);
     detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < x.rows; ++i) std::copy_n(x.as<T>() + i * x.cols + first, count, y.as<T>() + i * count);
+      for (int64_t i = 0; i < x.rows; ++i) copy_row(x.as<T>() + i * x.cols + first, count, y.as<T>() + i * count);
     });
     return {y};
   }
@@ -65,7 +66,7 @@ struct PadColumns {
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = zeros(x.rows, cols, x.dtype);
     detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < x.rows; ++i) std::copy_n(x.as<T>() + i * x.cols, x.cols, y.as<T>() + i * cols + first);
+      for (int64_t i = 0; i < x.rows; ++i) copy_row(x.as<T>() + i * x.cols, x.cols, y.as<T>() + i * cols + first);
     });
     return {y};
   }
@@ -207,7 +208,7 @@ struct GatherRows {
     const Tensor y = empty(row.rows, x.cols, x.dtype);
     detail::by_dtype(x.dtype, [&]<class T>(T) {
       for (int64_t i = 0; i < row.rows; ++i)
-        std::copy_n(x.as<T>() + row.as<int32_t>()[i] * x.cols, x.cols, y.as<T>() + i * x.cols);
+        copy_row(x.as<T>() + row.as<int32_t>()[i] * x.cols, x.cols, y.as<T>() + i * x.cols);
     });
     return {y};
   }

@@ -10,6 +10,7 @@ struct AdamConstants {
 
 // Adam (Kingma and Ba 2015), step counted from 1:
 //   m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= lr (m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps)
+// An m below the normal range becomes 0: it would decay among the subnormals, which are slow, where a unit is dead.
 // The constants, 1 - b1 and 1 - b2 among them, are rounded to float32 once: 1 - 0.999f in float32 is 1e-5 off.
 void adam(int64_t n, const AdamConstants&, int64_t step, const float* gradient, float* params, float* m, float* v);
 

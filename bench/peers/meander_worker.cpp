@@ -1,4 +1,4 @@
-// peer_meander: the cases of bench/cases.h and the environments' steps; with --who meander_bf16 the cases of which some
+// peer_meander: the cases of bench/cases.h and of bench/environments.h; with --who meander_bf16 the cases of which some
 // products round their factors to bfloat16.
 #include "bench/peers/protocol.h"
 #include "core/error.h"
@@ -31,8 +31,11 @@ int main(int argc, char** argv) {
 #ifdef MEANDER_BENCH_ENVIRONMENTS
     const std::vector<std::string> environments = environment_case_names();
     worker.cases.insert(worker.cases.end(), environments.begin(), environments.end());
+    worker.cases.push_back(training_case_name);
     worker.make = [](const std::string& name, const Data& data) {
-      return name.starts_with("environment_step/") ? make_environment_case(name) : make_case(name, data);
+      return name == training_case_name               ? make_training_case()
+             : name.starts_with("environment_step/") ? make_environment_case(name)
+                                                      : make_case(name, data);
     };
 #endif
     return worker;

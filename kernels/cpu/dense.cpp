@@ -58,7 +58,9 @@ void product_nt(int64_t m, int64_t n, int64_t k, const float* a, const float* b,
   product(m, n, k, a, b, k, true, nullptr, accumulate, c, workspace);
 }
 
-void product_tn(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate, float*) {
+void product_tn(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, bool accumulate,
+                float* workspace) {
+  if (n == 1 && m > 1) return product_tn(1, m, k, b, a, c, accumulate, workspace);  // a column is a row, and wider
   const IsaKernels& isa = active();
   const int64_t panels = (n + isa.panel - 1) / isa.panel;
   parallel_for(panels, 1 + 500'000 / (m * k * isa.panel + 1), [&](int64_t begin, int64_t end) {

@@ -79,9 +79,11 @@ static void adam(int64_t n, const AdamConstants& k, float correction1, float cor
   const V beta1 = broadcast(static_cast<float>(k.beta1)), beta2 = broadcast(static_cast<float>(k.beta2));
   const float rest1 = static_cast<float>(1 - k.beta1), rest2 = static_cast<float>(1 - k.beta2);
   const float rate = static_cast<float>(k.learning_rate), epsilon = static_cast<float>(k.epsilon);
+  const V smallest_normal = broadcast(0x1p-126f);
   for_vectors(n, [&](int64_t i, auto count) {
     const V g = load(gradient + i, count);
-    const V mean = fma(beta1, load(m + i, count), rest1 * g);
+    V mean = fma(beta1, load(m + i, count), rest1 * g);
+    mean = absolute(mean) < smallest_normal ? V{} : mean;
     const V square = fma(beta2, load(v + i, count), rest2 * (g * g));
     const V step = (mean * correction1) / (sqrt(square * correction2) + epsilon);
     store(m + i, mean, count);

@@ -71,6 +71,9 @@ struct Tiles {
 static inline int64_t panel_columns(int64_t n, int64_t p) { return smaller(panel, n - p * panel); }
 static inline int64_t panel_width(int64_t n, int64_t p) { return padded(panel_columns(n, p)); }
 
+// The floats of a vector that exist, n of them or all, then zeros.
+static inline V load_at_most(const float* p, int64_t n) { return n >= W ? load(p) : n > 0 ? load_first(p, n) : V{}; }
+
 // One tile of panel p, whose columns may be cut.
 template <int row_stride>
 static inline void panel_tile(int64_t rows, int64_t n, int64_t p, int64_t k, const float* a, int64_t a_step,
@@ -84,14 +87,16 @@ static inline void panel_tile(int64_t rows, int64_t n, int64_t p, int64_t k, con
     return;
   }
   float cut[tile_rows * panel];
+  const int64_t width = padded(columns);
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < panel; ++j) cut[i * panel + j] = j < columns ? init[i * init_stride + j] : 0.0f;
-  if (padded(columns) == panel)
+    for (int64_t j = 0; j < width; j += W)
+      store(cut + i * panel + j, load_at_most(init + i * init_stride + j, columns - j));
+  if (width == panel)
     Tiles<tile_vectors, row_stride>::by_rows[rows](k, a, a_step, b, b_step, cut, panel, cut, panel);
   else
     Tiles<16 / W, row_stride>::by_rows[rows](k, a, a_step, b, b_step, cut, panel, cut, panel);
   for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j) c[i * c_stride + j] = cut[i * panel + j];
+    for_vectors(columns, [&](int64_t j, auto count) { store(c + i * c_stride + j, load(cut + i * panel + j), count); });
 }
 
 // One or two rows: a tile of the usual width would wait for its few sums at every step, so these are wider. Covers
@@ -121,8 +126,7 @@ static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t 
     if (columns == panel) {
       for (int j = 0; j < tile_vectors; ++j) store(out + j * W, load(b + j * W));
     } else {
-      for (int64_t j = 0; j < width; j += W)
-        store(out + j, columns - j >= W ? load(b + j) : columns > j ? load_first(b + j, columns - j) : V{});
+      for (int64_t j = 0; j < width; j += W) store(out + j, load_at_most(b + j, columns - j));
     }
   }
 }
@@ -158,15 +162,35 @@ static void pack(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, 
 }
 
 // ---- c [rows, n] = init + a [rows, k] B (init null: 0) --------------------------------------------------------------
+// For a packed B of one column, as c' = init' + B' a': the usual tile would compute 15 columns of zeros beside it.
+// `memory`: k panel floats.
+static void product_column(int64_t rows, int64_t k, const float* a, int64_t a_stride, const float* b, const float* init,
+                           int64_t init_stride, float* c, int64_t c_stride, float* memory) {
+  for (int64_t p = 0; p < panels(rows); ++p) {
+    float sums[panel];
+    const int64_t first = p * panel, columns = panel_columns(rows, p);
+    for (int64_t j = 0; j < columns; ++j) sums[j] = init[(first + j) * init_stride];
+    pack_panel_transposed(k, rows, p, a, a_stride, memory);
+    panel_tile<1>(1, columns, 0, k, b, padded(1), memory, padded(columns), sums, 0, sums, 0);
+    for (int64_t j = 0; j < columns; ++j) c[(first + j) * c_stride] = sums[j];
+  }
+}
+
 static void product_rows(int64_t rows, int64_t n, int64_t k, const float* a, int64_t a_stride, const IsaMatrix& b,
                          const float* init, int64_t init_stride, float* c, int64_t c_stride) {
   alignas(64) float copy[block_rows * a_row];
-  if (!init) {  // the sums begin from zeros in c
+  alignas(64) static constexpr float zeros[a_row] = {};
+  if (!init && n <= a_row) {
+    init = zeros;
+    init_stride = 0;
+  } else if (!init) {  // the sums begin from zeros in c
     for (int64_t i = 0; i < rows; ++i)
       for_vectors(n, [&](int64_t j, auto count) { store(c + i * c_stride + j, V{}, count); });
     init = c;
     init_stride = c_stride;
   }
+  if (n == 1 && rows >= 8 && k <= depth)
+    return product_column(rows, k, a, a_stride, b.packed, init, init_stride, c, c_stride, copy);
   for (int64_t first = 0; first < rows; first += block_rows) {
     const int64_t height = smaller(block_rows, rows - first), tiles = (height + tile_rows - 1) / tile_rows;
     const float* start = init + first * init_stride;
