@@ -86,20 +86,12 @@ std::vector<Row> measure(const std::vector<MethodCase>& group, int threads, int 
   return rows;
 }
 
-struct Finding {
-  const Claim* claim;
-  int threads;
-  double ratio;
-  bool met() const { return ratio >= claim->wanted; }
-};
+const Row& row_of(const std::vector<Row>& rows, const std::string& name, int threads) {
+  return *std::ranges::find_if(rows, [&](const Row& r) { return r.name == name && r.threads == threads; });
+}
 
-std::vector<Finding> findings(const std::vector<Row>& rows, int threads) {
-  const auto median = [&](const std::string& name) {
-    return std::ranges::find_if(rows, [&](const Row& r) { return r.name == name && r.threads == threads; })->median();
-  };
-  std::vector<Finding> found;
-  for (const Claim& claim : method_claims()) found.push_back({&claim, threads, median(claim.slow) / median(claim.fast)});
-  return found;
+double ratio(const Claim& claim, const std::vector<Row>& rows, int threads) {
+  return row_of(rows, claim.slow, threads).median() / row_of(rows, claim.fast, threads).median();
 }
 
 // ---- the report -----------------------------------------------------------------------------------------------------
@@ -117,33 +109,49 @@ std::string date() {
   return text;
 }
 
-std::string number(double value) {
+std::string digits(double value) {
   char text[32];
-  std::snprintf(text, sizeof text, value < 100 ? "%.2f" : value < 1e4 ? "%.1f" : "%.0f", value);
+  std::snprintf(text, sizeof text, value < 10 ? "%.2f" : value < 100 ? "%.1f" : "%.0f", value);
   return text;
 }
 
-void print(const std::vector<Row>& rows, const std::vector<Finding>& found) {
-  std::cout << "| case | threads | us | fastest - slowest |\n| --- | --- | --- | --- |\n";
-  for (const Row& row : rows)
-    std::cout << "| `" << row.name << "` | " << row.threads << " | " << number(row.median()) << " | "
-              << number(quantile(row.times, 0)) << " - " << number(quantile(row.times, 1)) << " |\n";
-  std::cout << "\n| claim | threads | wanted | measured | met |\n| --- | --- | --- | --- | --- |\n";
-  for (const Finding& f : found)
-    std::cout << "| " << f.claim->text << " | " << f.threads << " | >= " << f.claim->wanted << " | " << number(f.ratio)
-              << " | " << (f.met() ? "yes" : "no") << " |\n";
+// The median, and in brackets the fastest and the slowest.
+std::string time_of(const Row& row) {
+  const double unit = row.median() < 1e4 ? 1 : 1e3;
+  const auto at = [&](double q) { return digits(quantile(row.times, q) / unit); };
+  return at(0.5) + (unit == 1 ? " us [" : " ms [") + at(0) + "-" + at(1) + "]";
 }
 
-json as_json(const std::vector<Row>& rows, const std::vector<Finding>& found, const Options& options,
-             const json& peaks) {
+void print(const std::vector<Row>& rows, const std::vector<int>& threads) {
+  const auto line = [&](const std::string& first, auto&& cell) {
+    std::cout << "| " << first << " |";
+    for (const int n : threads) std::cout << " " << cell(n) << " |";
+    std::cout << "\n";
+  };
+  const auto head = [](int n) { return "threads: " + std::to_string(n); };
+  const auto rule = [](int) { return "---"; };
+  line("case", head), line("---", rule);
+  for (const std::vector<MethodCase>& group : method_cases())
+    for (const MethodCase& one : group)
+      line("`" + one.name + "`", [&](int n) { return time_of(row_of(rows, one.name, n)); });
+  std::cout << "\n";
+  line("claim | wanted", head), line("--- | ---", rule);
+  for (const Claim& claim : method_claims())
+    line(claim.text + " | >= " + digits(claim.wanted), [&](int n) {
+      return digits(ratio(claim, rows, n)) + (ratio(claim, rows, n) >= claim.wanted ? ", met" : ", missed");
+    });
+}
+
+json as_json(const std::vector<Row>& rows, const Options& options, const json& peaks) {
   json result;
   for (const Row& row : rows)
     result["rows"].push_back({{"case", row.name}, {"threads", row.threads}, {"median_us", row.median()},
                               {"min_us", quantile(row.times, 0)}, {"max_us", quantile(row.times, 1)},
                               {"samples", row.times.size()}});
-  for (const Finding& f : found)
-    result["claims"].push_back({{"claim", f.claim->text}, {"threads", f.threads}, {"wanted", f.claim->wanted},
-                                {"measured", f.ratio}, {"met", f.met()}});
+  for (const Claim& claim : method_claims())
+    for (const int n : options.threads)
+      result["claims"].push_back({{"claim", claim.text}, {"threads", n}, {"wanted", claim.wanted},
+                                  {"measured", ratio(claim, rows, n)}, {"met", ratio(claim, rows, n) >= claim.wanted}});
   utsname system;
   uname(&system);
   result["machine"] = {{"processor", processor()}, {"cores", std::thread::hardware_concurrency()},
@@ -165,7 +173,6 @@ int main(int argc, char** argv) {
       if (!file) throw Error(message("cannot write ", options.json));
     }
     std::vector<Row> rows;
-    std::vector<Finding> found;
     json peaks;
     for (const int threads : options.threads) {
       kernels::set_threads(threads);
@@ -174,12 +181,10 @@ int main(int argc, char** argv) {
         const std::vector<Row> more = measure(group, threads, options.rounds);
         rows.insert(rows.end(), more.begin(), more.end());
       }
-      const std::vector<Finding> more = findings(rows, threads);
-      found.insert(found.end(), more.begin(), more.end());
     }
     std::cout << processor() << ", commit " << commit() << ", multiply-add peak (GFLOP/s) " << peaks << "\n\n";
-    print(rows, found);
-    if (file.is_open()) file << as_json(rows, found, options, peaks).dump(1) << "\n";
+    print(rows, options.threads);
+    if (file.is_open()) file << as_json(rows, options, peaks).dump(1) << "\n";
     return 0;
   } catch (const Error& error) {
     std::cerr << argv[0] << ": " << error.what() << "\n";

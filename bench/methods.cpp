@@ -43,8 +43,8 @@ struct Method {
     const int64_t rows = agent->batch_size();
     const auto matrix = [&](const Buffer& b) { return view(b.data(), rows, b.size() / rows); };
     step += static_cast<uint64_t>(steps);
-    agent->update({matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state), matrix(valid)}, step,
-                  metrics);
+    agent->update({matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state), matrix(valid)},
+                  step, metrics);
   }
   void act() { agent->act({state.data(), static_cast<size_t>(agent->observations())}, ++step, chunk); }
 };

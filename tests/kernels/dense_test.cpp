@@ -37,19 +37,30 @@ TEST_CASE("products against the reference") {
       }
 }
 
-// Protects the promise in dense.h: each output is the chain of fma in k order, so every path has exactly these bits.
+// Protects the promise in dense.h: each output is the chain of fma in k order, so every path has exactly these bits;
+// a single column, computed by its transpose, too.
 TEST_CASE("an output is one chain of fma") {
-  const int64_t m = 23, n = 75, k = 600;
-  const Floats a = normals(m * k, 1), b = normals(k * n, 2), bias = normals(n, 3);
-  Floats want(m * n), y(m * n), workspace(product_workspace(m, n, k));
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) {
-      float s = bias[j];
-      for (int64_t l = 0; l < k; ++l) s = std::fma(a[i * k + l], b[l * n + j], s);
-      want[i * n + j] = s;
+  const int64_t m = 23;
+  for (int64_t n : {1, 75})
+    for (int64_t k : {300, 600}) {
+      CAPTURE(n);
+      CAPTURE(k);
+      const Floats a = normals(m * k, 1), b = normals(k * n, 2), bias = normals(n, 3), before = normals(m * n, 4);
+      Floats want(m * n), want_tn(m * n), y(m * n), y_tn = before, workspace(product_workspace(m, n, k));
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j) {
+          float s = bias[j], t = before[i * n + j];
+          for (int64_t l = 0; l < k; ++l) {
+            s = std::fma(a[i * k + l], b[l * n + j], s);
+            t = std::fma(a[l * m + i], b[l * n + j], t);
+          }
+          want[i * n + j] = s, want_tn[i * n + j] = t;
+        }
+      dense(m, k, n, a.data(), b.data(), bias.data(), y.data(), workspace.data());
+      product_tn(m, n, k, a.data(), b.data(), y_tn.data(), true, workspace.data());
+      CHECK(same_bits(y, want));
+      CHECK(same_bits(y_tn, want_tn));
     }
-  dense(m, k, n, a.data(), b.data(), bias.data(), y.data(), workspace.data());
-  CHECK(same_bits(y, want));
 }
 
 // Protects many rows on several threads, a null bias and outputs wider than the row of zeros it starts from.

@@ -29,6 +29,20 @@ TEST_CASE("Adam") {
   CHECK(largest_error(got, p) < 1e-6);
 }
 
+// Protects against the slow subnormals: a mean that has decayed that far is 0 from then on.
+TEST_CASE("Adam's mean leaves the normal range") {
+  const int64_t n = 100;
+  const Floats got = same_on_every_path([&] {
+    Floats p(n, 1.0f), m(n, 1.2e-38f), v(n, 1e-10f);
+    m[1] = -1.2e-38f, m[2] = 2e-38f;
+    adam(n, {}, 1000, Floats(n).data(), p.data(), m.data(), v.data());
+    return m;
+  });
+  CHECK(got[0] == 0);
+  CHECK(got[1] == 0);
+  CHECK(got[2] > 0);
+}
+
 TEST_CASE("exponential average") {
   const int64_t n = 20001;
   const Floats source = normals(n, 1), before = normals(n, 2);
