@@ -5,6 +5,7 @@
 
 #include "core/random.h"
 #include "kernels/elementwise.h"
+#include "kernels/rows.h"
 
 namespace meander {
 
@@ -82,16 +83,13 @@ double kernel_sum(const float* x, const std::vector<float>& y, std::vector<float
     work[j] = (dx * dx + dy * dy) * (-0.5f / 256);
   }
   kernels::exp(n, work.data(), work.data());
-  double sum = 0;
   for (int64_t j = 0; j < n; ++j) {
-    float k = work[j], all = k;
-    for (int b = 0; b < 4; ++b) {
-      k = k * k;
-      k = k * k;
-      all += k;
-    }
-    sum += all;
+    const auto fourth = [](float k) { return (k * k) * (k * k); };
+    const float k16 = work[j], k8 = fourth(k16), k4 = fourth(k8), k2 = fourth(k4);
+    work[j] = k16 + k8 + k4 + k2 + fourth(k2);
   }
+  float sum;
+  kernels::sum_row(1, n, work.data(), &sum);
   return sum / 5;
 }
 

@@ -51,7 +51,7 @@ int sweep(const SweepOptions& options);
 
 struct ToyOptions {
   std::string algorithm = "mfpo", out = "toy.svg";
-  int64_t updates = 3000;
+  int64_t updates = 6000;
   std::vector<Assignment> assignments;
 };
 int toy(const ToyOptions& options);
