@@ -46,14 +46,14 @@ std::string picture(const GaussianMixture& mixture, const std::vector<float>& po
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\">\n"
       "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
       "<text x=\"8\" y=\"22\" font-family=\"sans-serif\" font-size=\"15\">{2}</text>\n"
-      "<radialGradient id=\"mode\">\n",
+      "<defs><radialGradient id=\"mode\">\n",
       size, top + size, title);
   for (int i = 0; i <= 8; ++i) {  // out to four standard deviations
     const double d = 0.5 * i;
     svg += fmt::format("<stop offset=\"{:.3f}\" stop-color=\"#3a6ea5\" stop-opacity=\"{:.3f}\"/>\n", d / 4,
                        0.75 * std::exp(-0.5 * d * d));
   }
-  svg += fmt::format("</radialGradient>\n<rect x=\"0\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" fill=\"none\" "
+  svg += fmt::format("</radialGradient></defs>\n<rect x=\"0\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\" fill=\"none\" "
                      "stroke=\"#999\"/>\n<g fill=\"url(#mode)\">\n", top, size, size);
   for (int i = 0; i < GaussianMixture::components; ++i)
     svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{:.1f}\"/>\n", x(mixture.centre(i)[0]),
