@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "algos/agent.h"
+#include "algos/mean_flow.h"
 #include "core/operations.h"
 #include "nn/trained.h"
 
@@ -40,6 +41,10 @@ class Learner : public Agent {
 
   Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
+  // One of the two columns [rows, 1] that the sampler makes times of.
+  Tensor times(const IntervalSampler& sampler, Purpose purpose, uint64_t step, int64_t rows) const {
+    return sampler.from_normals() ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
+  }
   Tensor state_row(std::span<const float> state) const { return view(state.data(), 1, observations_); }
 
   int observations_, actions_;

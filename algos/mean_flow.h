@@ -26,6 +26,7 @@ struct IntervalSampler {
   double share_equal = 0.75;             // share of the rows with r = t
   static constexpr double margin = 1e-3;
 
+  bool from_normals() const { return draw == Draw::logit_normal; }   // what a and b are
   Interval operator()(Tensor a, Tensor b) const;
 };
 

@@ -95,13 +95,10 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   const Tensor action =
       best ? best_candidate(batch.state, candidate_noise(Purpose::candidate_noise, step, batch.state.rows)).chosen
            : batch.action;
-  const bool normal = sampler_.draw == IntervalSampler::Draw::logit_normal;
-  const auto column = [&](Purpose purpose) {
-    return normal ? normals(purpose, step, n, 1) : uniforms(purpose, step, n, 1);
-  };
   const RegressionLoss actor = actor_loss(rows(batch.state, action, best ? Tensor() : valid_actions(batch),
                                                normals(Purpose::interpolation_noise, step, n, chunk_actions()),
-                                               column(Purpose::interval_a), column(Purpose::interval_b)));
+                                               times(sampler_, Purpose::interval_a, step, n),
+                                               times(sampler_, Purpose::interval_b, step, n)));
   check_finite("actor_loss", actor.loss, actor.gradient);
   const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
   metrics[one_step_gap_] = one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()));

@@ -7,19 +7,22 @@
 
 namespace meander {
 
+namespace {
+
+Hidden hidden(const SacSettings& s) {
+  return {s.width, s.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform};
+}
+
+}  // namespace
+
 Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t seed)
     : Learner(observations, actions, seed),
       settings_(settings),
       adam_{.learning_rate = settings.learning_rate, .epsilon = settings.adam_epsilon},
       actor_(0),
       log_alpha_(1),
-      critic_(observations, actions,
-              {settings.width, settings.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform},
-              seed) {
-  actor_trunk_ = add_mlp(
-      actor_layout_, observations,
-      {settings.width, settings.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform},
-      2 * actions);
+      critic_(observations, actions, hidden(settings), seed) {
+  actor_trunk_ = add_mlp(actor_layout_, observations, hidden(settings), 2 * actions);
   actor_ = Trained(actor_layout_.size());
   actor_layout_.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
   temperature_.add("log_alpha", {1}, Initial::zero);

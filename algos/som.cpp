@@ -195,11 +195,8 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
                         std::span<float> metrics) {
   ArenaScope scope;
   const int64_t rows = state.rows;
-  const bool normal = sampler_.draw == IntervalSampler::Draw::logit_normal;
-  const auto column = [&](Purpose purpose) {
-    return normal ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
-  };
-  const Interval time = sampler_(column(Purpose::interval_a), column(Purpose::interval_b));
+  const Interval time = sampler_(times(sampler_, Purpose::interval_a, step, rows),
+                                 times(sampler_, Purpose::interval_b, step, rows));
   const Tensor start = settings_.start == "policy"
                            ? sample(state, normals(Purpose::policy_noise, step, rows, actions_))
                            : replay_action;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "app/data_files.h"
+#include "app/run_group.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
 #include "core/error.h"
@@ -34,14 +35,11 @@ RunConfig resume_config(const TrainOptions& options) {
   if (!options.environment.empty() && options.environment != before.environment)
     refuse("--env", before.environment, options.environment);
   RunConfig after = resolve("", "", &text, options.assignments);
-  const auto compare = [&](const std::vector<Setting>& was, const std::vector<Setting>& is) {
-    for (size_t i = 0; i < was.size(); ++i)
-      if (const std::string& key = was[i].key; key != "steps" && key != "threads" && key != "overlap" &&
-                                               value_text(was[i]) != value_text(is[i]))
-        refuse(key, value_text(was[i]), value_text(is[i]));
-  };
-  compare(before.training_table(), after.training_table());
-  compare(before.algorithm_table(), after.algorithm_table());
+  if (before.training.seed != after.training.seed)
+    refuse("seed", message(before.training.seed), message(after.training.seed));
+  const DecidingSettings was = deciding_settings(before), is = deciding_settings(after);
+  for (size_t i = 0; i < was.size(); ++i)
+    if (was[i] != is[i]) refuse(was[i].first, was[i].second, is[i].second);
   return after;
 }
 

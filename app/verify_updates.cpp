@@ -246,7 +246,8 @@ class UpdateCheck {
     check("k2_action", g.action);
 
     const Tensor gaussian = out("k2_action", k2, actions_);
-    const Mfpo::ProposalValues q = agent_->proposal_values(state, agent_->all_proposals(recorded.action, gaussian, state.rows));
+    const Tensor proposals = agent_->all_proposals(recorded.action, gaussian, state.rows);
+    const Mfpo::ProposalValues q = agent_->proposal_values(state, proposals);
     check("q1", q.q[0]);
     check("q2", q.q[1]);
     check("q", q.chosen);

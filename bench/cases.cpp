@@ -298,7 +298,8 @@ Case candidates_case(const Data& data, Precision precision) {
 // sum(u * cotangent) through the value by all parameters.
 Case actor_jvp_reverse_case(const Data& data) {
   struct State {
-    FlowNetwork network{half_cheetah.observations, half_cheetah.actions, {256, 3}, half_cheetah.actions, Times::fourier};
+    FlowNetwork network{half_cheetah.observations, half_cheetah.actions, {256, 3}, half_cheetah.actions,
+                        Times::fourier};
     Buffer params, state, x, velocity, cotangent, t, r;
   };
   const auto s = std::make_shared<State>();

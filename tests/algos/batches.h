@@ -56,6 +56,13 @@ Data bandit(int64_t rows, int observations, int actions, uint64_t seed, F&& rewa
   return d;
 }
 
+// One update -> its metrics.
+inline std::vector<float> update(Agent& agent, const Batch& batch, uint64_t step = 1) {
+  std::vector<float> metrics(agent.metric_names().size());
+  agent.update(batch, step, metrics);
+  return metrics;
+}
+
 inline const Network& network(Learner& learner, const std::string& name) {
   for (const Network& n : learner.networks())
     if (n.name == name) return n;

@@ -36,12 +36,6 @@ const FlowNetwork& shape() {
   return net;
 }
 
-std::vector<float> update(Mvp& agent, const Batch& batch, uint64_t step = 1) {
-  std::vector<float> metrics(agent.metric_names().size());
-  agent.update(batch, step, metrics);
-  return metrics;
-}
-
 // Networks of two hidden layers in float32 keep about six digits.
 constexpr double rounding = 1e-5;
 

@@ -41,12 +41,6 @@ Policy policy(Value params, Value state, Value noise) {
   return {a, sum_row(normal - log(1 - square(a) + 1e-6))};
 }
 
-std::vector<float> update(Sac& agent, const Batch& batch, uint64_t step = 1) {
-  std::vector<float> metrics(agent.metric_names().size());
-  agent.update(batch, step, metrics);
-  return metrics;
-}
-
 // Networks of two hidden layers in float32 keep about six digits.
 constexpr double rounding = 1e-5;
 

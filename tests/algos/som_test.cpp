@@ -31,12 +31,6 @@ Som made(auto change) {
   return Som(S, A, s, seed);
 }
 
-std::vector<float> update(Som& agent, const Batch& batch, uint64_t step) {
-  std::vector<float> metrics(agent.metric_names().size());
-  agent.update(batch, step, metrics);
-  return metrics;
-}
-
 // The critic in double, from the layer-by-layer composite.
 Value critic(Som& agent, const char* name, Value state, Value action) {
   const TwinCritic same_shape(S, A, {16, 2, kernels::Activation::mish, kernels::Norm::none}, seed);
