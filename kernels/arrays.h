@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+// Arithmetic with broadcasting and movement of matrices, row-major without gaps unless a stride is given; for float and
+// double.
+namespace meander::kernels {
+
+template <class T>
+void fill_value(int64_t n, T value, T* y);
+
+enum class Binary { add, multiply, divide, less, left, where, where_not };
+// y [rows, cols] = a op b, both with all or 1 of the rows and all or 1 of the cols. less: a < b as 1 or 0. left: a.
+// where: b where a != 0, else 0. where_not: b where a == 0, else 0.
+template <class T>
+void binary(Binary op, int64_t rows, int64_t cols, const T* a, int64_t a_rows, int64_t a_cols, const T* b,
+            int64_t b_rows, int64_t b_cols, T* y);
+template <class T>
+void affine(int64_t n, T scale, T offset, const T* x, T* y);   // y = scale x + offset, rounded twice
+template <class T>
+void square_root(int64_t n, const T* x, T* y);
+template <class T>
+void clip(int64_t n, T low, T high, const T* x, T* y);          // NaN stays
+template <class T>
+void inside(int64_t n, T low, T high, const T* x, T* y);        // 1 where low <= x <= high, else 0
+
+// y[i y_stride + j] = x[i / group x_stride + j] for i < rows, j < cols: parts of rows moved, rows repeated.
+template <class T>
+void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64_t group, T* y,
+                 int64_t y_stride);
+template <class T>
+void add_to(int64_t n, const T* x, T* y);                                // y += x
+// y [rows, cols] = sum over k < group of x[i group + k], in order.
+template <class T>
+void sum_groups(int64_t rows, int64_t cols, int64_t group, const T* x, T* y);
+
+// index[i] = the column of row i's largest number, the first on a tie, plus i row_step: with row_step = cols the place
+// in the whole matrix.
+template <class T>
+void argmax_row(int64_t rows, int64_t cols, int64_t row_step, const T* x, int32_t* index);
+template <class T>
+void one_hot(int64_t rows, int64_t cols, const int32_t* column, T* y);       // y[i, column[i]] = 1, else 0
+template <class T>
+void gather_row(int64_t rows, int64_t cols, const T* x, const int32_t* column, T* y);  // y[i] = x[i, column[i]]
+template <class T>
+void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* y);    // y[i] = x[row[i]]
+
+// Sets *flag to 1 if one of the numbers is not finite, and leaves it alone otherwise.
+template <class T>
+void flag_not_finite(int64_t n, const T* x, uint32_t* flag);
+
+}  // namespace meander::kernels

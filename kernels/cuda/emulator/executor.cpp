@@ -1,0 +1,602 @@
+#include "kernels/cuda/emulator/executor.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace meander::kernels::emulated {
+namespace {
+
+constexpr size_t stack_size = 128 * 1024;
+constexpr uint32_t all_lanes = 0xffffffffu;
+
+// ---- what the sanitizers are told ------------------------------------------------------------------------------------
+
+inline void acquire([[maybe_unused]] void* object) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_acquire(object);
+#endif
+}
+inline void release([[maybe_unused]] void* object) {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_release(object);
+#endif
+}
+
+// ---- the state of a running block ------------------------------------------------------------------------------------
+
+struct AsyncCopy {
+  void* to;
+  const void* from;
+  size_t size, valid;
+};
+
+// The shared memory of the running block: filled with 0xff, which reads as NaN, and closed to the kernel but for the
+// bytes it asked for, so that the address sanitizer sees one too many. Not from the heap: the thread sanitizer would take
+// the allocation by one fiber for a write of that fiber.
+struct SharedMemory {
+  static constexpr size_t size = 512 * 1024, gap = 128;
+  static constexpr int most_arrays = 32;
+  std::byte* base = nullptr;
+  size_t dynamic = 0;                      // bytes, from the base on
+  struct Array {
+    const void* tag;
+    std::byte* data;
+  } arrays[most_arrays];
+  int count = 0;
+  size_t taken = 0;
+
+  std::byte* take(size_t n) {
+    std::byte* p = base + taken;
+    taken += (n + gap - 1) / gap * gap + gap;
+    open(p, n);
+    return p;
+  }
+  static void open([[maybe_unused]] void* p, [[maybe_unused]] size_t n) {
+#if defined(__SANITIZE_ADDRESS__)
+    ASAN_UNPOISON_MEMORY_REGION(p, n);
+#endif
+  }
+  void reset(size_t bytes) {
+    if (!base) {
+      void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (p == MAP_FAILED) throw Failure("no memory for the emulator's shared memory");
+      base = static_cast<std::byte*>(p);
+      taken = size;
+    }
+    open(base, size);
+    std::memset(base, 0xff, std::max(taken, bytes));
+#if defined(__SANITIZE_ADDRESS__)
+    ASAN_POISON_MEMORY_REGION(base, size);
+#endif
+    taken = 0, count = 0, dynamic = bytes;
+    take(bytes);
+  }
+} shared;
+
+struct Fiber {
+  ucontext_t context;
+  void* stack = nullptr;
+  void* fake_stack = nullptr;              // of the address sanitizer
+  void* sanitizer_thread = nullptr;        // of the thread sanitizer
+  ThreadPlace place;
+  int index = 0;
+  bool done = false;
+  const char* waits_for = nullptr;         // for the report of a block that stands still
+  std::source_location where;
+  std::vector<AsyncCopy> open_copies;      // not yet committed
+  std::deque<std::vector<AsyncCopy>> groups;
+};
+
+struct Warp {
+  uint32_t arrived = 0, mask = 0;
+  uint64_t generation = 0;
+  std::source_location where;
+  uint32_t slots[2][32 * slot_words];
+  char sync[2];                            // what the thread sanitizer hangs its clocks on, by parity
+};
+
+struct Block {
+  int threads = 0, alive = 0, arrived = 0;
+  uint64_t generation = 0;
+  std::source_location where;
+  char sync[2];
+  std::vector<Warp> warps;
+  uint64_t progress = 0;                   // arrivals and departures
+};
+
+std::recursive_mutex executor_mutex;       // one kernel at a time
+std::vector<Fiber*>& fibers = *new std::vector<Fiber*>;   // kept to the end of the process
+Block* block = nullptr;
+Fiber* running = nullptr;
+ucontext_t host_context;
+[[maybe_unused]] void* host_fake_stack = nullptr;
+[[maybe_unused]] const void* host_stack_bottom = nullptr;
+[[maybe_unused]] size_t host_stack_size = 0;
+[[maybe_unused]] void* host_sanitizer_thread = nullptr;
+char start_sync, end_sync;                 // from the host to the fibers, and back: never from fiber to fiber
+char failure[1024];                        // a kernel's objects are not unwound: nothing of it may own memory
+Body body;
+const void* arguments;
+
+struct Text {
+  char s[64];
+};
+MEANDER_UNSEEN Text describe(const dim3& d) {
+  Text t;
+  std::snprintf(t.s, sizeof t.s, "(%u, %u, %u)", d.x, d.y, d.z);
+  return t;
+}
+MEANDER_UNSEEN Text describe(const std::source_location& where) {
+  const char* slash = std::strrchr(where.file_name(), '/');
+  Text t;
+  std::snprintf(t.s, sizeof t.s, "%s:%u", slash ? slash + 1 : where.file_name(), where.line());
+  return t;
+}
+MEANDER_UNSEEN bool same(const std::source_location& a, const std::source_location& b) {
+  return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
+
+// ---- switching -------------------------------------------------------------------------------------------------------
+
+MEANDER_UNSEEN void switch_to(Fiber* to) {
+  Fiber* const from = running;
+  running = to;
+#if defined(__SANITIZE_ADDRESS__)
+  void** keep = from ? (from->done ? nullptr : &from->fake_stack) : &host_fake_stack;
+  if (to)
+    __sanitizer_start_switch_fiber(keep, to->stack, stack_size);
+  else
+    __sanitizer_start_switch_fiber(keep, host_stack_bottom, host_stack_size);
+#endif
+#if defined(__SANITIZE_THREAD__)
+  __tsan_switch_to_fiber(to ? to->sanitizer_thread : host_sanitizer_thread, __tsan_switch_to_fiber_no_sync);
+#endif
+  swapcontext(from ? &from->context : &host_context, to ? &to->context : &host_context);
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(from ? from->fake_stack : host_fake_stack, nullptr, nullptr);
+#endif
+}
+
+MEANDER_UNSEEN Fiber* next_alive(int after) {
+  for (int i = 1; i <= block->threads; ++i) {
+    Fiber* f = fibers[static_cast<size_t>((after + i) % block->threads)];
+    if (!f->done) return f;
+  }
+  return nullptr;
+}
+
+MEANDER_UNSEEN void stand_still() {
+  char text[600] = "";
+  int shown = 0;
+  for (int i = 0; i < block->threads && shown < 4; ++i) {
+    const Fiber& f = *fibers[static_cast<size_t>(i)];
+    if (i > 0 && f.waits_for == fibers[static_cast<size_t>(i - 1)]->waits_for) continue;
+    const size_t n = std::strlen(text);
+    if (f.done)
+      std::snprintf(text + n, sizeof text - n, " thread %d has left;", i);
+    else
+      std::snprintf(text + n, sizeof text - n, " thread %d at %s %s;", i, f.waits_for, describe(f.where).s);
+    ++shown;
+  }
+  fail("the threads of the block wait for each other:%s", text);
+}
+
+// Lets the others run until `ready` holds. When nobody has come any further in a whole round, nobody will.
+template <class Ready>
+MEANDER_UNSEEN void wait_until(const char* what, const std::source_location& where, Ready ready) {
+  Fiber* const self = running;
+  self->waits_for = what;
+  self->where = where;
+  uint64_t seen = block->progress;
+  while (!ready()) {
+    Fiber* next = next_alive(self->index);
+    release(&end_sync);
+    if (next != self) switch_to(next);
+    if (ready()) break;
+    if (block->progress == seen) stand_still();
+    seen = block->progress;
+  }
+  self->waits_for = nullptr;
+}
+
+MEANDER_UNSEEN void fiber_main() {
+#if defined(__SANITIZE_ADDRESS__)
+  __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr);
+#endif
+  for (;;) {
+    Fiber* const self = running;
+    acquire(&start_sync);
+    body(arguments);
+    if (!self->groups.empty() || !self->open_copies.empty())
+      fail("the kernel ends before an asynchronous copy was waited for");
+    release(&end_sync);
+    self->done = true;
+    self->waits_for = nullptr;
+    --block->alive;
+    ++block->progress;
+    if (block->arrived > 0 && block->arrived == block->alive)
+      fail("a thread leaves the kernel while the rest of its block waits at the barrier %s", describe(block->where).s);
+    Fiber* next = next_alive(self->index);
+    switch_to(next);
+  }
+}
+
+MEANDER_UNSEEN Fiber& fiber_at(size_t i) {
+  while (fibers.size() <= i) {
+    Fiber* f = new Fiber;
+    f->stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (f->stack == MAP_FAILED) throw Failure("no memory for the emulator's stacks");
+    f->index = static_cast<int>(fibers.size());
+#if defined(__SANITIZE_THREAD__)
+    f->sanitizer_thread = __tsan_create_fiber(0);
+#endif
+    fibers.push_back(f);
+  }
+  return *fibers[i];
+}
+
+// ---- memory ----------------------------------------------------------------------------------------------------------
+
+// One range of addresses; open to this process only while a kernel or a copy runs.
+struct DeviceMemory {
+  static constexpr size_t reserve = size_t{32} << 30, page = 4096;
+  std::byte* base = nullptr;
+  size_t used = 0;                          // from the base
+  std::map<void*, size_t> blocks;           // address -> bytes, whole pages
+  std::multimap<size_t, void*> free_blocks;
+  int open_count = 0;
+
+  void protect(int how) {
+    if (used) mprotect(base, used, how);
+  }
+};
+DeviceMemory& memory() {
+  static DeviceMemory m;
+  return m;
+}
+
+struct OpenMemory {
+  OpenMemory() {
+    if (memory().open_count++ == 0) memory().protect(PROT_READ | PROT_WRITE);
+  }
+  ~OpenMemory() {
+    if (--memory().open_count == 0) memory().protect(PROT_NONE);
+  }
+};
+
+}  // namespace
+
+void* allocate(size_t size) {
+  const std::lock_guard lock(executor_mutex);
+  DeviceMemory& m = memory();
+  if (!m.base) {
+    void* p = mmap(nullptr, DeviceMemory::reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw Failure("no address space for the emulator's device memory");
+    m.base = static_cast<std::byte*>(p);
+  }
+  const size_t taken = (std::max<size_t>(size, 1) + DeviceMemory::page - 1) / DeviceMemory::page * DeviceMemory::page;
+  void* p;
+  if (const auto f = m.free_blocks.find(taken); f != m.free_blocks.end()) {
+    p = f->second;
+    m.free_blocks.erase(f);
+  } else {
+    if (m.used + taken > DeviceMemory::reserve) throw Failure("the emulator's device memory is used up");
+    p = m.base + m.used;
+    m.used += taken;
+  }
+  m.blocks[p] = taken;
+  const OpenMemory open;
+  if (m.open_count > 1) m.protect(PROT_READ | PROT_WRITE);
+  std::memset(p, 0xff, taken);
+  return p;
+}
+
+void deallocate(void* p) {
+  if (!p) return;
+  const std::lock_guard lock(executor_mutex);
+  DeviceMemory& m = memory();
+  const auto found = m.blocks.find(p);
+  if (found == m.blocks.end()) throw Failure("the emulator was asked to free memory it did not give");
+  madvise(p, found->second, MADV_DONTNEED);
+  m.free_blocks.emplace(found->second, p);
+  m.blocks.erase(found);
+}
+
+// ---- what kernels ask ------------------------------------------------------------------------------------------------
+
+MEANDER_UNSEEN void fail(const char* format, ...) {
+  char what[800];
+  va_list list;
+  va_start(list, format);
+  std::vsnprintf(what, sizeof what, format, list);
+  va_end(list);
+  if (!running) throw Failure(what);
+  std::snprintf(failure, sizeof failure, "emulated kernel, block %s, thread %s: %s", describe(running->place.block).s,
+                describe(running->place.thread).s, what);
+  release(&end_sync);
+  switch_to(nullptr);      // for good
+  std::abort();
+}
+
+MEANDER_UNSEEN const ThreadPlace& place() {
+  if (!running) throw Failure("device code was called outside a kernel");
+  return running->place;
+}
+
+MEANDER_UNSEEN int lane() { return running->index % 32; }
+
+MEANDER_UNSEEN void block_barrier(std::source_location where) {
+  Block& b = *block;
+  const uint64_t generation = b.generation;
+  if (b.arrived == 0)
+    b.where = where;
+  else if (!same(b.where, where))
+    fail("the threads of the block diverge: one is at the barrier %s, another at %s", describe(where).s,
+         describe(b.where).s);
+  release(&b.sync[generation & 1]);
+  ++b.progress;
+  if (++b.arrived == b.alive) {
+    if (b.alive != b.threads)
+      fail("a barrier that %d threads of the block never reach, at %s", b.threads - b.alive, describe(where).s);
+    b.arrived = 0;
+    ++b.generation;
+  } else {
+    wait_until("the barrier", where, [&] { return b.generation != generation; });
+  }
+  acquire(&b.sync[generation & 1]);
+}
+
+namespace {
+
+// Returns the generation that ended; all lanes of the mask have come.
+MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, std::source_location where, const char* what) {
+  const int index = running->index, lane = index % 32;
+  Warp& w = block->warps[static_cast<size_t>(index / 32)];
+  const uint64_t generation = w.generation;
+  if (!(mask >> lane & 1)) fail("a lane that the mask of a warp operation leaves out, at %s", describe(where).s);
+  if (w.arrived == 0) {
+    w.mask = mask;
+    w.where = where;
+  } else if (w.mask != mask) {
+    fail("the lanes of a warp give different masks at %s", describe(where).s);
+  } else if (!same(w.where, where)) {
+    fail("the lanes of a warp diverge: one is at %s, another at %s", describe(where).s, describe(w.where).s);
+  }
+  if (size > 4 * slot_words) fail("a warp exchange of more than 64 bytes");
+  copy_unseen(w.slots[generation & 1] + static_cast<size_t>(lane) * slot_words, mine, size);
+  w.arrived |= 1u << lane;
+  ++block->progress;
+  if (w.arrived == mask) {
+    w.arrived = 0;
+    ++w.generation;
+  } else {
+    wait_until(what, where, [&] { return w.generation != generation; });
+  }
+  return generation;
+}
+
+}  // namespace
+
+MEANDER_UNSEEN const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, std::source_location where) {
+  const uint64_t generation = meet(mask, mine, size, where, "the warp operation");
+  return block->warps[static_cast<size_t>(running->index / 32)].slots[generation & 1];
+}
+
+MEANDER_UNSEEN void warp_barrier(uint32_t mask, std::source_location where) {
+  Warp& w = block->warps[static_cast<size_t>(running->index / 32)];
+  const uint64_t parity = w.generation & 1;
+  release(&w.sync[parity]);
+  meet(mask, nullptr, 0, where, "the warp barrier");
+  acquire(&w.sync[parity]);
+}
+
+MEANDER_UNSEEN std::byte* dynamic_shared_memory() {
+  if (!shared.dynamic) fail("the kernel uses dynamic shared memory but was started with none");
+  return shared.base;
+}
+
+MEANDER_UNSEEN std::byte* static_shared_memory(const void* tag, size_t size) {
+  for (int i = 0; i < shared.count; ++i)
+    if (shared.arrays[i].tag == tag) return shared.arrays[i].data;
+  if (shared.count == SharedMemory::most_arrays || shared.dynamic + shared.taken + size > SharedMemory::size)
+    fail("the kernel has too many static shared arrays");
+  std::byte* p = shared.take(size);
+  shared.arrays[shared.count++] = {tag, p};
+  return p;
+}
+
+// ---- asynchronous copies ---------------------------------------------------------------------------------------------
+
+MEANDER_UNSEEN void async_copy(void* to, const void* from, size_t size, size_t valid) {
+  if ((size != 4 && size != 8 && size != 16) || valid > size) fail("an asynchronous copy of 4, 8 or 16 bytes is wanted");
+  if (reinterpret_cast<uintptr_t>(to) % size || (valid && reinterpret_cast<uintptr_t>(from) % size))
+    fail("an asynchronous copy of %zu bytes is not aligned to its size", size);
+  running->open_copies.push_back({to, from, size, valid});
+}
+
+MEANDER_UNSEEN void async_commit() {
+  running->groups.push_back(std::move(running->open_copies));
+  running->open_copies.clear();
+}
+
+namespace {
+// The kernel's own accesses: seen by the thread sanitizer.
+__attribute__((noinline)) void move(const AsyncCopy& c) {
+  for (size_t i = 0; i < c.size; i += 4) {
+    uint32_t word = 0;
+    if (i < c.valid) std::memcpy(&word, static_cast<const std::byte*>(c.from) + i, 4);
+    *reinterpret_cast<volatile uint32_t*>(static_cast<std::byte*>(c.to) + i) = word;
+  }
+}
+}  // namespace
+
+MEANDER_UNSEEN void async_wait(int groups_left) {
+  while (running->groups.size() > static_cast<size_t>(groups_left)) {
+    for (const AsyncCopy& c : running->groups.front()) move(c);
+    running->groups.pop_front();
+  }
+}
+
+// ---- starting a kernel -----------------------------------------------------------------------------------------------
+
+namespace {
+
+MEANDER_UNSEEN void prepare(Fiber& f, unsigned i, dim3 at, dim3 grid, dim3 size) {
+  f.place = {{i % size.x, i / size.x % size.y, i / (size.x * size.y)}, at, size, grid};
+  f.done = false;
+  f.waits_for = nullptr;
+  f.fake_stack = nullptr;
+  f.open_copies.clear();
+  f.groups.clear();
+  SharedMemory::open(f.stack, stack_size);   // whatever frames a failed kernel left there
+  getcontext(&f.context);
+  f.context.uc_stack.ss_sp = f.stack;
+  f.context.uc_stack.ss_size = stack_size;
+  f.context.uc_link = nullptr;
+  makecontext(&f.context, fiber_main, 0);
+}
+
+MEANDER_UNSEEN void run_block(dim3 at, dim3 grid, dim3 size, size_t shared_bytes) {
+  const int threads = static_cast<int>(size.x * size.y * size.z);
+  Block here;
+  here.threads = here.alive = threads;
+  here.warps = std::vector<Warp>(static_cast<size_t>((threads + 31) / 32));
+  shared.reset(shared_bytes);
+  block = &here;
+  for (int i = 0; i < threads; ++i) prepare(fiber_at(static_cast<size_t>(i)), static_cast<unsigned>(i), at, grid, size);
+  release(&start_sync);
+  switch_to(fibers[0]);
+  acquire(&end_sync);
+  block = nullptr;
+}
+
+MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, size_t shared_bytes) {
+  const unsigned threads = size.x * size.y * size.z;
+  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
+      shared_bytes > 227 * 1024)
+    throw Failure(message("an impossible launch: grid ", describe(grid).s, ", block ", describe(size).s, ", ", shared_bytes,
+                          " bytes of shared memory"));
+  const std::lock_guard lock(executor_mutex);
+  if (running) throw Failure("a kernel was started from within a kernel");
+  const OpenMemory open;
+#if defined(__SANITIZE_THREAD__)
+  host_sanitizer_thread = __tsan_get_current_fiber();
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+  pthread_attr_t attributes;
+  pthread_getattr_np(pthread_self(), &attributes);
+  void* bottom;
+  pthread_attr_getstack(&attributes, &bottom, &host_stack_size);
+  host_stack_bottom = bottom;
+  pthread_attr_destroy(&attributes);
+#endif
+  body = function;
+  arguments = bytes;
+  failure[0] = 0;
+  for (unsigned z = 0; z < grid.z; ++z)
+    for (unsigned y = 0; y < grid.y; ++y)
+      for (unsigned x = 0; x < grid.x; ++x) {
+        run_block({x, y, z}, grid, size, shared_bytes);
+        if (failure[0]) throw Failure(failure);
+      }
+}
+
+}  // namespace
+
+// ---- streams and graphs ----------------------------------------------------------------------------------------------
+
+struct Graph {
+  struct Step {
+    Body body = nullptr;                       // a kernel, or
+    std::vector<std::byte> arguments;
+    dim3 grid, block;
+    size_t shared_bytes = 0;
+    void* to = nullptr;                        // a copy, or a fill where `from` is null
+    const void* from = nullptr;
+    int byte = 0;
+    size_t size = 0;
+  };
+  std::vector<Step> steps;
+};
+
+namespace {
+thread_local Graph* capturing = nullptr;
+
+void copy_now(void* to, const void* from, size_t size) {
+  const std::lock_guard lock(executor_mutex);
+  const OpenMemory open;
+  std::memmove(to, from, size);
+}
+void fill_now(void* p, int byte, size_t size) {
+  const std::lock_guard lock(executor_mutex);
+  const OpenMemory open;
+  std::memset(p, byte, size);
+}
+}  // namespace
+
+void start(Body function, const void* bytes, size_t size, dim3 grid, dim3 block_size, size_t shared_bytes) {
+  if (!capturing) return run(function, bytes, grid, block_size, shared_bytes);
+  Graph::Step step;
+  step.body = function;
+  // Aligned as any argument wants it: the vector's memory comes from operator new.
+  step.arguments.assign(static_cast<const std::byte*>(bytes), static_cast<const std::byte*>(bytes) + size);
+  step.grid = grid, step.block = block_size, step.shared_bytes = shared_bytes;
+  capturing->steps.push_back(std::move(step));
+}
+
+void copy(void* to, const void* from, size_t size) {
+  if (!size) return;
+  if (!capturing) return copy_now(to, from, size);
+  Graph::Step step;
+  step.to = to, step.from = from, step.size = size;
+  capturing->steps.push_back(std::move(step));
+}
+
+void fill(void* p, int byte, size_t size) {
+  if (!size) return;
+  if (!capturing) return fill_now(p, byte, size);
+  Graph::Step step;
+  step.to = p, step.byte = byte, step.size = size;
+  capturing->steps.push_back(std::move(step));
+}
+
+void begin_capture() {
+  if (capturing) throw Failure("the stream is being captured already");
+  capturing = new Graph;
+}
+Graph* end_capture() { return std::exchange(capturing, nullptr); }
+
+void replay(const Graph& graph) {
+  for (const Graph::Step& s : graph.steps) {
+    if (s.body)
+      run(s.body, s.arguments.data(), s.grid, s.block, s.shared_bytes);
+    else if (s.from)
+      copy_now(s.to, s.from, s.size);
+    else
+      fill_now(s.to, s.byte, s.size);
+  }
+}
+void destroy(Graph* graph) { delete graph; }
+
+}  // namespace meander::kernels::emulated

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <source_location>
+#include <tuple>
+
+// Runs CUDA kernels compiled as C++: one fiber a CUDA thread, the blocks of a grid one after another, the fibers of a
+// block in turns that change hands at barriers and warp operations only. What goes wrong is reported by a Failure that
+// names the block and thread; races and bounds are found by the thread and address sanitizers, to which each fiber is a
+// thread with a stack of its own.
+namespace meander::kernels::emulated {
+
+struct Dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  Dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+using dim3 = Dim3;
+
+// The executor's own reads and writes are not the kernel's: the thread sanitizer must not take them for such.
+#define MEANDER_UNSEEN __attribute__((no_sanitize("thread")))
+// Word by word, or the compiler would call a memcpy that the sanitizer sees.
+MEANDER_UNSEEN inline void copy_unseen(void* to, const void* from, size_t size) {
+  for (size_t i = 0; i < size / 4; ++i)
+    static_cast<volatile uint32_t*>(to)[i] = static_cast<const volatile uint32_t*>(from)[i];
+  for (size_t i = size / 4 * 4; i < size; ++i)
+    static_cast<volatile unsigned char*>(to)[i] = static_cast<const volatile unsigned char*>(from)[i];
+}
+
+// ---- what a running kernel asks of the executor ----------------------------------------------------------------------
+
+struct ThreadPlace {
+  dim3 thread, block, block_size, grid_size;
+};
+const ThreadPlace& place();                        // of the running thread; throws outside a kernel
+int lane();
+
+// All threads of the block. Divergence (a thread that left, or stands at another barrier) is reported.
+void block_barrier(std::source_location where);
+// The lanes of `mask`, which must all come with the same mask, at the same place. Each gives `size` bytes (at most 64)
+// and sees those of all: the result is an array of 32 slots, kept until the lane's next exchange but one.
+constexpr size_t slot_words = 16;
+const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, std::source_location where);
+void warp_barrier(uint32_t mask, std::source_location where);
+
+std::byte* dynamic_shared_memory();                // exactly the size asked for, filled with 0xff
+// The block's array for one MEANDER_SHARED, named by the address of a tag; likewise.
+std::byte* static_shared_memory(const void* tag, size_t size);
+
+// Copies when waited for: not before, and not at all if nobody waits, which is reported when the kernel ends.
+void async_copy(void* to, const void* from, size_t size, size_t valid);   // the rest of `size` becomes zero
+void async_commit();
+void async_wait(int groups_left);
+
+// Ends the kernel: launch throws Failure with this text, formatted as by printf.
+[[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+// ---- starting --------------------------------------------------------------------------------------------------------
+
+using Body = void (*)(const void* arguments);
+// Runs the kernel now, or records it if the stream is being captured: function and argument bytes.
+void start(Body body, const void* arguments, size_t size, dim3 grid, dim3 block, size_t shared_bytes);
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Arguments&... arguments) {
+  struct Call {
+    void (*kernel)(Parameters...);
+    std::tuple<Parameters...> parameters;
+  };
+  const Call call{kernel, {static_cast<Parameters>(arguments)...}};
+  start([](const void* p) {
+    const Call& c = *static_cast<const Call*>(p);
+    std::apply(c.kernel, c.parameters);
+  }, &call, sizeof call, grid, block, shared_bytes);
+}
+
+// ---- the device ------------------------------------------------------------------------------------------------------
+// Device memory is closed to the host: it can be touched by kernels and copies only, so that a host read of a device
+// pointer stops the program here as it would beside a GPU.
+void* allocate(size_t size);                       // filled with 0xff
+void deallocate(void* p);
+void copy(void* to, const void* from, size_t size);   // in either direction, or on the device; recorded in a capture
+void fill(void* p, int byte, size_t size);            // recorded in a capture
+
+void begin_capture();
+struct Graph;
+Graph* end_capture();
+void replay(const Graph&);                         // what was recorded, with the argument bytes of then
+void destroy(Graph*);
+
+}  // namespace meander::kernels::emulated

@@ -1,0 +1,119 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/arrays.h"
+#include "kernels/dense.h"
+#include "kernels/elementwise.h"
+#include "kernels/mlp.h"
+#include "kernels/optimiser.h"
+#include "kernels/philox.h"
+#include "kernels/rows.h"
+#include "kernels/truncated_normal.h"
+
+namespace meander::kernels {
+
+// A device beside the CPU: its memory, its stream of work, and the functions of kernels/*.h as it has them. Each has the
+// contract stated there, with these differences:
+//   - pointers to numbers are the device's, structures and sizes the host's; work is queued, not waited for;
+//   - results agree with the CPU's to the tolerances of tests/cuda, not bit for bit (integers and uniforms are equal);
+//   - `step` points to device memory that holds the step when the work runs, or is null: then the given number counts.
+struct DeviceKernels {
+  const char* name;                                            // "cuda", "cuda-emulated"
+
+  // ---- memory and stream ---------------------------------------------------------------------------------------------
+  void* (*allocate)(size_t bytes);                             // throws Failure when there is none; not cleared
+  void (*deallocate)(void*);
+  void (*copy)(void* to, const void* from, size_t bytes);      // any direction; waits only if `to` is the host's
+  void (*fill)(void* p, int byte, size_t bytes);
+  void (*synchronise)();                                       // waits for all work; throws Failure if some failed
+  // Between the two, work is recorded instead of done; the graph then does it all at each launch.
+  void (*begin_capture)();
+  void* (*end_capture)();
+  void (*launch_graph)(void* graph);
+  void (*destroy_graph)(void* graph);
+
+  // ---- arrays.h ------------------------------------------------------------------------------------------------------
+  decltype(&kernels::fill_value<float>) fill_value;
+  decltype(&kernels::binary<float>) binary;
+  decltype(&kernels::affine<float>) affine;
+  decltype(&kernels::square_root<float>) square_root;
+  decltype(&kernels::clip<float>) clip;
+  decltype(&kernels::inside<float>) inside;
+  decltype(&kernels::copy_matrix<float>) copy_matrix;
+  decltype(&kernels::add_to<float>) add_to;
+  decltype(&kernels::sum_groups<float>) sum_groups;
+  decltype(&kernels::argmax_row<float>) argmax_row;
+  decltype(&kernels::one_hot<float>) one_hot;
+  decltype(&kernels::gather_row<float>) gather_row;
+  decltype(&kernels::gather_rows<float>) gather_rows;
+  decltype(&kernels::flag_not_finite<float>) flag_not_finite;
+
+  // ---- elementwise.h -------------------------------------------------------------------------------------------------
+  decltype(&kernels::exp) exp, log, tanh, sigmoid, gelu, gelu_slope, mish, mish_slope;
+  decltype(&kernels::sincos) sincos;
+
+  // ---- rows.h --------------------------------------------------------------------------------------------------------
+  decltype(&kernels::sum_row) sum_row, sum_column, max_row, softmax, log_sum_exp;
+  decltype(&kernels::softmax_expectation) softmax_expectation;
+  decltype(&kernels::layer_norm) layer_norm;
+  decltype(&kernels::c51_project) c51_project;
+  decltype(&kernels::c51_project_transpose) c51_project_transpose;
+
+  // ---- truncated_normal.h --------------------------------------------------------------------------------------------
+  decltype(&kernels::truncated_normal) truncated_normal;
+  decltype(&kernels::normal_mass_ratio) normal_mass_ratio;
+
+  // ---- philox.h ------------------------------------------------------------------------------------------------------
+  void (*philox_bits)(const RandomKey&, const uint64_t* step, int64_t n, uint32_t* out);
+  void (*philox_uniform)(const RandomKey&, const uint64_t* step, int64_t n, float* out);
+  void (*philox_normal)(const RandomKey&, const uint64_t* step, int64_t n, float* out);
+  void (*philox_index)(const RandomKey&, const uint64_t* step, int64_t n, uint32_t bound, uint32_t* out);
+
+  // ---- optimiser.h; both do nothing where *stop (device memory, or null) is not 0 ------------------------------------
+  void (*adam)(int64_t n, const AdamConstants&, int64_t number, const uint64_t* step, const float* gradient,
+               float* params, float* m, float* v, const uint32_t* stop);
+  void (*exponential_average)(int64_t n, float tau, const float* source, float* target, const uint32_t* stop);
+
+  // ---- dense.h -------------------------------------------------------------------------------------------------------
+  decltype(&kernels::product_workspace) product_workspace;
+  decltype(&kernels::dense) dense;
+  decltype(&kernels::product_nt) product_nt, product_tn;
+
+  // ---- mlp.h ---------------------------------------------------------------------------------------------------------
+  decltype(&kernels::mlp_prepared_size) mlp_prepared_size;
+  decltype(&kernels::mlp_prepare) mlp_prepare;
+  decltype(&kernels::mlp_tape_size) mlp_tape_size, mlp_workspace;
+  decltype(&kernels::mlp_forward) mlp_forward;
+  decltype(&kernels::mlp_forward_projected) mlp_forward_projected;
+  decltype(&kernels::mlp_forward_shared) mlp_forward_shared;
+  decltype(&kernels::mlp_value_and_gradient_shared) mlp_value_and_gradient_shared;
+  decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent;
+  decltype(&kernels::mlp_value_and_directions) mlp_value_and_directions;
+  decltype(&kernels::mlp_backward) mlp_backward;
+};
+
+enum class Device { cpu, cuda, cuda_emulated };
+
+// What a device offers; null for the CPU, and for one that is not compiled in or not there. `why` then says so in a line.
+const DeviceKernels* device_kernels(Device);
+const char* why_not(Device);
+void register_device(Device, const DeviceKernels* (*find)(const char** why));   // by the library that has it
+
+// The device on which this thread's kernels run and where its new tensors and buffers lie. The CPU at first.
+Device device();
+const DeviceKernels* current_device();   // null: the CPU
+
+class DeviceScope {
+ public:
+  explicit DeviceScope(Device);          // throws Error with why_not if it is not there
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  Device before_;
+};
+
+}  // namespace meander::kernels
