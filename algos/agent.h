@@ -44,6 +44,11 @@ class Agent {
   // as it was; networks that learnt from a finite loss before it keep their step. Every parameter stays finite.
   virtual void update(const Batch& batch, uint64_t step, std::span<float> metrics) = 0;
   virtual std::span<const char* const> metric_names() const = 0;
+  // Updates of one kind queue the same work whatever the numbers are, so that a device may record one and repeat it;
+  // below 0: the step decides what an update does, beside the random numbers of that step.
+  virtual int kind_of_update(const Batch&) const { return -1; }
+  // What was computed from the parameters before is outdated: they changed by other means than the functions here.
+  virtual void outdate() {}
 
   // Parameters, targets and optimiser state under their names. load throws Error on a missing or wrong tensor.
   virtual void save(SafetensorsWriter& file) const = 0;

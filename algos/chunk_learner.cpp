@@ -22,7 +22,10 @@ ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& op
       flow_(actor_network_, actor_.params, sampling_steps, euler),
       critic_(observations, options.horizon * actions,
               {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation}, seed) {
-  actor_network_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  actor_network_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
+  std::vector<float> discounts;
+  for (int i = 0; i < return_steps(); ++i) discounts.push_back(static_cast<float>(std::pow(options.discount, double(i))));
+  discounts_ = Buffer(discounts);
   networks_ = {{"actor/", &actor_network_.layout, &actor_, true},
                {"critic1/", &critic_.layout, &critic_.online[0], true},
                {"critic2/", &critic_.layout, &critic_.online[1], true},
@@ -47,11 +50,9 @@ Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t sta
 // ---- the critics ----------------------------------------------------------------------------------------------------
 Tensor ChunkLearner::critic_target(const Batch& batch, Tensor next_action) const {
   const int64_t n = batch.reward.cols;
-  const Tensor weight = empty(1, n);
-  for (int64_t i = 0; i < n; ++i) weight.f32()[i] = static_cast<float>(std::pow(options_.discount, double(i)));
   const auto q = critic_.target_values(batch.next_state, next_action);
   const Value next = 0.5 * (Value(q[0]) + Value(q[1]));
-  return (sum_row(batch.reward * Value(weight)) +
+  return (sum_row(batch.reward * Value(discounts_.tensor())) +
           std::pow(options_.discount, double(n)) * (Value(batch.mask) * next)).tensor;
 }
 
@@ -71,8 +72,8 @@ void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::
   const Tensor target = critic_target(batch, best_candidate(batch.next_state, noise).chosen);
   for (int i : {0, 1}) {
     loss[i] = critic_loss(i, batch, target);
-    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss, loss[i].gradient);
-    metrics[static_cast<size_t>(i)] = loss[i].loss;
+    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss.tensor, loss[i].gradient);
+    record(metrics, i, loss[i].loss.tensor);
   }
 }
 
@@ -85,13 +86,13 @@ void ChunkLearner::parameters_changed() {
 void ChunkLearner::explore(std::span<const float> state, uint64_t step, std::span<float> chunk) {
   ArenaScope scope;
   const Choice c = best_candidate(state_row(state), candidate_noise(Purpose::explore, step, 1));
-  std::copy_n(c.chosen.f32(), chunk_actions(), chunk.data());
+  fetch(c.chosen, chunk.data());
 }
 
 void ChunkLearner::act(std::span<const float> state, uint64_t step, std::span<float> chunk) {
   ArenaScope scope;
   const Choice c = best_candidate(state_row(state), candidate_noise(Purpose::evaluate, step, 1));
-  std::copy_n(c.chosen.f32(), chunk_actions(), chunk.data());
+  fetch(c.chosen, chunk.data());
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

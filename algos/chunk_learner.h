@@ -70,6 +70,7 @@ class ChunkLearner : public Learner {
   Trained actor_;
   FlowSampler flow_;
   TwinCritic critic_;
+  Buffer discounts_;   // gamma^i, [1, n]
 };
 
 }  // namespace meander

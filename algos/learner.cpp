@@ -1,60 +1,70 @@
 #include "algos/learner.h"
 
-#include <bit>
-
 #include "core/error.h"
 
 namespace meander {
 
 void Learner::save(SafetensorsWriter& file) const {
+  saved_.clear();
+  const auto save = [&](const Network& n, const std::string& prefix, const Buffer& numbers) {
+    const float* host = kernels::on_cpu() ? numbers.data() : saved_.emplace_back(numbers.numbers()).data();
+    n.layout->save(file, prefix + n.name, host);
+  };
   for (const Network& n : networks_) {
-    n.layout->save(file, n.name, n.trained->params.data());
+    save(n, "", n.trained->params);
     if (!n.optimised) continue;
-    n.layout->save(file, std::string("adam_m/") + n.name, n.trained->m.data());
-    n.layout->save(file, std::string("adam_v/") + n.name, n.trained->v.data());
+    save(n, "adam_m/", n.trained->m);
+    save(n, "adam_v/", n.trained->v);
   }
 }
 
 void Learner::load(const SafetensorsFile& file) {
   parameters_changed();
+  const auto load = [&](const Network& n, const std::string& prefix, Buffer& numbers) {
+    std::vector<float> host(static_cast<size_t>(numbers.size()));
+    n.layout->load(file, prefix + n.name, host.data());
+    numbers.set(host.data());
+  };
   for (const Network& n : networks_) {
-    n.layout->load(file, n.name, n.trained->params.data());
+    load(n, "", n.trained->params);
     if (!n.optimised) continue;
-    n.layout->load(file, std::string("adam_m/") + n.name, n.trained->m.data());
-    n.layout->load(file, std::string("adam_v/") + n.name, n.trained->v.data());
+    load(n, "adam_m/", n.trained->m);
+    load(n, "adam_v/", n.trained->v);
   }
 }
 
 Tensor Learner::normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const {
   const Tensor x = empty(rows, cols);
-  kernels::philox_normal({seed_, static_cast<uint32_t>(purpose), step}, x.size(), x.f32());
+  kernels::current().philox_normal({seed_, static_cast<uint32_t>(purpose), step}, QueuedUpdate::place_of(step), x.size(),
+                                   x.f32());
   return x;
 }
 
 Tensor Learner::uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const {
   const Tensor x = empty(rows, cols);
-  kernels::philox_uniform({seed_, static_cast<uint32_t>(purpose), step}, x.size(), x.f32());
+  kernels::current().philox_uniform({seed_, static_cast<uint32_t>(purpose), step}, QueuedUpdate::place_of(step), x.size(),
+                                    x.f32());
   return x;
 }
 
-float mean(Tensor x) { return *mean_all(x).tensor.f32(); }
+void record(std::span<float> metrics, int which, Value number) {
+  assign(view(metrics.data() + which, 1, 1), number.tensor);
+}
 
-void check_finite(const char* what, float loss, Tensor gradient) {
-  // A full exponent, that of infinities and NaN, carries over into the sign's place: a loop the compiler vectorises.
-  const auto carry = [](float x) { return (std::bit_cast<uint32_t>(x) & 0x7f800000u) + 0x00800000u; };
-  uint32_t carried = carry(loss);
-  const float* const g = gradient.f32();
-  for (int64_t i = 0; i < gradient.size(); ++i) carried |= carry(g[i]);
-  if (carried >> 31) throw Failure(message(what, " or its gradient is not finite (loss ", loss, ")"));
+void check_finite(const char* what, Tensor loss, Tensor gradient) {
+  QueuedUpdate* const queued = QueuedUpdate::current();
+  if (queued) queued->losses.push_back(what);
+  const uint32_t number = queued ? static_cast<uint32_t>(queued->losses.size()) : 1;
+  ArenaScope scope;
+  const Tensor found = queued ? view(queued->failed, 1, 1) : zeros(1, 1, DType::uint32);
+  kernels::current().flag_not_finite(1, loss.f32(), number, found.as<uint32_t>());
+  kernels::current().flag_not_finite(gradient.size(), gradient.f32(), number, found.as<uint32_t>());
+  if (!queued && *fetched(found).as<uint32_t>())
+    throw Failure(message(what, " or its gradient is not finite (loss ", float(Number(loss)), ")"));
 }
 
 Choice choose_best(Tensor action, Tensor q) {
-  Choice c{.action = action, .q = q, .best = argmax_row(q), .chosen = {}};
-  const Tensor row = empty(q.rows, 1, DType::int32);
-  for (int64_t i = 0; i < q.rows; ++i)
-    row.as<int32_t>()[i] = static_cast<int32_t>(i * q.cols) + c.best.as<int32_t>()[i];
-  c.chosen = gather_rows(action, row).tensor;
-  return c;
+  return {.action = action, .q = q, .best = argmax_row(q), .chosen = gather_rows(action, argmax_row(q, q.cols)).tensor};
 }
 
 }  // namespace meander

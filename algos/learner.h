@@ -38,6 +38,7 @@ class Learner : public Agent {
  protected:
   Learner(int observations, int actions, uint64_t seed) : observations_(observations), actions_(actions), seed_(seed) {}
   virtual void parameters_changed() {}   // from outside: what was computed from them is outdated
+  void outdate() final { parameters_changed(); }
 
   Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
@@ -45,11 +46,14 @@ class Learner : public Agent {
   Tensor times(const IntervalSampler& sampler, Purpose purpose, uint64_t step, int64_t rows) const {
     return sampler.from_normals() ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
   }
-  Tensor state_row(std::span<const float> state) const { return view(state.data(), 1, observations_); }
+  Tensor state_row(std::span<const float> state) const { return placed(view(state.data(), 1, observations_)); }
 
   int observations_, actions_;
   uint64_t seed_;
   std::vector<Network> networks_;
+
+ private:
+  mutable std::vector<std::vector<float>> saved_;   // what a file being written reads, from another device than the CPU
 };
 
 // Learns a policy for a Q that is given and stays: what is left of an algorithm without its critics.
@@ -60,9 +64,10 @@ class PolicyLearner {
   virtual void improve_policy(const ActionValue& q, Tensor state, uint64_t step) = 0;
 };
 
-float mean(Tensor x);                    // of all elements
-// Throws Failure naming the loss if it or its gradient is not finite.
-void check_finite(const char* what, float loss, Tensor gradient);
+// A metric's place in the row takes a number [1, 1].
+void record(std::span<float> metrics, int which, Value number);
+// Throws Failure naming the loss if it or its gradient is not finite; in a queued update that is said when it is done.
+void check_finite(const char* what, Tensor loss, Tensor gradient);
 
 // The best of the K actions of each state.
 struct Choice {

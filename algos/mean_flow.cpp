@@ -17,7 +17,7 @@ Interval IntervalSampler::operator()(Tensor a, Tensor b) const {
   }
   const Tensor t = maximum(first, second).tensor, r = minimum(first, second).tensor;
   const int64_t still = static_cast<int64_t>(double(t.rows) * share_equal);
-  std::copy_n(t.f32(), still, r.f32());
+  assign(r.slice_rows(0, still), t.slice_rows(0, still));
   return {t, r, t.rows - still};
 }
 

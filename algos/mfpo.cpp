@@ -26,12 +26,13 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       flow_(mean_velocity_, actor_.params, settings.sampling_steps, settings.share_equal_times == 1),
       acting_precision_(settings.bfloat16_acting ? kernels::Precision::bfloat16 : kernels::Precision::float32) {
   temperature_.add("log_alpha", {1}, Initial::zero);
-  mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
-  average_divergence_.layout.initialise(divergence_.params.data(), Stream(seed, Purpose::initialise_divergence, 0));
-  critic_network_.layout.initialise(critic_[0].params.data(), Stream(seed, Purpose::initialise_critic1, 0));
-  critic_network_.layout.initialise(critic_[1].params.data(), Stream(seed, Purpose::initialise_critic2, 0));
-  for (int i : {0, 1}) std::copy_n(critic_[i].params.data(), critic_[i].params.size(), target_[i].params.data());
-  log_alpha_.params.data()[0] = static_cast<float>(std::log(settings.alpha));
+  mean_velocity_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
+  average_divergence_.layout.initialise(divergence_.params, Stream(seed, Purpose::initialise_divergence, 0));
+  critic_network_.layout.initialise(critic_[0].params, Stream(seed, Purpose::initialise_critic1, 0));
+  critic_network_.layout.initialise(critic_[1].params, Stream(seed, Purpose::initialise_critic2, 0));
+  for (int i : {0, 1}) target_[i].params.copy_from(critic_[i].params);
+  const float log_alpha = static_cast<float>(std::log(settings.alpha));
+  log_alpha_.params.set(&log_alpha);
 
   const ParameterLayout* critic = &critic_network_.layout;
   networks_ = {{"actor/", &mean_velocity_.layout, &actor_, true},
@@ -43,8 +44,8 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
                {"target2/", critic, &target_[1], false}};
 }
 
-double Mfpo::alpha() const {
-  return std::max(std::exp(double(log_alpha_.params.data()[0])), settings_.alpha_floor);
+Number Mfpo::alpha() const {
+  return maximum(exp(log_alpha_.tensor()), full(1, 1, settings_.alpha_floor)).tensor;
 }
 
 kernels::Precision Mfpo::precision(bool scoring) const {
@@ -84,7 +85,7 @@ Mfpo::TargetDistribution Mfpo::target_distribution(const Batch& batch, Tensor ne
                                                    const Tensor (&logits)[2]) const {
   const double lo = settings_.v_min, hi = settings_.v_max;
   const Value z = critic_network_.atoms();
-  const Value soft_return = z - alpha() * Value(next_log_prob);
+  const Value soft_return = z - alpha().tensor * Value(next_log_prob);
   const Value position = Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft_return);
 
   TargetDistribution d;
@@ -99,8 +100,8 @@ Mfpo::TargetDistribution Mfpo::target_distribution(const Batch& batch, Tensor ne
   d.chosen = settings_.clipped_double_q ? select(less(d.mean[0], d.mean[1]), d.projected[0], d.projected[1]).tensor
                                         : (0.5 * (Value(d.projected[0]) + Value(d.projected[1]))).tensor;
   const Value mass = 0.5 * (prob[0] + prob[1]);
-  d.clipped_low = *mean_column(sum_row(mass * less(position, full(1, 1, lo)))).tensor.f32();
-  d.clipped_high = *mean_column(sum_row(mass * less(full(1, 1, hi), position))).tensor.f32();
+  d.clipped_low = mean_column(sum_row(mass * less(position, full(1, 1, lo)))).tensor;
+  d.clipped_high = mean_column(sum_row(mass * less(full(1, 1, hi), position))).tensor;
   return d;
 }
 
@@ -111,7 +112,7 @@ Mfpo::CriticLoss Mfpo::critic_loss(int critic, Tensor state, Tensor action, Tens
         return Values<2>{cross_entropy(target, logits), logits};
       },
       critic_[critic].tensor());
-  return {*out[0].tensor.f32(), out[1].tensor, gradient.tensor};
+  return {out[0].tensor, out[1].tensor, gradient.tensor};
 }
 
 // ---- 3. actor: regress the mean velocity on the flow towards exp(Q / alpha) -----------------------------------------
@@ -152,7 +153,7 @@ Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor action) const {
 // Gaussian proposals are drawn from the second factor, so Q / alpha is left.
 Mfpo::ProposalWeights Mfpo::proposal_weights(Tensor x, Tensor t, const FlowSample& policy, Tensor q) const {
   const int64_t batch = x.rows, k1 = policy.action.rows / batch, k2 = q.cols - k1;
-  const Value scaled = Value(q) / alpha();
+  const Value scaled = Value(q) / alpha().tensor;
   const Value mean = repeat_rows(1 - Value(t), k1) * Value(policy.action);
   const Value distance = reshape(sum_row(square(repeat_rows(x, k1) - mean)), batch, k1);
   ProposalWeights w;
@@ -201,7 +202,7 @@ Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& in
         return Values<4>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.derivative, m.target};
       },
       actor_.tensor());
-  return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
+  return {out[0].tensor, out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
 }
 
 // ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -----------------------------
@@ -225,16 +226,16 @@ Mfpo::RegressionLoss Mfpo::divergence_loss(Tensor state, Tensor x, const Interva
         return Values<4>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.derivative, m.target};
       },
       divergence_.tensor());
-  return {*out[0].tensor.f32(), out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
+  return {out[0].tensor, out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
 }
 
 // ---- 5. temperature: towards the target entropy ---------------------------------------------------------------------
-Mfpo::TemperatureLoss Mfpo::temperature_loss(float entropy) const {
+Mfpo::TemperatureLoss Mfpo::temperature_loss(Tensor entropy) const {
   const double target_entropy = settings_.target_entropy_per_action * actions_;
   const auto [out, gradient] = value_and_grad(
-      [&](Value log_alpha) { return Values<1>{exp(log_alpha) * (double(entropy) - target_entropy)}; },
+      [&](Value log_alpha) { return Values<1>{exp(log_alpha) * (Value(entropy) - target_entropy)}; },
       log_alpha_.tensor());
-  return {*out[0].tensor.f32(), gradient.tensor};
+  return {out[0].tensor, gradient.tensor};
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
@@ -281,8 +282,7 @@ void Mfpo::update(const Batch& batch, const Draws& draws, uint64_t step, std::sp
 
 void Mfpo::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
   ArenaScope scope;
-  float metrics[metrics_count];
-  update_policy(state, &q, draw(step), step, metrics);
+  update_policy(state, &q, draw(step), step, {empty(1, metrics_count).f32(), metrics_count});
 }
 
 void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
@@ -295,16 +295,15 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
   CriticLoss critic[2];
   for (int i : {0, 1}) {
     critic[i] = critic_loss(i, batch.state, batch.action, target.chosen);
-    check_finite(metrics_of_mfpo[i], critic[i].loss, critic[i].gradient);
-    metrics[static_cast<size_t>(i)] = critic[i].loss;
+    check_finite(metrics_of_mfpo[i], critic[i].loss.tensor, critic[i].gradient);
+    record(metrics, i, critic[i].loss.tensor);
   }
   for (int i : {0, 1}) critic_[i].descend(critic[i].gradient, adam_, static_cast<int64_t>(step));
-  metrics[clipped_low] = target.clipped_low, metrics[clipped_high] = target.clipped_high;
+  record(metrics, clipped_low, target.clipped_low.tensor);
+  record(metrics, clipped_high, target.clipped_high.tensor);
 
   // 2. Target critics follow.
-  for (int i : {0, 1})
-    kernels::exponential_average(critic_[i].params.size(), static_cast<float>(settings_.target_rate),
-                                 critic_[i].params.data(), target_[i].params.data());
+  for (int i : {0, 1}) target_[i].follow(critic_[i], settings_.target_rate);
   for (ReadyWeights& ready : ready_target_) ready.outdate();
 }
 
@@ -326,7 +325,7 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   const ProposalWeights weights = proposal_weights(x, time.t, policy, q);
   const Velocity v = velocity(x, time.t, weights, policy.action, gaussian.action);
   const RegressionLoss actor = actor_loss(state, x, time, v.mixed);
-  check_finite("actor_loss", actor.loss, actor.gradient);
+  check_finite("actor_loss", actor.loss.tensor, actor.gradient);
   actor_.descend(actor.gradient, adam_, n);
   flow_.outdate();
 
@@ -336,22 +335,23 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
     const Interval time = interval(draws.divergence_interval_a, draws.divergence_interval_b);
     const Tensor x = interpolate(first, draws.divergence_noise, time.t);
     divergence = divergence_loss(state, x, time, hutchinson(state, x, time.t, draws.divergence_probe));
-    check_finite("divergence_loss", divergence.loss, divergence.gradient);
+    check_finite("divergence_loss", divergence.loss.tensor, divergence.gradient);
     divergence_.descend(divergence.gradient, adam_, n);
   }
 
   // 5. Temperature, by the entropy of the proposals.
-  const float entropy = -mean(policy.log_prob);
-  const double alpha_used = alpha();
+  const Tensor entropy = (-mean_all(policy.log_prob)).tensor, alpha_used = alpha().tensor;
   const TemperatureLoss temperature = temperature_loss(entropy);
-  check_finite("temperature_loss", temperature.loss, temperature.gradient);
+  check_finite("temperature_loss", temperature.loss.tensor, temperature.gradient);
   if (settings_.tune_alpha) log_alpha_.descend(temperature.gradient, adam_, n);
 
-  metrics[actor_loss_] = actor.loss, metrics[divergence_loss_] = divergence.loss;
-  metrics[temperature_loss_] = temperature.loss;
-  metrics[q_mean] = mean(q), metrics[entropy_] = entropy, metrics[alpha_] = static_cast<float>(alpha_used);
-  metrics[ess1] = mean(v.ess_policy), metrics[ess2] = mean(v.ess_gaussian), metrics[lambda] = mean(v.share);
-  metrics[velocity_norm] = mean(sqrt(sum_row(square(v.mixed))).tensor);
+  record(metrics, actor_loss_, actor.loss.tensor);
+  record(metrics, divergence_loss_, divergence.loss.tensor ? divergence.loss.tensor : zeros(1, 1));
+  record(metrics, temperature_loss_, temperature.loss.tensor);
+  record(metrics, q_mean, mean_all(q)), record(metrics, entropy_, entropy), record(metrics, alpha_, alpha_used);
+  record(metrics, ess1, mean_all(v.ess_policy)), record(metrics, ess2, mean_all(v.ess_gaussian));
+  record(metrics, lambda, mean_all(v.share));
+  record(metrics, velocity_norm, mean_all(sqrt(sum_row(square(v.mixed)))));
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
@@ -375,13 +375,13 @@ void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float>
   ArenaScope scope;
   const Tensor noise = normals(Purpose::explore, step, 1, actions_);
   const Tensor a = clip(flow_(state_row(state), noise, acting_precision_), -1, 1).tensor;
-  std::copy_n(a.f32(), actions_, action.data());
+  fetch(a, action.data());
 }
 
 void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
   const Tensor noise = normals(Purpose::evaluate, step, settings_.evaluation_candidates, actions_);
-  std::copy_n(best_candidate(state_row(state), noise).chosen.f32(), actions_, action.data());
+  fetch(best_candidate(state_row(state), noise).chosen, action.data());
 }
 
 }  // namespace meander

@@ -75,12 +75,12 @@ class Mfpo final : public Learner, public PolicyLearner {
     Tensor positions;                       // [B, atoms]: clipped r + gamma mask (z - alpha log_prob)
     Tensor projected[2], mean[2];           // [B, atoms], [B, 1]
     Tensor chosen;                          // [B, atoms]
-    float clipped_low, clipped_high;        // mean share of the target mass beyond each end of the support
+    Number clipped_low, clipped_high;       // mean share of the target mass beyond each end of the support
   };
   TargetDistribution target_distribution(const Batch& batch, Tensor next_log_prob, const Tensor (&logits)[2]) const;
 
   struct CriticLoss {
-    float loss;
+    Number loss;
     Tensor logits, gradient;
   };
   CriticLoss critic_loss(int critic, Tensor state, Tensor action, Tensor target) const;
@@ -117,7 +117,7 @@ class Mfpo final : public Learner, public PolicyLearner {
                     Tensor gaussian_action) const;
 
   struct RegressionLoss {
-    float loss;                             // mean squared error
+    Number loss;                            // mean squared error
     Tensor mean_field, derivative, target;  // as MeanFlowIdentity's
     Tensor gradient;                        // [1, parameters]
   };
@@ -132,10 +132,10 @@ class Mfpo final : public Learner, public PolicyLearner {
   RegressionLoss divergence_loss(Tensor state, Tensor x, const Interval& interval, const Divergence& divergence) const;
 
   struct TemperatureLoss {
-    float loss;
+    Number loss;
     Tensor gradient;                        // [1, 1]
   };
-  TemperatureLoss temperature_loss(float entropy) const;
+  TemperatureLoss temperature_loss(Tensor entropy) const;   // [1, 1]
 
   // Candidates from noise [B K, A], the best by the target critics.
   Choice best_candidate(Tensor state, Tensor noise);
@@ -146,11 +146,12 @@ class Mfpo final : public Learner, public PolicyLearner {
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
+  int kind_of_update(const Batch&) const override { return 0; }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
   // One update with the given draws.
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
-  double alpha() const;
+  Number alpha() const;                     // the temperature
 
  private:
   void parameters_changed() override;

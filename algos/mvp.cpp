@@ -61,13 +61,13 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
         return Values<3>{mean_flow + settings_.lambda * constraint, mean_flow, constraint};
       },
       actor_.tensor());
-  return {*out[0].tensor.f32(), *out[1].tensor.f32(), out[2] ? *out[2].tensor.f32() : 0, gradient.tensor};
+  return {out[0].tensor, out[1].tensor, out[2].tensor, gradient.tensor};
 }
 
-float Mvp::one_step_gap(Tensor state, Tensor noise) {
+Number Mvp::one_step_gap(Tensor state, Tensor noise) {
   const Value one = sample(state, noise), many = clip(euler_(state, noise), -1, 1);
   const Value difference = one - many;
-  return mean(sqrt(square(difference)).tensor);
+  return mean_all(sqrt(square(difference))).tensor;
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
@@ -99,11 +99,11 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
                                                normals(Purpose::interpolation_noise, step, n, chunk_actions()),
                                                times(sampler_, Purpose::interval_a, step, n),
                                                times(sampler_, Purpose::interval_b, step, n)));
-  check_finite("actor_loss", actor.loss, actor.gradient);
+  check_finite("actor_loss", actor.loss.tensor, actor.gradient);
   const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
-  metrics[one_step_gap_] = one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()));
-  metrics[actor_loss_] = actor.loss, metrics[mean_flow_loss] = actor.mean_flow;
-  metrics[constraint_loss] = actor.constraint;
+  record(metrics, one_step_gap_, one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions())).tensor);
+  record(metrics, actor_loss_, actor.loss.tensor), record(metrics, mean_flow_loss, actor.mean_flow.tensor);
+  record(metrics, constraint_loss, actor.constraint.tensor ? actor.constraint.tensor : zeros(1, 1));
 
   critic_.descend(critic, adam_, step);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));

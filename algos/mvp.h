@@ -43,17 +43,18 @@ class Mvp final : public ChunkLearner {
   //   L_IVC = mean of w (u(x_t, t, t) - v)^2,                          x_t = (1 - t) a + t e, v = e - a
   // with w = stopgrad((d^2 + 1e-3)^-1/2) of the difference d itself, or 1.
   struct RegressionLoss {
-    float loss, mean_flow, constraint;
+    Number loss, mean_flow, constraint;
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(const Rows& rows) const;
 
   // Mean |a(1 step) - a(20 Euler steps of u(x, t, t))| over the chunks from these states: how far the one step is from
   // the flow it stands for.
-  float one_step_gap(Tensor state, Tensor noise);
+  Number one_step_gap(Tensor state, Tensor noise);
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
+  int kind_of_update(const Batch& batch) const override { return batch.offline; }
 
  private:
   void parameters_changed() override;

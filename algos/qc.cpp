@@ -16,7 +16,7 @@ Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) co
         return Values<1>{mean_all(square(v - velocity) * Value(valid))};
       },
       actor_.tensor());
-  return {*out[0].tensor.f32(), gradient.tensor};
+  return {out[0].tensor, gradient.tensor};
 }
 
 namespace {
@@ -37,8 +37,8 @@ void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   const RegressionLoss actor = actor_loss(batch, normals(Purpose::interpolation_noise, step, batch.state.rows,
                                                          chunk_actions()),
                                           uniforms(Purpose::interval_a, step, batch.state.rows, 1));
-  check_finite("actor_loss", actor.loss, actor.gradient);
-  metrics[actor_loss_] = actor.loss;
+  check_finite("actor_loss", actor.loss.tensor, actor.gradient);
+  record(metrics, actor_loss_, actor.loss.tensor);
 
   critic_.descend(critic, adam_, step);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));

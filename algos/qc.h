@@ -23,13 +23,14 @@ class Qc final : public ChunkLearner {
   // The mean over B, h and A of valid_i (v(s, x_t, t) - (e - a))^2, x_t = (1 - t) a + t e, a the replay's chunk;
   // noise [B, h A], t [B, 1].
   struct RegressionLoss {
-    float loss;
+    Number loss;
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(const Batch& batch, Tensor noise, Tensor t) const;
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
+  int kind_of_update(const Batch&) const override { return 0; }
 };
 
 }  // namespace meander

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "kernels/arrays.h"
 
 namespace meander {
 
@@ -158,11 +159,11 @@ void Replay::gather(const Batch& batch) const {
     for (int64_t k = 0; k < steps; ++k) {
       const int64_t row = ring->transitions.as<uint32_t>()[(ring->first + start + k) % rows_];
       const Follows follows = ring->follows.as<Follows>()[row];
-      if (k == 0) copy_row(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
+      if (k == 0) kernels::copy_row(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
       if (k < chunk)
-        copy_row(ring->actions.as<float>() + row * actions_, actions_, batch.action.f32() + (i * chunk + k) * actions_);
+        kernels::copy_row(ring->actions.as<float>() + row * actions_, actions_, batch.action.f32() + (i * chunk + k) * actions_);
       if (k + 1 == steps)
-        copy_row(observations + (row + 1) % rows_ * observations_, observations_,
+        kernels::copy_row(observations + (row + 1) % rows_ * observations_, observations_,
                  batch.next_state.f32() + i * observations_);
       batch.reward.f32()[i * steps + k] = ring->rewards.as<float>()[row];
       batch.valid.f32()[i * steps + k] = valid;

@@ -24,9 +24,10 @@ Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t se
       critic_(observations, actions, hidden(settings), seed) {
   actor_trunk_ = add_mlp(actor_layout_, observations, hidden(settings), 2 * actions);
   actor_ = Trained(actor_layout_.size());
-  actor_layout_.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  actor_layout_.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   temperature_.add("log_alpha", {1}, Initial::zero);
-  log_alpha_.params.data()[0] = static_cast<float>(std::log(settings.alpha));
+  const float log_alpha = static_cast<float>(std::log(settings.alpha));
+  log_alpha_.params.set(&log_alpha);
   networks_ = {{"actor/", &actor_layout_, &actor_, true},
                {"critic1/", &critic_.layout, &critic_.online[0], true},
                {"critic2/", &critic_.layout, &critic_.online[1], true},
@@ -35,7 +36,7 @@ Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t se
                {"target2/", &critic_.layout, &critic_.target[1], false}};
 }
 
-double Sac::alpha() const { return std::exp(double(log_alpha_.params.data()[0])); }
+Value Sac::alpha() const { return exp(log_alpha_.tensor()); }
 
 Sac::Sample Sac::sample(Value params, Value state, Value noise) const {
   const Value out = mlp(actor_trunk_, params, state);
@@ -70,8 +71,8 @@ void Sac::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 }
 
 void Sac::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
-  float metrics[metrics_count];
-  update_policy(state, q, step, metrics);
+  ArenaScope scope;
+  update_policy(state, q, step, {empty(1, metrics_count).f32(), metrics_count});
 }
 
 // Q towards r + gamma mask (min Q'(s', a') - alpha log pi(a'|s')), a' ~ pi(s'): half the sum of the mean squared errors.
@@ -85,8 +86,8 @@ void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> met
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) {
     loss[i] = critic_.loss(i, batch.state, batch.action, target, {}, 0.5);
-    check_finite(metrics_of_sac[i], loss[i].loss, loss[i].gradient);
-    metrics[static_cast<size_t>(i)] = loss[i].loss;
+    check_finite(metrics_of_sac[i], loss[i].loss.tensor, loss[i].gradient);
+    record(metrics, i, loss[i].loss.tensor);
   }
   critic_.descend(loss, adam_, step);
 }
@@ -96,7 +97,7 @@ void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> met
 void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const Tensor noise = normals(Purpose::policy_noise, step, state.rows, actions_);
-  const double alpha = this->alpha();
+  const Value alpha = this->alpha();
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
         const Sample policy = sample(params, state, noise);
@@ -104,19 +105,18 @@ void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::
         return Values<3>{mean_column(alpha * policy.log_prob - value), policy.log_prob, value};
       },
       actor_.tensor());
-  const float loss = *out[0].tensor.f32(), log_prob = mean(out[1].tensor);
-  check_finite("actor_loss", loss, gradient.tensor);
+  check_finite("actor_loss", out[0].tensor, gradient.tensor);
 
-  const double gap = double(log_prob) + settings_.target_entropy_per_action * actions_;
+  const Value log_prob = mean_all(out[1]), gap = log_prob + settings_.target_entropy_per_action * actions_;
   const auto [temperature, temperature_gradient] =
       value_and_grad([&](Value log_alpha) { return Values<1>{log_alpha * -gap}; }, log_alpha_.tensor());
-  check_finite("temperature_loss", *temperature[0].tensor.f32(), temperature_gradient.tensor);
+  check_finite("temperature_loss", temperature[0].tensor, temperature_gradient.tensor);
 
   actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
   if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.tensor, adam_, static_cast<int64_t>(step));
   ready_actor_.outdate();
-  metrics[actor_loss] = loss, metrics[temperature_loss] = *temperature[0].tensor.f32();
-  metrics[q_mean] = mean(out[2].tensor), metrics[entropy] = -log_prob, metrics[alpha_] = static_cast<float>(alpha);
+  record(metrics, actor_loss, out[0]), record(metrics, temperature_loss, temperature[0]);
+  record(metrics, q_mean, mean_all(out[2])), record(metrics, entropy, -log_prob), record(metrics, alpha_, alpha);
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
@@ -135,12 +135,12 @@ void Sac::explore(std::span<const float> state, uint64_t step, std::span<float> 
   ArenaScope scope;
   const Value out = head(state), sigma = exp(clip(slice_columns(out, actions_, actions_), -20, 2));
   const Value noise = normals(Purpose::explore, step, 1, actions_);
-  std::copy_n(tanh(slice_columns(out, 0, actions_) + sigma * noise).tensor.f32(), actions_, action.data());
+  fetch(tanh(slice_columns(out, 0, actions_) + sigma * noise).tensor, action.data());
 }
 
 void Sac::act(std::span<const float> state, uint64_t, std::span<float> action) {
   ArenaScope scope;
-  std::copy_n(tanh(slice_columns(head(state), 0, actions_)).tensor.f32(), actions_, action.data());
+  fetch(tanh(slice_columns(head(state), 0, actions_)).tensor, action.data());
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Sac final : public Learner, public PolicyLearner {
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;   // tanh(mean)
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
+  int kind_of_update(const Batch&) const override { return 0; }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:
@@ -48,7 +49,7 @@ class Sac final : public Learner, public PolicyLearner {
   void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
   void update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics);
   Tensor head(std::span<const float> state);   // [1, 2 A], by weights kept ready
-  double alpha() const;
+  Value alpha() const;                         // [1, 1]
 
   SacSettings settings_;
   kernels::AdamConstants adam_;

@@ -27,10 +27,11 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
       actor_(mean_velocity_.layout.size()),
       noise_log_scale_(1),
       flow_(mean_velocity_, actor_.params, 1, false) {
-  mean_velocity_.layout.initialise(actor_.params.data(), Stream(seed, Purpose::initialise_actor, 0));
+  mean_velocity_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   noise_.add("log_scale", {1}, Initial::zero);
-  noise_log_scale_.params.data()[0] = static_cast<float>(settings.noise_log_scale);
-  policy_metrics_.resize(metric_names().size());
+  const float log_scale = static_cast<float>(settings.noise_log_scale);
+  noise_log_scale_.params.set(&log_scale);
+  policy_metrics_ = Buffer(std::ssize(metric_names()));
   networks_ = {{"actor/", &mean_velocity_.layout, &actor_, true},
                {"critic1/", &critic_.layout, &critic_.online[0], true},
                {"critic2/", &critic_.layout, &critic_.online[1], true},
@@ -54,7 +55,7 @@ Choice Som::best_candidate(Tensor state, Tensor noise) {
 // N(0, (.1 exp l)^2) on top, clipped to the box.
 Tensor Som::with_noise(Tensor action, Purpose purpose, uint64_t step) const {
   if (!settings_.exploration_noise) return action;
-  const double deviation = 0.1 * std::exp(double(noise_log_scale_.params.data()[0]));
+  const Value deviation = 0.1 * exp(noise_log_scale_.tensor());
   const Value noise = normals(purpose, step, action.rows, actions_);
   return clip(Value(action) + deviation * noise, -1, 1).tensor;
 }
@@ -71,8 +72,8 @@ void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> met
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) {
     loss[i] = critic_.loss(i, batch.state, batch.action, target);
-    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss, loss[i].gradient);
-    metrics[static_cast<size_t>(i)] = loss[i].loss;
+    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss.tensor, loss[i].gradient);
+    record(metrics, i, loss[i].loss.tensor);
   }
   critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);
 }
@@ -135,7 +136,7 @@ Som::RegressionLoss Som::actor_loss(Tensor state, Tensor x, const Interval& inte
         return Values<1>{mean_column(settings_.adaptive_weight ? weight * error : error)};
       },
       actor_.tensor());
-  return {*out[0].tensor.f32(), gradient.tensor};
+  return {out[0].tensor, gradient.tensor};
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ void mean_by_decile(Tensor t, Tensor ess, std::span<float> out) {
     const Value at_least = 1 - less(t, full(1, 1, 0.1 * d)), below = less(t, full(1, 1, 0.1 * (d + 1)));
     const Value inside = at_least * below, count = sum_column(inside);
     const Value sum = sum_column(inside * Value(ess));
-    out[static_cast<size_t>(d)] = *select(count, sum / maximum(count, full(1, 1, 1)), all).tensor.f32();
+    record(out, d, select(count, sum / maximum(count, full(1, 1, 1)), all));
   }
 }
 
@@ -172,23 +173,24 @@ void mean_by_decile(Tensor t, Tensor ess, std::span<float> out) {
 std::span<const char* const> Som::metric_names() const { return metrics_of_som; }
 
 void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
+  ArenaScope scope;
   update_critics(batch, step, metrics);
   const uint64_t interval = static_cast<uint64_t>(settings_.policy_interval);
   if (step % interval == 0) {
     update_policy(batch.state, batch.action, nullptr, step / interval, metrics);
     critic_.follow(settings_.target_rate);
-    std::copy_n(metrics.begin(), metrics_count, policy_metrics_.begin());
+    assign(policy_metrics_.tensor(), view(metrics.data(), 1, metrics_count));
   } else {  // those of the last policy update
-    std::copy_n(policy_metrics_.begin() + actor_loss_, metrics_count - actor_loss_, metrics.begin() + actor_loss_);
+    assign(view(metrics.data() + actor_loss_, 1, metrics_count - actor_loss_),
+           slice_columns(policy_metrics_.tensor(), actor_loss_, metrics_count - actor_loss_).tensor);
   }
   update_noise(step, metrics);
 }
 
 void Som::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
   ArenaScope scope;
-  float metrics[metrics_count];
   const Tensor start = sample(state, normals(Purpose::policy_noise, step, state.rows, actions_));
-  update_policy(state, start, &q, step, metrics);
+  update_policy(state, start, &q, step, {empty(1, metrics_count).f32(), metrics_count});
 }
 
 void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
@@ -215,7 +217,7 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   const Tensor direction = score(weights, values.gradient, at);
   const Tensor v = velocity(x, at, direction);
   const RegressionLoss loss = actor_loss(state, x, time, v);
-  check_finite("actor_loss", loss.loss, loss.gradient);
+  check_finite("actor_loss", loss.loss.tensor, loss.gradient);
 
   const double decayed = std::clamp(
       double(static_cast<int64_t>(step) - settings_.decay_start) / double(settings_.decay_length), 0.0, 1.0);
@@ -223,9 +225,9 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   actor_.descend(loss.gradient, {.learning_rate = rate}, static_cast<int64_t>(step));
   flow_.outdate();
 
-  metrics[actor_loss_] = loss.loss, metrics[q_mean] = mean(values.q);
-  metrics[score_norm] = mean(sqrt(sum_row(square(direction))).tensor);
-  metrics[velocity_norm] = mean(sqrt(sum_row(square(v))).tensor);
+  record(metrics, actor_loss_, loss.loss.tensor), record(metrics, q_mean, mean_all(values.q));
+  record(metrics, score_norm, mean_all(sqrt(sum_row(square(direction)))));
+  record(metrics, velocity_norm, mean_all(sqrt(sum_row(square(v)))));
   const auto effective_sample_size = [&](const char* standardise) {
     return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).tensor;
   };
@@ -236,25 +238,28 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
 // ---- 4. exploration noise: l towards the target entropy of N(0, (.1 exp l)^2) ---------------------------------------
 void Som::update_noise(uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
-  const double l = double(noise_log_scale_.params.data()[0]), deviation = 0.1 * std::exp(l);
-  metrics[noise_deviation] = static_cast<float>(settings_.exploration_noise ? deviation : 0);
+  const Value l = noise_log_scale_.tensor(), deviation = 0.1 * exp(l);
+  record(metrics, noise_deviation, settings_.exploration_noise ? deviation : zeros(1, 1));
   const uint64_t interval = static_cast<uint64_t>(settings_.noise_interval);
   if (!settings_.exploration_noise || step % interval != 0) return;
-  const double entropy = 0.5 * actions_ * std::log(2 * std::numbers::pi * std::numbers::e * deviation * deviation);
+  // A/2 log(2 pi e deviation^2)
+  const double constant = 0.5 * actions_ * std::log(2 * std::numbers::pi * std::numbers::e * 0.01);
+  const Value entropy = double(actions_) * l + constant;
   // The derivative of -l (target - entropy), the bracket held.
-  const Tensor gradient = full(1, 1, entropy - settings_.noise_entropy_per_action * actions_);
-  noise_log_scale_.descend(gradient, {.learning_rate = settings_.noise_learning_rate},
+  const Value gradient = entropy - settings_.noise_entropy_per_action * actions_;
+  noise_log_scale_.descend(gradient.tensor, {.learning_rate = settings_.noise_learning_rate},
                            static_cast<int64_t>(step / interval));
 }
 
 void Som::save(SafetensorsWriter& file) const {
   Learner::save(file);
-  file.add("policy_metrics", {std::ssize(policy_metrics_)}, policy_metrics_.data());
+  saved_metrics_ = policy_metrics_.numbers();
+  file.add("policy_metrics", {std::ssize(saved_metrics_)}, saved_metrics_.data());
 }
 
 void Som::load(const SafetensorsFile& file) {
   Learner::load(file);
-  std::ranges::copy(file.values<float>("policy_metrics", std::ssize(policy_metrics_)), policy_metrics_.begin());
+  policy_metrics_.set(file.values<float>("policy_metrics", policy_metrics_.size()).data());
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
@@ -268,7 +273,7 @@ void Som::explore(std::span<const float> state, uint64_t step, std::span<float> 
   const Tensor noise = normals(Purpose::explore, step, settings_.candidates, actions_);
   const Tensor chosen = settings_.candidates > 1 ? best_candidate(state_row(state), noise).chosen
                                                  : sample(state_row(state), noise);
-  std::copy_n(with_noise(chosen, Purpose::exploration_noise, step).f32(), actions_, action.data());
+  fetch(with_noise(chosen, Purpose::exploration_noise, step), action.data());
 }
 
 void Som::act(std::span<const float> state, uint64_t step, std::span<float> action) {
@@ -276,7 +281,7 @@ void Som::act(std::span<const float> state, uint64_t step, std::span<float> acti
   const Tensor noise = normals(Purpose::evaluate, step, settings_.candidates, actions_);
   const Tensor chosen = settings_.candidates > 1 ? best_candidate(state_row(state), noise).chosen
                                                  : sample(state_row(state), noise);
-  std::copy_n(chosen.f32(), actions_, action.data());
+  fetch(chosen, action.data());
 }
 
 }  // namespace meander

@@ -82,7 +82,7 @@ class Som final : public Learner, public PolicyLearner {
   Tensor velocity(Tensor x, const Schedule& schedule, Tensor score) const;
 
   struct RegressionLoss {
-    float loss;
+    Number loss;
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
@@ -116,7 +116,8 @@ class Som final : public Learner, public PolicyLearner {
   ParameterLayout noise_;                   // one number, l
   Trained noise_log_scale_;
   FlowSampler flow_;
-  std::vector<float> policy_metrics_;       // of the last policy update, for the updates without one
+  Buffer policy_metrics_;                   // of the last policy update, for the updates without one
+  mutable std::vector<float> saved_metrics_;   // what a file being written reads
 };
 
 }  // namespace meander

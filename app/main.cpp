@@ -43,7 +43,7 @@ struct Verb {
 // --set, and the settings that have an option of their own.
 struct SettingOptions {
   std::vector<std::string> set;
-  std::string steps, seed, threads, data;
+  std::string steps, seed, threads, data, device;
 
   std::vector<Assignment> assignments() const {
     std::vector<Assignment> all;
@@ -51,6 +51,7 @@ struct SettingOptions {
     if (!steps.empty()) all.push_back({"--steps", "steps", steps});
     if (!seed.empty()) all.push_back({"--seed", "seed", seed});
     if (!threads.empty()) all.push_back({"--threads", "threads", threads});
+    if (!device.empty()) all.push_back({"--device", "device", device});
     if (!data.empty()) all.push_back({"--data", "data", data});
     return all;
   }
@@ -79,6 +80,7 @@ int run(int argc, char** argv) {
   verb->add_option("--steps", train_settings.steps, "Environment steps in all");
   verb->add_option("--seed", train_settings.seed, "Names every random number of the run");
   verb->add_option("--threads", train_settings.threads, "Of the CPU; 0: all");
+  verb->add_option("--device", train_settings.device, "Where the agent learns: cpu, cuda, cuda-emulated");
   verb->add_option("--data", train_settings.data, "Data set that the replay begins with (see collect)");
   verb->add_option("--out", train_options.out, "Run folder; default: runs/ALGO-ENV-sSEED-TIME");
   verb->add_option("--config", train_options.config, "TOML file of settings (see config)");
@@ -172,8 +174,10 @@ int run(int argc, char** argv) {
   verb->add_option("RUN", info_folder, "Run folder, or a data set: FILE.npz or FILE.safetensors")->required();
 
   std::vector<std::string> files;
+  std::string verify_device = "cpu";
   verb = add("verify", "Replay recorded references and goldens through the production code",
-             [&] { return verify(files); });
+             [&] { return verify(files, verify_device); });
+  verb->add_option("--device", verify_device, "Where updates and operations are computed: cpu, cuda, cuda-emulated");
   verb->add_option("FILES", files, "Safetensors files")->required();
 
   for (const char* script_verb : {"test", "bench"}) {

@@ -202,6 +202,8 @@ void apply(const Assignment& assignment, RunConfig& config) {
 std::vector<Setting> RunConfig::training_table() {
   std::vector<Setting> table = training.settings();
   table.push_back({"threads", &threads, "threads", "of the CPU; 0: all. The results do not depend on it", 0, 1024, {}});
+  table.push_back({"device", &device, "", "where the agent learns and acts; the environments step on the CPU", 0, 0,
+                   {"cpu", "cuda", "cuda-emulated"}});
   return table;
 }
 

@@ -13,6 +13,7 @@ namespace meander {
 struct RunConfig {
   std::string algorithm, environment;
   int64_t threads = 0;  // 0: all of the machine's
+  std::string device = "cpu";
   TrainingSettings training;
   std::unique_ptr<AlgorithmSettings> algorithm_settings;
 

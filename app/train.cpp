@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "app/device.h"
 #include "app/data_files.h"
 #include "app/run_group.h"
 #include "app/run_recorder.h"
@@ -65,8 +66,8 @@ int train(const TrainOptions& options) {
   }
   const auto evaluation_environment = make_environment(config.environment);
   const EnvironmentInfo& task = evaluation_environment->info();
-  const auto agent = config.algorithm_settings->make_agent(task.observations, task.actions,
-                                                           static_cast<uint64_t>(config.training.seed));
+  const auto agent = make_agent(*config.algorithm_settings, config.device, task.observations, task.actions,
+                                static_cast<uint64_t>(config.training.seed));
   // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
   const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
   std::optional<DataSet> data;

@@ -59,6 +59,6 @@ int toy(const ToyOptions& options);
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
 int info(const std::string& what);        // a run folder or a data set
-int verify(const std::vector<std::string>& files);
+int verify(const std::vector<std::string>& files, const std::string& device);
 
 }  // namespace meander

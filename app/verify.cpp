@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "app/device.h"
 #include "app/verbs.h"
 #include "app/verify_environment.h"
 #include "app/verify_reference.h"
@@ -19,7 +20,8 @@ std::vector<CheckLine> check(const SafetensorsFile& file) {
 }  // namespace
 
 // The error of a quantity is relative to the largest value of its tensor, and the largest of the file.
-int verify(const std::vector<std::string>& files) {
+int verify(const std::vector<std::string>& files, const std::string& device) {
+  const kernels::DeviceScope scope(find_device(device));
   int unknown = 0, quantities = 0, out = 0;
   fmt::print("{:<44}  {:>10}  {:>9}\n", "quantity", "error", "tolerance");
   for (const std::string& path : files) {

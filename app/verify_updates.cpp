@@ -100,7 +100,7 @@ class UpdateCheck {
 
   // ---- the recording -------------------------------------------------------------------------------------------------
   Tensor get(const std::string& name, int64_t rows, int64_t cols) const {
-    return view(file_.values<float>(name, rows * cols).data(), rows, cols);
+    return placed(view(file_.values<float>(name, rows * cols).data(), rows, cols));
   }
   Tensor batch(const char* name, int64_t cols) const { return get(update_ + "batch/" + name, batch_, cols); }
   Tensor noise(const char* name, int64_t a_state, int64_t cols) const {
@@ -114,14 +114,17 @@ class UpdateCheck {
   // Sets one network of the agent to the recorded parameters under `from` ("init/", "u1/new/").
   void set(Mfpo& agent, int network, const std::string& from) {
     const Network n = agent.networks()[static_cast<size_t>(network)];
-    load(n, from, n.trained->params.data());
+    set(n, from);
   }
-  void load(const Network& n, const std::string& from, float* to) {
+  void set(const Network& n, const std::string& from) { n.trained->params.set(recorded(n, from).data()); }
+  std::vector<float> recorded(const Network& n, const std::string& from) {
+    std::vector<float> flat(static_cast<size_t>(n.layout->size()));
     const int network = index(n);
     if (network == log_alpha)
-      *to = file_.values<float>(from + "log_alpha", 1)[0];
+      flat[0] = file_.values<float>(from + "log_alpha", 1)[0];
     else
-      n.layout->load(file_, from + recorded_name[network] + "/params/", to);
+      n.layout->load(file_, from + recorded_name[network] + "/params/", flat.data());
+    return flat;
   }
   int index(const Network& n) {
     int i = 0;
@@ -141,7 +144,7 @@ class UpdateCheck {
   void compare(const std::string& quantity, Tensor mine, std::span<const float> expected, double absolute_error,
                double tolerance = phase_tolerance) {
     const double scale = std::max(largest(expected), 1e-30);
-    const std::span<const float> x(mine.f32(), static_cast<size_t>(mine.size()));
+    const std::span<const float> x(fetched(mine).f32(), static_cast<size_t>(mine.size()));
     if (x.size() != expected.size())
       throw Error(message(file_.path(), ": ", quantity, " has ", expected.size(), " numbers, expected ", x.size()));
     const double allowed = std::max(tolerance, float32_margin * absolute_error / scale);
@@ -151,7 +154,7 @@ class UpdateCheck {
   void check(const char* name, Tensor mine) {
     compare(update_ + name, mine, file_.values<float>(update_ + "out/" + name), float32_error(update_ + "out/" + name));
   }
-  void check(const char* name, float mine) { check(name, full(1, 1, mine)); }
+  void check(const char* name, Number mine) { check(name, mine.tensor); }
   // The trailing rows, where r < t.
   void check_moving(const char* name, Tensor mine, int64_t moving, int64_t cols) {
     if (!moving) return;
@@ -161,6 +164,7 @@ class UpdateCheck {
   // A gradient tensor by tensor; one line, that of the tensor nearest to its tolerance.
   void check_gradient(int network, Tensor gradient) {
     const Network n = agent_->networks()[static_cast<size_t>(network)];
+    gradient = fetched(gradient);
     const std::string name = recorded_name[network];
     const double error = float32_error(update_ + "grad/" + name);
     CheckLine worst{update_ + "grad/" + name, 0, phase_tolerance, ""};
@@ -274,7 +278,7 @@ class UpdateCheck {
     check("actor_target", a.target);
     check("actor_loss", a.loss);
     check_gradient(0, a.gradient);
-    check("entropy", -*mean_all(recorded.log_prob).tensor.f32());
+    check("entropy", (-mean_all(recorded.log_prob)).tensor);
   }
 
   void divergence_phase() {
@@ -301,7 +305,7 @@ class UpdateCheck {
   }
 
   void temperature_phase() {
-    const Mfpo::TemperatureLoss t = agent_->temperature_loss(number("entropy"));
+    const Mfpo::TemperatureLoss t = agent_->temperature_loss(full(1, 1, number("entropy")));
     check("temp_loss", t.loss);
     check("temp_grad", t.gradient);
   }
@@ -310,19 +314,14 @@ class UpdateCheck {
   void optimiser(int u) {
     const kernels::AdamConstants adam{settings_.learning_rate};
     const std::vector<Network>& networks = moments_->networks();
-    const auto whole = [&](const Network& n, const std::string& from) {
-      const Tensor flat = zeros(1, n.layout->size());
-      load(n, from, flat.f32());
-      return flat;
-    };
     const auto same = [&](const std::string& quantity, const Network& n, const std::string& from,
-                          const float* mine, double rounding = 0) {
-      const Tensor expected = whole(n, from);
+                          const Buffer& flat, double rounding = 0) {
+      const std::vector<float> expected = recorded(n, from), mine = flat.numbers();
       CheckLine worst{quantity, 0, step_tolerance, ""};
       for (const ParameterInfo& p : n.layout->entries()) {
-        const std::span<const float> e(expected.f32() + p.offset, static_cast<size_t>(p.size()));
+        const std::span<const float> e(expected.data() + p.offset, static_cast<size_t>(p.size()));
         const double scale = std::max(largest(e), 1e-30);
-        const CheckLine line{quantity, distance({mine + p.offset, e.size()}, e) / scale,
+        const CheckLine line{quantity, distance({mine.data() + p.offset, e.size()}, e) / scale,
                              step_tolerance + rounding / scale, p.name};
         if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
       }
@@ -335,27 +334,28 @@ class UpdateCheck {
       const Network& n = networks[static_cast<size_t>(i)];
       const std::string name = recorded_name[i];
       Tensor gradient;
+      std::vector<float> host;
       if (i == log_alpha)
         gradient = get(update_ + "out/temp_grad", 1, 1);
       else if (file_.contains(update_ + "grad/" + name + "/params/" + n.layout->entries()[0].name))
-        gradient = whole(n, update_ + "grad/");
+        gradient = placed(view((host = recorded(n, update_ + "grad/")).data(), 1, n.layout->size()));
       else
         continue;   // recorded with norms only
-      load(n, before_, n.trained->params.data());
+      set(n, before_);
       n.trained->descend(gradient, adam, u);
-      same(update_ + "adam/" + name, n, update_ + "new/", n.trained->params.data(), rounding);
+      same(update_ + "adam/" + name, n, update_ + "new/", n.trained->params, rounding);
       const bool has_moments = file_.contains(update_ + "m/" + name + (i == log_alpha ? "" : "/params/" + n.layout->entries()[0].name));
       if (!has_moments) continue;
-      same(update_ + "m/" + name, n, update_ + "m/", n.trained->m.data());
-      same(update_ + "v/" + name, n, update_ + "v/", n.trained->v.data());
+      same(update_ + "m/" + name, n, update_ + "m/", n.trained->m);
+      same(update_ + "v/" + name, n, update_ + "v/", n.trained->v);
     }
     for (int i : {5, 6}) {
       const Network& n = networks[static_cast<size_t>(i)];
-      load(n, before_, n.trained->params.data());
-      const Tensor critic = whole(networks[static_cast<size_t>(i - 3)], update_ + "new/");
-      kernels::exponential_average(critic.cols, static_cast<float>(settings_.target_rate), critic.f32(),
-                                   n.trained->params.data());
-      same(update_ + "average/" + recorded_name[i], n, update_ + "new/", n.trained->params.data());
+      const Network& critic = networks[static_cast<size_t>(i - 3)];
+      set(n, before_);
+      set(critic, update_ + "new/");
+      n.trained->follow(*critic.trained, settings_.target_rate);
+      same(update_ + "average/" + recorded_name[i], n, update_ + "new/", n.trained->params);
     }
   }
 
@@ -371,11 +371,11 @@ class UpdateCheck {
       compare("eval/q", c.q, file_.values<float>("eval/q"), 0);
       // The choice from the recorded values: rounding must not decide it.
       const auto best = file_.values<int32_t>("eval/best", states);
-      const Tensor chosen = argmax_row(get("eval/q", states, k));
+      const Tensor chosen = fetched(argmax_row(get("eval/q", states, k))), mine = fetched(c.best);
       double wrong = 0;
       for (int64_t i = 0; i < states; ++i) wrong += chosen.as<int32_t>()[i] != best[static_cast<size_t>(i)];
       lines_.push_back({"eval/best", wrong, 0, ""});
-      if (std::ranges::equal(best, std::span(c.best.as<int32_t>(), best.size())))
+      if (std::ranges::equal(best, std::span(mine.as<int32_t>(), best.size())))
         compare("eval/action", c.chosen, file_.values<float>("eval/action"), 0);
     }
     if (file_.contains("explore/noise")) {
@@ -391,7 +391,7 @@ class UpdateCheck {
   void end_to_end() {
     for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, "init/");
     std::vector<std::vector<bool>> noisy(7);
-    std::vector<float> metrics(agent_->metric_names().size());
+    Buffer metrics(std::ssize(agent_->metric_names()));
     for (int u = 1; u <= updates_; ++u) {
       ArenaScope scope;
       update_ = "u" + std::to_string(u) + "/";
@@ -403,7 +403,7 @@ class UpdateCheck {
                           noise("xt_e", 1, actions_),             noise("k2_uniform", k2, actions_),
                           noise("div_tr_normal_a", 1, 1),         noise("div_tr_normal_b", 1, 1),
                           noise("div_e", 1, actions_),            noise("div_probe", settings_.probes, actions_)};
-      agent_->update(b, d, static_cast<uint64_t>(u), metrics);
+      agent_->update(b, d, static_cast<uint64_t>(u), {metrics.data(), static_cast<size_t>(metrics.size())});
       for (int i = 0; i < 7; ++i) compare_whole(i, noisy[static_cast<size_t>(i)]);
     }
   }
@@ -411,24 +411,23 @@ class UpdateCheck {
   void compare_whole(int network, std::vector<bool>& noisy) {
     const Network n = agent_->networks()[static_cast<size_t>(network)];
     const std::string name = recorded_name[network];
-    const Tensor expected = zeros(1, n.layout->size()), gradient = zeros(1, n.layout->size());
-    load(n, update_ + "new/", expected.f32());
+    const std::vector<float> expected = recorded(n, update_ + "new/"), mine = n.trained->params.numbers();
     noisy.resize(static_cast<size_t>(n.layout->size()));
     // A target moves by its critic's step times the target rate: far below the tolerance, noise or not.
     if (network < log_alpha && file_.contains(update_ + "grad/" + name + "/params/" + n.layout->entries()[0].name)) {
-      load(n, update_ + "grad/", gradient.f32());
+      const std::vector<float> gradient = recorded(n, update_ + "grad/");
       const double noise = std::max(1e-6, 30 * float32_error(update_ + "grad/" + name));
-      for (size_t i = 0; i < noisy.size(); ++i) noisy[i] = noisy[i] || std::abs(gradient.f32()[i]) < noise;
+      for (size_t i = 0; i < noisy.size(); ++i) noisy[i] = noisy[i] || std::abs(gradient[i]) < noise;
     }
     CheckLine worst{update_ + "end_to_end/" + name, 0, phase_tolerance, ""};
     const double error = float32_error(update_ + "new/" + name);
     for (const ParameterInfo& p : n.layout->entries()) {
-      const std::span<const float> e(expected.f32() + p.offset, static_cast<size_t>(p.size()));
+      const std::span<const float> e(expected.data() + p.offset, static_cast<size_t>(p.size()));
       const double scale = std::max(largest(e), 1e-30);
       double d = 0;
       for (size_t i = 0; i < e.size(); ++i)
         if (!noisy[static_cast<size_t>(p.offset) + i])
-          d = std::max(d, std::abs(double(n.trained->params.data()[p.offset + static_cast<int64_t>(i)]) - double(e[i])));
+          d = std::max(d, std::abs(double(mine[static_cast<size_t>(p.offset) + i]) - double(e[i])));
       const CheckLine line{worst.quantity, d / scale, std::max(phase_tolerance, float32_margin * error / scale), p.name};
       if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
     }

@@ -304,7 +304,7 @@ Case actor_jvp_reverse_case(const Data& data) {
   };
   const auto s = std::make_shared<State>();
   s->params = Buffer(s->network.layout.size());
-  s->network.layout.initialise(s->params.data(), Stream(1, Purpose::initialise_actor, 0));
+  s->network.layout.initialise(s->params, Stream(1, Purpose::initialise_actor, 0));
   const int64_t n = batch_size, actions = half_cheetah.actions;
   s->state = data.normals("update.HalfCheetah.state", n * half_cheetah.observations);
   s->x = data.numbers("update.HalfCheetah.action", n * actions, clipped);

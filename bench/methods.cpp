@@ -91,7 +91,7 @@ struct TwentySteps {
   uint64_t step = 0;
 
   explicit TwentySteps(int64_t count) : candidates(count) {
-    network.layout.initialise(params.data(), Stream(1, Purpose::initialise_actor, 0));
+    network.layout.initialise(params, Stream(1, Purpose::initialise_actor, 0));
   }
   void act() {
     ArenaScope scope;

@@ -3,7 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstring>
+#include <deque>
 
 #include "core/error.h"
 
@@ -66,13 +66,43 @@ void Arena::release(size_t mark) {
   top_ = mark;
 }
 
+DeviceArena::~DeviceArena() {
+  for (const Chunk& c : chunks_) device_.deallocate(c.data);
+}
+
+DeviceArena* DeviceArena::current() {
+  const kernels::DeviceKernels& device = kernels::current();
+  if (kernels::on_cpu()) return nullptr;
+  thread_local std::deque<DeviceArena> arenas;   // one a device
+  for (DeviceArena& a : arenas)
+    if (&a.device_ == &device) return &a;
+  return &arenas.emplace_back(device);
+}
+
+void* DeviceArena::allocate(size_t size) {
+  constexpr size_t alignment = 256, smallest_chunk = size_t{32} << 20;
+  size = (size + alignment - 1) / alignment * alignment;
+  for (const Chunk& c : chunks_) {
+    if (c.end < top_ || c.end - std::max(top_, c.begin) < size) continue;
+    const size_t at = std::max(top_, c.begin);
+    top_ = at + size;
+    return c.data + (at - c.begin);
+  }
+  const size_t begin = chunks_.empty() ? 0 : chunks_.back().end, length = std::max(size, smallest_chunk);
+  chunks_.push_back({static_cast<std::byte*>(device_.allocate(length)), begin, begin + length});
+  top_ = begin + size;
+  return chunks_.back().data;
+}
+
 Tensor empty(int64_t rows, int64_t cols, DType dtype) {
-  return {Arena::current().allocate(static_cast<size_t>(rows * cols * bytes(dtype))), rows, cols, dtype};
+  const size_t size = static_cast<size_t>(rows * cols * bytes(dtype));
+  DeviceArena* const device = DeviceArena::current();
+  return {device ? device->allocate(size) : Arena::current().allocate(size), rows, cols, dtype};
 }
 
 Tensor zeros(int64_t rows, int64_t cols, DType dtype) {
   Tensor y = empty(rows, cols, dtype);
-  std::memset(y.data, 0, static_cast<size_t>(y.size() * bytes(dtype)));
+  kernels::current().fill(y.data, 0, static_cast<size_t>(y.size() * bytes(dtype)));
   return y;
 }
 
@@ -81,14 +111,19 @@ Tensor full(int64_t rows, int64_t cols, double value, DType dtype) {
   if (dtype == DType::float64)
     std::fill_n(y.as<double>(), y.size(), value);
   else
-    std::fill_n(y.as<float>(), y.size(), static_cast<float>(value));
+    kernels::current().fill_value(y.size(), static_cast<float>(value), y.f32());
   return y;
 }
 
 Tensor copy(Tensor x) {
   Tensor y = empty(x.rows, x.cols, x.dtype);
-  std::memcpy(y.data, x.data, static_cast<size_t>(x.size() * bytes(x.dtype)));
+  kernels::current().copy(y.data, x.data, static_cast<size_t>(x.size() * bytes(x.dtype)));
   return y;
+}
+
+void assign(Tensor to, Tensor from) {
+  assert(to.size() == from.size() && to.dtype == from.dtype);
+  kernels::current().copy(to.data, from.data, static_cast<size_t>(from.size() * bytes(from.dtype)));
 }
 
 Tensor cast(Tensor x, DType dtype) {
@@ -100,6 +135,19 @@ Tensor cast(Tensor x, DType dtype) {
     std::transform(x.as<double>(), x.as<double>() + x.size(), y.as<float>(),
                    [](double v) { return static_cast<float>(v); });
   return y;
+}
+
+Tensor placed(Tensor host) { return kernels::on_cpu() || !host ? host : copy(host); }
+
+Tensor fetched(Tensor x) {
+  if (kernels::on_cpu() || !x) return x;
+  const Tensor y{Arena::current().allocate(static_cast<size_t>(x.size() * bytes(x.dtype))), x.rows, x.cols, x.dtype};
+  fetch(x, y.data);
+  return y;
+}
+
+void fetch(Tensor x, void* host) {
+  kernels::current().copy(host, x.data, static_cast<size_t>(x.size() * bytes(x.dtype)));
 }
 
 }  // namespace meander

@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <type_traits>
+#include <vector>
 
 #include "core/tensor.h"
+#include "kernels/device.h"
 
 namespace meander {
 
@@ -30,30 +32,81 @@ class Arena {
   size_t reserve_ = 0, top_ = 0, high_water_ = 0;
 };
 
-// Gives back on leaving the scope what was taken from this thread's arena within it.
+// The same stack in the memory of another device, for the numbers of tensors; tape nodes stay in the host's. It grows by
+// chunks, which it keeps, so that the same update finds the same addresses again.
+class DeviceArena {
+ public:
+  explicit DeviceArena(const kernels::DeviceKernels& device) : device_(device) {}
+  ~DeviceArena();
+  DeviceArena(const DeviceArena&) = delete;
+  DeviceArena& operator=(const DeviceArena&) = delete;
+
+  static DeviceArena* current();           // this thread's on its current device; null on the CPU
+
+  void* allocate(size_t size);             // 256-byte aligned
+  size_t top() const { return top_; }
+  void release(size_t mark) { top_ = mark; }
+
+ private:
+  struct Chunk {
+    std::byte* data;
+    size_t begin, end;                     // of all chunks laid end to end
+  };
+  const kernels::DeviceKernels& device_;
+  std::vector<Chunk> chunks_;
+  size_t top_ = 0;
+};
+
+// Gives back on leaving the scope what was taken from this thread's arenas within it.
 class ArenaScope {
  public:
-  ArenaScope() : arena_(Arena::current()), mark_(arena_.top()) {}
-  ~ArenaScope() { arena_.release(mark_); }
+  ArenaScope()
+      : arena_(Arena::current()), mark_(arena_.top()), device_(DeviceArena::current()),
+        device_mark_(device_ ? device_->top() : 0) {}
+  ~ArenaScope() {
+    arena_.release(mark_);
+    if (device_) device_->release(device_mark_);
+  }
   ArenaScope(const ArenaScope&) = delete;
   ArenaScope& operator=(const ArenaScope&) = delete;
 
  private:
   Arena& arena_;
   size_t mark_;
+  DeviceArena* device_;
+  size_t device_mark_;
 };
 
-// Arena memory for one object or an array, not initialised.
+// Arena memory of the host for one object or an array, not initialised.
 template <class T>
 T* arena_array(size_t n) {
   static_assert(std::is_trivially_destructible_v<T>);
   return static_cast<T*>(Arena::current().allocate(n * sizeof(T)));
 }
 
+// Tensors on the current device.
 Tensor empty(int64_t rows, int64_t cols, DType dtype = DType::float32);
 Tensor zeros(int64_t rows, int64_t cols, DType dtype = DType::float32);
 Tensor full(int64_t rows, int64_t cols, double value, DType dtype = DType::float32);
 Tensor copy(Tensor x);
-Tensor cast(Tensor x, DType dtype);        // float32 <-> float64
+void assign(Tensor to, Tensor from);       // to = from, of the same size
+Tensor cast(Tensor x, DType dtype);        // float32 <-> float64, on the CPU
+
+// A tensor of the host where the current device reads it: itself on the CPU, else a copy.
+Tensor placed(Tensor host);
+// A tensor of the current device where the host reads it, waiting for the device.
+Tensor fetched(Tensor x);
+void fetch(Tensor x, void* host);
+
+// A [1, 1] float32 tensor. Reading it waits for the device.
+struct Number {
+  Tensor tensor;
+  Number(Tensor t = {}) : tensor(t) {}
+  operator float() const {
+    float x = 0;
+    if (tensor) fetch(tensor, &x);
+    return x;
+  }
+};
 
 }  // namespace meander

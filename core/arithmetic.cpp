@@ -4,14 +4,15 @@
 namespace meander {
 namespace {
 
-using detail::map_broadcast;
+using detail::binary;
+using kernels::Binary;
 
 // y = a + b
 struct Add {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b11;
   Tensors<1> value(Tensors<2> in) const {
-    return {map_broadcast("add", in[0], in[1], [](auto a, auto b) { return a + b; })};
+    return {binary("add", Binary::add, in[0], in[1])};
   }
   Values<1> pushforward(Values<2>, Values<1> y, Values<2> d) const {
     return {broadcast_to(d[0] + d[1], y[0].rows(), y[0].cols())};
@@ -27,7 +28,7 @@ struct Multiply {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b11;
   Tensors<1> value(Tensors<2> in) const {
-    return {map_broadcast("multiply", in[0], in[1], [](auto a, auto b) { return a * b; })};
+    return {binary("multiply", Binary::multiply, in[0], in[1])};
   }
   Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const { return {d[0] * in[1] + in[0] * d[1]}; }
   void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
@@ -41,7 +42,7 @@ struct Divide {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b11;
   Tensors<1> value(Tensors<2> in) const {
-    return {map_broadcast("divide", in[0], in[1], [](auto a, auto b) { return a / b; })};
+    return {binary("divide", Binary::divide, in[0], in[1])};
   }
   Values<1> pushforward(Values<2> in, Values<1> y, Values<2> d) const { return {(d[0] - y[0] * d[1]) / in[1]}; }
   void pullback(Values<2> in, Values<1> y, Values<1> dy, Cotangents c) const {
@@ -56,11 +57,9 @@ struct Select {
   static constexpr int inputs = 3, outputs = 1;
   static constexpr unsigned row_inputs = 0b111;
   Tensors<1> value(Tensors<3> in) const {
-    const auto keep = [](auto m, auto a) { return m != 0 ? a : decltype(a)(0); };
-    const auto other = [](auto m, auto b) { return m != 0 ? decltype(b)(0) : b; };
     // One side is exactly zero everywhere, so the sum is the chosen number (0 for a chosen -0).
-    return {map_broadcast("select", map_broadcast("select", in[0], in[1], keep),
-                          map_broadcast("select", in[0], in[2], other), [](auto a, auto b) { return a + b; })};
+    return {binary("select", Binary::add, binary("select", Binary::where, in[0], in[1]),
+                   binary("select", Binary::where_not, in[0], in[2]))};
   }
   Values<1> pushforward(Values<3> in, Values<1> y, Values<3> d) const {
     const Value none = zeros(1, 1, y[0].dtype());
@@ -79,7 +78,11 @@ struct Affine {
   static constexpr int inputs = 1, outputs = 1;
   static constexpr unsigned row_inputs = 0b1;
   Tensors<1> value(Tensors<1> in) const {
-    return {detail::map(in[0], [this]<class T>(T x) { return T(scale) * x + T(offset); })};
+    const Tensor x = in[0], y = empty(x.rows, x.cols, x.dtype);
+    detail::by_dtype(x.dtype, kernels::current().affine, kernels::affine<double>, [&]<class T>(T, auto kernel) {
+      kernel(x.size(), T(scale), T(offset), x.as<T>(), y.as<T>());
+    });
+    return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {affine(d[0], scale, 0)}; }
   void pullback(Values<1>, Values<1>, Values<1> dy, Cotangents c) const { c.add(0, affine(dy[0], scale, 0)); }
@@ -97,7 +100,7 @@ Value divide(Value a, Value b) {
 Value affine(Value x, double scale, double offset) { return x ? perform(Affine{scale, offset}, {x})[0] : Value(); }
 Value select(Value mask, Value a, Value b) { return perform(Select{}, {mask, a, b})[0]; }
 Value less(Value a, Value b) {
-  return map_broadcast("less", a.tensor, b.tensor, []<class T>(T x, T y) { return T(x < y); });
+  return binary("less", Binary::less, a.tensor, b.tensor);
 }
 Value minimum(Value a, Value b) { return select(less(a, b), a, b); }
 Value maximum(Value a, Value b) { return select(less(b, a), a, b); }

@@ -15,7 +15,7 @@ struct Softmax {
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = empty(x.rows, x.cols, x.dtype);
     if (x.dtype == DType::float32) {
-      kernels::softmax(x.rows, x.cols, x.f32(), y.f32());
+      kernels::current().softmax(x.rows, x.cols, x.f32(), y.f32());
       return {y};
     }
     for (int64_t i = 0; i < x.rows; ++i) {
@@ -41,7 +41,7 @@ struct LogSumExp {
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = empty(x.rows, 1, x.dtype);
     if (x.dtype == DType::float32) {
-      kernels::log_sum_exp(x.rows, x.cols, x.f32(), y.f32());
+      kernels::current().log_sum_exp(x.rows, x.cols, x.f32(), y.f32());
       return {y};
     }
     for (int64_t i = 0; i < x.rows; ++i) {
@@ -68,7 +68,7 @@ struct SoftmaxExpectation {
       throw Error(message("softmax_expectation: values ", detail::shape(v), " for logits ", detail::shape(x)));
     if (x.dtype != DType::float32) return {sum_row(softmax(x) * Value(v)).tensor};
     const Tensor y = empty(x.rows, 1);
-    kernels::softmax_expectation(x.rows, x.cols, x.f32(), v.f32(), y.f32());
+    kernels::current().softmax_expectation(x.rows, x.cols, x.f32(), v.f32(), y.f32());
     return {y};
   }
   Values<1> pushforward(Values<2> in, Values<1> y, Values<2> d) const {
@@ -109,9 +109,9 @@ struct C51Project {
     if (x.dtype == DType::float32) {
       const Tensor y = empty(x.rows, x.cols);
       if (transpose)
-        kernels::c51_project_transpose(x.rows, x.cols, float(v_min), float(v_max), where.f32(), x.f32(), y.f32());
+        kernels::current().c51_project_transpose(x.rows, x.cols, float(v_min), float(v_max), where.f32(), x.f32(), y.f32());
       else
-        kernels::c51_project(x.rows, x.cols, float(v_min), float(v_max), x.f32(), where.f32(), y.f32());
+        kernels::current().c51_project(x.rows, x.cols, float(v_min), float(v_max), x.f32(), where.f32(), y.f32());
       return {y};
     }
     const Tensor y = zeros(x.rows, x.cols, x.dtype);
@@ -177,7 +177,7 @@ struct NormalMassRatio {
         return normal_mass(a, b) * std::sqrt(2 * std::numbers::pi) * std::exp(0.5 * v * v);
       })};
     const Tensor m = empty(y.rows, y.cols);
-    kernels::normal_mass_ratio(y.size(), lower.f32(), upper.f32(), y.f32(), m.f32());
+    kernels::current().normal_mass_ratio(y.size(), lower.f32(), upper.f32(), y.f32(), m.f32());
     return {m};
   }
   static Values<3> slopes(Values<3> in, Value m) {
@@ -206,7 +206,7 @@ struct TruncatedNormal {
                           detail::shape(f), " must have one shape"));
     if (f.dtype == DType::float64) return {map_three(lower, upper, f, truncated_normal_in_double)};
     const Tensor y = empty(f.rows, f.cols);
-    kernels::truncated_normal(f.size(), lower.f32(), upper.f32(), f.f32(), y.f32());
+    kernels::current().truncated_normal(f.size(), lower.f32(), upper.f32(), f.f32(), y.f32());
     return {y};
   }
   static Values<3> slopes(Values<3> in, Value y) {

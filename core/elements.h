@@ -1,67 +1,55 @@
 #pragma once
 
 #include <cmath>
-#include <utility>
 
 #include "core/arena.h"
 #include "core/error.h"
+#include "kernels/device.h"
 
-// Plain loops the operations share, over float and double.
+// What the operations share.
 namespace meander::detail {
 
-// Calls f with a float or a double, as the dtype says.
-template <class F>
-void by_dtype(DType dtype, F&& f) {
+inline std::string shape(Tensor x) { return message("[", x.rows, ", ", x.cols, "]"); }
+
+// Calls f with a float and the kernel of the current device, or with a double and the kernel that the CPU has for it.
+template <class Single, class Double, class F>
+void by_dtype(DType dtype, Single in_single, Double in_double, F&& f) {
   if (dtype == DType::float32)
-    f(float{});
+    f(float{}, in_single);
   else if (dtype == DType::float64)
-    f(double{});
+    f(double{}, in_double);
   else
     throw Error(message("an operation on numbers got ", name(dtype)));
 }
 
-inline std::string shape(Tensor x) { return message("[", x.rows, ", ", x.cols, "]"); }
-
-// y[i] = f(x[i])
+// y[i] = f(x[i]) in double, on the CPU: what tests differentiate.
 template <class F>
-Tensor map(Tensor x, F f) {
-  Tensor y = empty(x.rows, x.cols, x.dtype);
-  by_dtype(x.dtype, [&]<class T>(T) {
-    const T* in = x.as<T>();
-    T* out = y.as<T>();
-    for (int64_t i = 0; i < x.size(); ++i) out[i] = f(in[i]);
-  });
+Tensor map_double(Tensor x, F f) {
+  if (x.dtype != DType::float64) throw Error(message("an operation on numbers got ", name(x.dtype)));
+  const Tensor y = empty(x.rows, x.cols, x.dtype);
+  for (int64_t i = 0; i < x.size(); ++i) y.as<double>()[i] = f(x.as<double>()[i]);
   return y;
 }
 
-// y[i, j] = f(a[i, j], b[i, j]) with rows and cols of 1 repeated.
-template <class F>
-Tensor map_broadcast(const char* what, Tensor a, Tensor b, F f) {
+// y = a op b, rows and cols of 1 repeated.
+inline Tensor binary(const char* what, kernels::Binary op, Tensor a, Tensor b) {
   if (a.dtype != b.dtype || (a.rows != b.rows && a.rows != 1 && b.rows != 1) ||
       (a.cols != b.cols && a.cols != 1 && b.cols != 1))
     throw Error(message(what, ": shapes ", shape(a), " ", name(a.dtype), " and ", shape(b), " ", name(b.dtype),
                         " do not fit"));
   const Tensor y = empty(a.rows == 1 ? b.rows : a.rows, a.cols == 1 ? b.cols : a.cols, a.dtype);
-  int64_t rows = y.rows, cols = y.cols;
-  if ((a.rows == b.rows && a.cols == b.cols) || a.size() == 1 || b.size() == 1) {  // one long row: narrow ones are slow
-    a = a.reshape(1, a.size()), b = b.reshape(1, b.size());
-    cols *= std::exchange(rows, 1);
-  }
-  by_dtype(a.dtype, [&]<class T>(T) {
-    const int64_t a_row = a.rows == 1 ? 0 : a.cols, b_row = b.rows == 1 ? 0 : b.cols;
-    const T* pa = a.as<T>();
-    const T* pb = b.as<T>();
-    T* out = y.as<T>();
-    for (int64_t i = 0; i < rows; ++i, pa += a_row, pb += b_row, out += cols) {
-      if (a.cols == b.cols)
-        for (int64_t j = 0; j < cols; ++j) out[j] = f(pa[j], pb[j]);
-      else if (a.cols == 1)
-        for (int64_t j = 0; j < cols; ++j) out[j] = f(pa[0], pb[j]);
-      else
-        for (int64_t j = 0; j < cols; ++j) out[j] = f(pa[j], pb[0]);
-    }
+  by_dtype(a.dtype, kernels::current().binary, kernels::binary<double>, [&]<class T>(T, auto kernel) {
+    kernel(op, y.rows, y.cols, a.as<T>(), a.rows, a.cols, b.as<T>(), b.rows, b.cols, y.as<T>());
   });
   return y;
+}
+
+// y[i y_cols + j] = x[i / group x_cols + j], i < rows, j < cols: from and to places inside larger matrices.
+inline void copy_matrix(int64_t rows, int64_t cols, Tensor x, int64_t x_first, int64_t x_stride, int64_t group, Tensor y,
+                        int64_t y_first, int64_t y_stride) {
+  by_dtype(x.dtype, kernels::current().copy_matrix, kernels::copy_matrix<double>, [&]<class T>(T, auto kernel) {
+    kernel(rows, cols, x.as<T>() + x_first, x_stride, group, y.as<T>() + y_first, y_stride);
+  });
 }
 
 }  // namespace meander::detail

@@ -26,7 +26,7 @@ bool plain(const std::array<Value, N>& values) {
 }
 
 float* workspace(const MlpShape& shape, int64_t rows) {
-  return arena_array<float>(static_cast<size_t>(kernels::mlp_workspace(shape, rows)));
+  return empty(1, kernels::current().mlp_workspace(shape, rows)).f32();
 }
 
 void check_parameters(const MlpShape& shape, Tensor params) {
@@ -54,7 +54,7 @@ void pull_back_fused(const MlpShape& shape, Value x, Value params, Value tape, V
   const Tensor dx = c.wants(0) ? empty(x.rows(), x.cols()) : Tensor();
   {
     ArenaScope scope;
-    kernels::mlp_backward(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), tape.tensor.f32(), dy.tensor.f32(),
+    kernels::current().mlp_backward(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), tape.tensor.f32(), dy.tensor.f32(),
                           dx ? dx.f32() : nullptr, dparams ? dparams.f32() : nullptr, workspace(shape, x.rows()));
   }
   c.add(0, dx);
@@ -78,9 +78,9 @@ struct MlpValueAndTangent {
     check_input(shape, params, x);
     const int64_t out = shape.width[shape.layers];
     const Tensor y = empty(x.rows, out), dy = empty(dx.rows, out);
-    const Tensor tape = keep ? empty(1, kernels::mlp_tape_size(shape, x.rows)) : Tensor();
+    const Tensor tape = keep ? empty(1, kernels::current().mlp_tape_size(shape, x.rows)) : Tensor();
     ArenaScope scope;
-    kernels::mlp_value_and_tangent(shape, params.f32(), x.rows, x.f32(), dx.rows, dx.f32(), y.f32(), dy.f32(),
+    kernels::current().mlp_value_and_tangent(shape, params.f32(), x.rows, x.f32(), dx.rows, dx.f32(), y.f32(), dy.f32(),
                                    keep ? tape.f32() : nullptr, workspace(shape, x.rows + dx.rows));
     return {y, dy, tape};
   }
@@ -112,10 +112,10 @@ struct Mlp {
     const auto [x, params] = in;
     check_input(shape, params, x);
     const Tensor y = empty(x.rows, shape.width[shape.layers]);
-    const Tensor tape = keep ? empty(1, kernels::mlp_tape_size(shape, x.rows)) : Tensor();
+    const Tensor tape = keep ? empty(1, kernels::current().mlp_tape_size(shape, x.rows)) : Tensor();
     ArenaScope scope;
-    kernels::mlp_forward(shape, params.f32(), x.rows, x.f32(), y.f32(), keep ? tape.f32() : nullptr,
-                         workspace(shape, x.rows));
+    kernels::current().mlp_forward(shape, params.f32(), x.rows, x.f32(), y.f32(), keep ? tape.f32() : nullptr,
+                                   workspace(shape, x.rows), {});
     return {y, tape};
   }
   std::pair<Values<2>, Values<2>> value_and_tangent(Values<2> in, Values<2> d) const {
@@ -196,7 +196,7 @@ std::pair<Value, Value> mlp_directions(const MlpShape& shape, Value params, Valu
   const int64_t out = shape.width[shape.layers];
   const Tensor y = empty(x.rows(), out), dy = empty(dx.rows(), out);
   ArenaScope scope;
-  kernels::mlp_value_and_directions(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), dx.rows() / x.rows(),
+  kernels::current().mlp_value_and_directions(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), dx.rows() / x.rows(),
                                     first_input, dx.cols(), dx.tensor.f32(), y.f32(), dy.f32(),
                                     workspace(shape, x.rows() + dx.rows()));
   return {y, dy};
@@ -217,7 +217,7 @@ Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t firs
     return mlp_projected_composite(shape, params, own, first_input, start);
   const Tensor y = empty(own.rows(), shape.width[shape.layers]);
   ArenaScope scope;
-  kernels::mlp_forward_projected(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(), first_input,
+  kernels::current().mlp_forward_projected(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(), first_input,
                                  own.rows() / start.rows(), start.tensor.f32(), y.f32(),
                                  workspace(shape, own.rows()), products);
   return y;
@@ -235,7 +235,7 @@ Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, b
     return mlp_shared_composite(shape, params, own, shared, own_leads);
   const Tensor y = empty(own.rows(), shape.width[shape.layers]);
   ArenaScope scope;
-  kernels::mlp_forward_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
+  kernels::current().mlp_forward_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
                               own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
                               workspace(shape, own.rows()), products);
   return y;
@@ -257,7 +257,7 @@ std::pair<Value, Value> mlp_shared_gradient(const MlpShape& shape, Value params,
     return mlp_shared_gradient_composite(shape, params, own, shared, own_leads);
   const Tensor y = empty(own.rows(), 1), gradient = empty(own.rows(), own.cols());
   ArenaScope scope;
-  kernels::mlp_value_and_gradient_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
+  kernels::current().mlp_value_and_gradient_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
                                          own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
                                          gradient.f32(), workspace(shape, own.rows()));
   return {y, gradient};

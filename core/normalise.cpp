@@ -17,7 +17,7 @@ struct Normalise {
     if (x.dtype == DType::float32) {
       ArenaScope scope;
       const Tensor one = full(1, x.cols, 1), zero = full(1, x.cols, 0), y = empty(x.rows, x.cols);
-      kernels::layer_norm(x.rows, x.cols, float(eps), x.f32(), one.f32(), zero.f32(), y.f32(), n.f32(), rstd.f32());
+      kernels::current().layer_norm(x.rows, x.cols, float(eps), x.f32(), one.f32(), zero.f32(), y.f32(), n.f32(), rstd.f32());
       return {n, rstd};
     }
     for (int64_t i = 0; i < x.rows; ++i) {

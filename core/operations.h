@@ -69,7 +69,8 @@ Value reshape(Value x, int64_t rows, int64_t cols);
 // in place.
 Value parameter(Value flat, int64_t offset, int64_t rows, int64_t cols);
 Value embed(Value x, int64_t offset, int64_t size);    // the transpose: x inside a [1, size] buffer of zeros
-Tensor argmax_row(Tensor x);                           // int32 [n, 1]: the column of the largest, the first on a tie
+// int32 [n, 1]: the column of the largest, the first on a tie, plus row row_step: with x.cols() the place in x.
+Tensor argmax_row(Tensor x, int64_t row_step = 0);
 Value gather_row(Value x, Tensor column);              // y[i] = x[i, column[i]], [n, 1]
 Value gather_rows(Value x, Tensor row);                // y[i] = x[row[i]], int32 row [n, 1]
 

@@ -2,24 +2,39 @@
 
 #include "core/elements.h"
 #include "core/operations.h"
-#include "kernels/elementwise.h"
 
 namespace meander {
 namespace {
 
-using Kernel = void (*)(int64_t n, const float* x, float* y);
+using kernels::current;
 
 // float32 through our kernels (the same bits everywhere), float64 through libm.
-template <class F>
+template <class Kernel, class F>
 Tensor evaluate(Tensor x, Kernel kernel, F in_double) {
-  if (x.dtype != DType::float32) return detail::map(x, [&](auto v) { return decltype(v)(in_double(double(v))); });
+  if (x.dtype != DType::float32) return detail::map_double(x, in_double);
   Tensor y = empty(x.rows, x.cols);
-  ArenaScope scope;   // for a kernel's second result that is not wanted
   kernel(x.size(), x.f32(), y.f32());
   return y;
 }
 
-float* scratch(int64_t n) { return arena_array<float>(static_cast<size_t>(n)); }
+// The sine or the cosine; a kernel makes both.
+Tensor sine_or_cosine(Tensor x, bool cosine) {
+  const Tensor y = empty(x.rows, x.cols);
+  ArenaScope scope;
+  const Tensor other = empty(x.rows, x.cols);
+  current().sincos(x.size(), x.f32(), (cosine ? other : y).f32(), (cosine ? y : other).f32());
+  return y;
+}
+
+// Likewise for kernels of both types that have two bounds.
+template <class Single, class Double>
+Tensor between(Tensor x, Single in_single, Double in_double, double low, double high) {
+  const Tensor y = empty(x.rows, x.cols, x.dtype);
+  detail::by_dtype(x.dtype, in_single, in_double, [&]<class T>(T, auto kernel) {
+    kernel(x.size(), T(low), T(high), x.as<T>(), y.as<T>());
+  });
+  return y;
+}
 
 // y = f(x) element by element. An operation states value(x) and slope(x, y) = f'(x); both rules are slope times what
 // comes in.
@@ -36,38 +51,40 @@ struct Pointwise {
 };
 
 struct Exp : Pointwise<Exp> {
-  Tensor evaluate(Tensor x) const { return meander::evaluate(x, kernels::exp, [](double v) { return std::exp(v); }); }
+  Tensor evaluate(Tensor x) const { return meander::evaluate(x, current().exp, [](double v) { return std::exp(v); }); }
   Value slope(Value, Value y) const { return y; }
 };
 struct Log : Pointwise<Log> {
-  Tensor evaluate(Tensor x) const { return meander::evaluate(x, kernels::log, [](double v) { return std::log(v); }); }
+  Tensor evaluate(Tensor x) const { return meander::evaluate(x, current().log, [](double v) { return std::log(v); }); }
   Value slope(Value x, Value) const { return Value(full(1, 1, 1, x.dtype())) / x; }
 };
 struct Sqrt : Pointwise<Sqrt> {
-  Tensor evaluate(Tensor x) const { return detail::map(x, [](auto v) { return std::sqrt(v); }); }
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, current().square_root, [](double v) { return std::sqrt(v); });
+  }
   Value slope(Value, Value y) const { return Value(full(1, 1, 0.5, y.dtype())) / y; }
 };
 struct Sin : Pointwise<Sin> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, y, scratch(n)); },
-                             [](double v) { return std::sin(v); });
+    return x.dtype == DType::float32 ? sine_or_cosine(x, false)
+                                     : detail::map_double(x, [](double v) { return std::sin(v); });
   }
   Value slope(Value x, Value) const { return cos(x); }
 };
 struct Cos : Pointwise<Cos> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, [](int64_t n, const float* v, float* y) { kernels::sincos(n, v, scratch(n), y); },
-                             [](double v) { return std::cos(v); });
+    return x.dtype == DType::float32 ? sine_or_cosine(x, true)
+                                     : detail::map_double(x, [](double v) { return std::cos(v); });
   }
   Value slope(Value x, Value) const { return -sin(x); }
 };
 struct Tanh : Pointwise<Tanh> {
-  Tensor evaluate(Tensor x) const { return meander::evaluate(x, kernels::tanh, [](double v) { return std::tanh(v); }); }
+  Tensor evaluate(Tensor x) const { return meander::evaluate(x, current().tanh, [](double v) { return std::tanh(v); }); }
   Value slope(Value, Value y) const { return 1 - y * y; }
 };
 struct Sigmoid : Pointwise<Sigmoid> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, kernels::sigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
+    return meander::evaluate(x, current().sigmoid, [](double v) { return 1 / (1 + std::exp(-v)); });
   }
   Value slope(Value, Value y) const { return y * (1 - y); }
 };
@@ -77,19 +94,21 @@ struct Step : Pointwise<Step> {
   double low, high;   // 1 where low <= x <= high
   Step(double l, double h) : low(l), high(h) {}
   Tensor evaluate(Tensor x) const {
-    return detail::map(x, [this]<class T>(T v) { return T(T(low) <= v && v <= T(high)); });
+    return between(x, current().inside, kernels::inside<double>, low, high);
   }
   Value slope(Value, Value) const { return {}; }
 };
 struct Relu : Pointwise<Relu> {
-  Tensor evaluate(Tensor x) const { return detail::map(x, []<class T>(T v) { return v > 0 ? v : T(0); }); }
+  Tensor evaluate(Tensor x) const {
+    return meander::evaluate(x, current().relu, [](double v) { return v > 0 ? v : 0; });
+  }
   Value slope(Value, Value y) const { return perform(Step(std::numeric_limits<float>::denorm_min(), 1e300), {y})[0]; }
 };
 struct Clip : Pointwise<Clip> {
   double low, high;
   Clip(double l, double h) : low(l), high(h) {}
   Tensor evaluate(Tensor x) const {
-    return detail::map(x, [this]<class T>(T v) { return v < T(low) ? T(low) : v > T(high) ? T(high) : v; });
+    return between(x, current().clip, kernels::clip<double>, low, high);
   }
   Value slope(Value x, Value) const { return perform(Step(low, high), {x})[0]; }
 };
@@ -101,7 +120,7 @@ constexpr double gelu_cubic = 0.044715;
 // follow from the composite.
 struct GeluSlope : Pointwise<GeluSlope> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, kernels::gelu_slope, [](double v) {
+    return meander::evaluate(x, current().gelu_slope, [](double v) {
       const double h = std::tanh(gelu_scale * (v + gelu_cubic * v * v * v));
       return 0.5 * (1 + h) + 0.5 * v * (1 - h * h) * gelu_scale * (1 + 3 * gelu_cubic * v * v);
     });
@@ -117,7 +136,7 @@ struct GeluSlope : Pointwise<GeluSlope> {
 };
 struct Gelu : Pointwise<Gelu> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, kernels::gelu, [](double v) {
+    return meander::evaluate(x, current().gelu, [](double v) {
       return 0.5 * v * (1 + std::tanh(gelu_scale * (v + gelu_cubic * v * v * v)));
     });
   }
@@ -127,7 +146,7 @@ struct Gelu : Pointwise<Gelu> {
 // x tanh(s), s = log(1 + exp x), s' = sigmoid(x).
 struct MishSlope : Pointwise<MishSlope> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, kernels::mish_slope, [](double v) {
+    return meander::evaluate(x, current().mish_slope, [](double v) {
       const double h = std::tanh(v > 30 ? v : std::log1p(std::exp(v)));
       return h + v * (1 - h * h) / (1 + std::exp(-v));
     });
@@ -145,7 +164,7 @@ struct MishSlope : Pointwise<MishSlope> {
 };
 struct Mish : Pointwise<Mish> {
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, kernels::mish,
+    return meander::evaluate(x, current().mish,
                              [](double v) { return v * std::tanh(v > 30 ? v : std::log1p(std::exp(v))); });
   }
   Value slope(Value x, Value) const { return perform(MishSlope{}, {x})[0]; }

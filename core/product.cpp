@@ -15,7 +15,7 @@ void check(const char* what, bool fits, Tensor a, Tensor b) {
 template <class F>
 void with_workspace(int64_t m, int64_t n, int64_t k, F f) {
   ArenaScope scope;
-  f(arena_array<float>(static_cast<size_t>(kernels::product_workspace(m, n, k))));
+  f(empty(1, kernels::current().product_workspace(m, n, k)).f32());
 }
 
 // y = a b
@@ -28,7 +28,7 @@ struct Product {
     const Tensor y = empty(a.rows, b.cols, a.dtype);
     if (a.dtype == DType::float32)
       with_workspace(a.rows, b.cols, a.cols, [&](float* w) {
-        kernels::dense(a.rows, a.cols, b.cols, a.f32(), b.f32(), nullptr, y.f32(), w);
+        kernels::current().dense(a.rows, a.cols, b.cols, a.f32(), b.f32(), nullptr, y.f32(), w);
       });
     else
       kernels::dense_reference<double>(a.rows, a.cols, b.cols, a.as<double>(), b.as<double>(), nullptr, y.as<double>());
@@ -53,7 +53,7 @@ struct ProductNt {
     const Tensor y = empty(a.rows, b.rows, a.dtype);
     if (a.dtype == DType::float32)
       with_workspace(a.rows, b.rows, a.cols, [&](float* w) {
-        kernels::product_nt(a.rows, b.rows, a.cols, a.f32(), b.f32(), y.f32(), false, w);
+        kernels::current().product_nt(a.rows, b.rows, a.cols, a.f32(), b.f32(), y.f32(), false, w);
       });
     else
       kernels::product_nt_reference<double>(a.rows, b.rows, a.cols, a.as<double>(), b.as<double>(), y.as<double>(), false);
@@ -78,7 +78,7 @@ struct ProductTn {
     const Tensor y = empty(a.cols, b.cols, a.dtype);
     if (a.dtype == DType::float32)
       with_workspace(a.cols, b.cols, a.rows, [&](float* w) {
-        kernels::product_tn(a.cols, b.cols, a.rows, a.f32(), b.f32(), y.f32(), false, w);
+        kernels::current().product_tn(a.cols, b.cols, a.rows, a.f32(), b.f32(), y.f32(), false, w);
       });
     else
       kernels::product_tn_reference<double>(a.cols, b.cols, a.rows, a.as<double>(), b.as<double>(), y.as<double>(), false);
@@ -104,7 +104,7 @@ struct Dense {
     const Tensor y = empty(x.rows, weight.cols, x.dtype);
     if (x.dtype == DType::float32)
       with_workspace(x.rows, weight.cols, x.cols, [&](float* w) {
-        kernels::dense(x.rows, x.cols, weight.cols, x.f32(), weight.f32(), bias.f32(), y.f32(), w);
+        kernels::current().dense(x.rows, x.cols, weight.cols, x.f32(), weight.f32(), bias.f32(), y.f32(), w);
       });
     else
       kernels::dense_reference<double>(x.rows, x.cols, weight.cols, x.as<double>(), weight.as<double>(),

@@ -1,6 +1,5 @@
 #include "core/elements.h"
 #include "core/operations.h"
-#include "kernels/rows.h"
 
 namespace meander {
 namespace {
@@ -12,7 +11,7 @@ struct SumRow {
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = empty(x.rows, 1, x.dtype);
     if (x.dtype == DType::float32) {
-      kernels::sum_row(x.rows, x.cols, x.f32(), y.f32());
+      kernels::current().sum_row(x.rows, x.cols, x.f32(), y.f32());
     } else {
       for (int64_t i = 0; i < x.rows; ++i) {
         double sum = 0;
@@ -36,7 +35,7 @@ struct SumColumn {
     const Tensor x = in[0];
     if (x.dtype == DType::float32) {
       const Tensor y = empty(1, x.cols);
-      kernels::sum_column(x.rows, x.cols, x.f32(), y.f32());
+      kernels::current().sum_column(x.rows, x.cols, x.f32(), y.f32());
       return {y};
     }
     const Tensor y = zeros(1, x.cols, x.dtype);
@@ -56,8 +55,14 @@ struct BroadcastTo {
   static constexpr int inputs = 1, outputs = 1;
   static constexpr unsigned row_inputs = 0;
   Tensors<1> value(Tensors<1> in) const {
-    return {detail::map_broadcast("broadcast_to", in[0], zeros(rows, cols, in[0].dtype),
-                                  [](auto a, auto) { return a; })};
+    const Tensor x = in[0], y = empty(rows, cols, x.dtype);
+    if ((x.rows != rows && x.rows != 1) || (x.cols != cols && x.cols != 1))
+      throw Error(message("broadcast_to: ", detail::shape(x), " does not fit [", rows, ", ", cols, "]"));
+    detail::by_dtype(x.dtype, kernels::current().binary, kernels::binary<double>, [&]<class T>(T, auto kernel) {
+      // The right side is not looked at.
+      kernel(kernels::Binary::left, rows, cols, x.as<T>(), x.rows, x.cols, x.as<T>(), 1, 1, y.as<T>());
+    });
+    return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {broadcast_to(d[0], rows, cols)}; }
   void pullback(Values<1> in, Values<1>, Values<1> dy, Cotangents c) const {
@@ -72,10 +77,7 @@ struct RepeatRows {
   static constexpr unsigned row_inputs = 0;
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = empty(x.rows * times, x.cols, x.dtype);
-    detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < y.rows; ++i)
-        std::copy_n(x.as<T>() + i / times * x.cols, x.cols, y.as<T>() + i * x.cols);
-    });
+    detail::copy_matrix(y.rows, x.cols, x, 0, x.cols, times, y, 0, x.cols);
     return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {repeat_rows(d[0], times)}; }
@@ -91,10 +93,9 @@ struct SumGroups {
     const Tensor x = in[0];
     if (x.rows % group != 0)
       throw Error(message("sum_groups: ", x.rows, " rows do not divide into groups of ", group));
-    const Tensor y = zeros(x.rows / group, x.cols, x.dtype);
-    detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < x.rows; ++i)
-        for (int64_t j = 0; j < x.cols; ++j) y.as<T>()[i / group * x.cols + j] += x.as<T>()[i * x.cols + j];
+    const Tensor y = empty(x.rows / group, x.cols, x.dtype);
+    detail::by_dtype(x.dtype, kernels::current().sum_groups, kernels::sum_groups<double>, [&]<class T>(T, auto kernel) {
+      kernel(y.rows, y.cols, group, x.as<T>(), y.as<T>());
     });
     return {y};
   }

@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "core/elements.h"
 #include "core/operations.h"
 
@@ -15,13 +13,8 @@ struct ConcatColumns {
     if (a.dtype != b.dtype || (a.rows != b.rows && a.rows != 1 && b.rows != 1))
       throw Error(message("concat_columns: ", detail::shape(a), " and ", detail::shape(b), " do not fit"));
     const Tensor y = empty(std::max(a.rows, b.rows), a.cols + b.cols, a.dtype);
-    detail::by_dtype(a.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < y.rows; ++i) {
-        T* const out = y.as<T>() + i * y.cols;
-        copy_row(a.as<T>() + (a.rows == 1 ? 0 : i) * a.cols, a.cols, out);
-        copy_row(b.as<T>() + (b.rows == 1 ? 0 : i) * b.cols, b.cols, out + a.cols);
-      }
-    });
+    detail::copy_matrix(y.rows, a.cols, a, 0, a.cols, a.rows == 1 ? y.rows : 1, y, 0, y.cols);
+    detail::copy_matrix(y.rows, b.cols, b, 0, b.cols, b.rows == 1 ? y.rows : 1, y, a.cols, y.cols);
     return {y};
   }
   Values<1> pushforward(Values<2> in, Values<1> y, Values<2> d) const {
@@ -47,9 +40,7 @@ struct SliceColumns {
     if (first < 0 || count < 0 || first + count > x.cols)
       throw Error(message("slice_columns: columns ", first, " to ", first + count, " of ", detail::shape(x)));
     const Tensor y = empty(x.rows, count, x.dtype);
-    detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < x.rows; ++i) copy_row(x.as<T>() + i * x.cols + first, count, y.as<T>() + i * count);
-    });
+    detail::copy_matrix(x.rows, count, x, first, x.cols, 1, y, 0, count);
     return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {slice_columns(d[0], first, count)}; }
@@ -65,9 +56,7 @@ struct PadColumns {
   static constexpr unsigned row_inputs = 0b1;
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = zeros(x.rows, cols, x.dtype);
-    detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < x.rows; ++i) copy_row(x.as<T>() + i * x.cols, x.cols, y.as<T>() + i * cols + first);
-    });
+    detail::copy_matrix(x.rows, x.cols, x, 0, x.cols, 1, y, first, cols);
     return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {pad_columns(d[0], first, cols)}; }
@@ -99,7 +88,7 @@ struct PadRows {
   static constexpr unsigned row_inputs = 0;
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = zeros(rows, x.cols, x.dtype);
-    std::memcpy(y.slice_rows(first, x.rows).data, x.data, static_cast<size_t>(x.size() * bytes(x.dtype)));
+    kernels::current().copy(y.slice_rows(first, x.rows).data, x.data, static_cast<size_t>(x.size() * bytes(x.dtype)));
     return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {pad_rows(d[0], first, rows)}; }
@@ -140,8 +129,8 @@ struct Parameter {
     if (!c.wants(0)) return;
     if (!dy[0].plain() || !c.in_place(0)) return c.add(0, embed(dy[0], offset, in[0].cols()));
     const Tensor sum = c.accumulator(0);
-    detail::by_dtype(sum.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < rows * cols; ++i) sum.as<T>()[offset + i] += dy[0].tensor.as<T>()[i];
+    detail::by_dtype(sum.dtype, kernels::current().add_to, kernels::add_to<double>, [&]<class T>(T, auto kernel) {
+      kernel(rows * cols, dy[0].tensor.as<T>(), sum.as<T>() + offset);
     });
   }
 };
@@ -153,8 +142,8 @@ struct Embed {
   static constexpr unsigned row_inputs = 0;
   Tensors<1> value(Tensors<1> in) const {
     const Tensor x = in[0], y = zeros(1, size, x.dtype);
-    std::memcpy(static_cast<std::byte*>(y.data) + offset * bytes(x.dtype), x.data,
-                static_cast<size_t>(x.size() * bytes(x.dtype)));
+    kernels::current().copy(static_cast<std::byte*>(y.data) + offset * bytes(x.dtype), x.data,
+                            static_cast<size_t>(x.size() * bytes(x.dtype)));
     return {y};
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {embed(d[0], offset, size)}; }
@@ -165,14 +154,16 @@ struct Embed {
 
 // one[i, column[i]] = 1, else 0
 Tensor one_hot(Tensor column, int64_t cols, DType dtype) {
-  const Tensor y = zeros(column.rows, cols, dtype);
-  detail::by_dtype(dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < column.rows; ++i) y.as<T>()[i * cols + column.as<int32_t>()[i]] = 1;
+  const Tensor y = empty(column.rows, cols, dtype);
+  detail::by_dtype(dtype, kernels::current().one_hot, kernels::one_hot<double>, [&]<class T>(T, auto kernel) {
+    kernel(column.rows, cols, column.as<int32_t>(), y.as<T>());
   });
   return y;
 }
 
+// Where the host can look at them.
 void check_indices(const char* what, Tensor index, int64_t bound) {
+  if (!kernels::on_cpu()) return;
   for (int64_t i = 0; i < index.rows; ++i)
     if (const int32_t k = index.as<int32_t>()[i]; k < 0 || k >= bound)
       throw Error(message(what, ": index ", k, " in row ", i, " is outside 0 to ", bound - 1));
@@ -187,8 +178,8 @@ struct GatherRow {
     if (column.rows != x.rows) throw Error(message("gather_row: ", column.rows, " indices for ", detail::shape(x)));
     check_indices("gather_row", column, x.cols);
     const Tensor y = empty(x.rows, 1, x.dtype);
-    detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < x.rows; ++i) y.as<T>()[i] = x.as<T>()[i * x.cols + column.as<int32_t>()[i]];
+    detail::by_dtype(x.dtype, kernels::current().gather_row, kernels::gather_row<double>, [&]<class T>(T, auto kernel) {
+      kernel(x.rows, x.cols, x.as<T>(), column.as<int32_t>(), y.as<T>());
     });
     return {y};
   }
@@ -206,9 +197,8 @@ struct GatherRows {
     const auto [x, row] = in;
     check_indices("gather_rows", row, x.rows);
     const Tensor y = empty(row.rows, x.cols, x.dtype);
-    detail::by_dtype(x.dtype, [&]<class T>(T) {
-      for (int64_t i = 0; i < row.rows; ++i)
-        copy_row(x.as<T>() + row.as<int32_t>()[i] * x.cols, x.cols, y.as<T>() + i * x.cols);
+    detail::by_dtype(x.dtype, kernels::current().gather_rows, kernels::gather_rows<double>, [&]<class T>(T, auto kernel) {
+      kernel(row.rows, x.cols, x.as<T>(), row.as<int32_t>(), y.as<T>());
     });
     return {y};
   }
@@ -237,13 +227,10 @@ Value embed(Value x, int64_t offset, int64_t size) { return x ? perform(Embed{of
 Value gather_row(Value x, Tensor column) { return x ? perform(GatherRow{}, {x, column})[0] : Value(); }
 Value gather_rows(Value x, Tensor row) { return x ? perform(GatherRows{}, {x, row})[0] : Value(); }
 
-Tensor argmax_row(Tensor x) {
+Tensor argmax_row(Tensor x, int64_t row_step) {
   const Tensor y = empty(x.rows, 1, DType::int32);
-  detail::by_dtype(x.dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < x.rows; ++i) {
-      const T* row = x.as<T>() + i * x.cols;
-      y.as<int32_t>()[i] = static_cast<int32_t>(std::max_element(row, row + x.cols) - row);
-    }
+  detail::by_dtype(x.dtype, kernels::current().argmax_row, kernels::argmax_row<double>, [&]<class T>(T, auto kernel) {
+    kernel(x.rows, x.cols, row_step, x.as<T>(), y.as<int32_t>());
   });
   return y;
 }

@@ -46,10 +46,4 @@ Tensor view(T* data, int64_t rows, int64_t cols) {
   return {const_cast<std::remove_const_t<T>*>(data), rows, cols, dtype_of<std::remove_const_t<T>>};
 }
 
-// Copies one row: of the few numbers that most have a loop takes less time than a call of memmove.
-template <class T>
-void copy_row(const T* from, int64_t n, T* to) {
-  for (int64_t j = 0; j < n; ++j) to[j] = from[j];
-}
-
 }  // namespace meander

@@ -14,13 +14,13 @@
 
 namespace meander::kernels {
 
-// A device beside the CPU: its memory, its stream of work, and the functions of kernels/*.h as it has them. Each has the
-// contract stated there, with these differences:
+// A device, the CPU among them: its memory, its stream of work, and the functions of kernels/*.h as it has them. Each has
+// the contract stated there, with these differences on another device than the CPU:
 //   - pointers to numbers are the device's, structures and sizes the host's; work is queued, not waited for;
-//   - results agree with the CPU's to the tolerances of tests/cuda, not bit for bit (integers and uniforms are equal);
-//   - `step` points to device memory that holds the step when the work runs, or is null: then the given number counts.
+//   - results agree with the CPU's to the tolerances of tests/cuda, not always bit for bit.
+// `step` points to memory of the device that holds the step when the work runs, or is null: then the given number counts.
 struct DeviceKernels {
-  const char* name;                                            // "cuda", "cuda-emulated"
+  const char* name;                                            // "cpu", "cuda", "cuda-emulated"
 
   // ---- memory and stream ---------------------------------------------------------------------------------------------
   void* (*allocate)(size_t bytes);                             // throws Failure when there is none; not cleared
@@ -39,6 +39,7 @@ struct DeviceKernels {
   decltype(&kernels::binary<float>) binary;
   decltype(&kernels::affine<float>) affine;
   decltype(&kernels::square_root<float>) square_root;
+  decltype(&kernels::relu<float>) relu;
   decltype(&kernels::clip<float>) clip;
   decltype(&kernels::inside<float>) inside;
   decltype(&kernels::copy_matrix<float>) copy_matrix;
@@ -96,24 +97,25 @@ struct DeviceKernels {
 
 enum class Device { cpu, cuda, cuda_emulated };
 
-// What a device offers; null for the CPU, and for one that is not compiled in or not there. `why` then says so in a line.
-const DeviceKernels* device_kernels(Device);
-const char* why_not(Device);
+// What a device offers; null for one that is not compiled in or not there: `why` then says so.
+const DeviceKernels* device_kernels(Device, const char** why = nullptr);
 void register_device(Device, const DeviceKernels* (*find)(const char** why));   // by the library that has it
 
 // The device on which this thread's kernels run and where its new tensors and buffers lie. The CPU at first.
-Device device();
-const DeviceKernels* current_device();   // null: the CPU
+const DeviceKernels& current();
+bool on_cpu();
 
+// Until the end of the scope, this device. Throws Error if it is not there.
 class DeviceScope {
  public:
-  explicit DeviceScope(Device);          // throws Error with why_not if it is not there
+  explicit DeviceScope(Device);
+  explicit DeviceScope(const DeviceKernels&);
   ~DeviceScope();
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 
  private:
-  Device before_;
+  const DeviceKernels* before_;
 };
 
 }  // namespace meander::kernels

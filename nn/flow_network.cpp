@@ -13,10 +13,11 @@ TimeEmbedding::TimeEmbedding(ParameterLayout& layout, const std::string& name, i
   if (learnt) {
     frequency_ = layout.add(name + "/freq", {frequencies, 1}, Initial::frequency);
   } else {
-    fixed_ = Buffer(frequencies);
+    std::vector<float> fixed(static_cast<size_t>(frequencies));
     for (int64_t j = 0; j < frequencies; ++j)
-      fixed_.data()[j] =
+      fixed[static_cast<size_t>(j)] =
           static_cast<float>(scale * std::pow(1e4, -double(j) / double(frequencies)) / (2 * std::numbers::pi));
+    fixed_ = Buffer(fixed);
   }
   kernel0_ = layout.add(name + "/dense_0/kernel", {2 * frequencies, hidden}, Initial::xavier_uniform);
   bias0_ = layout.add(name + "/dense_0/bias", {hidden}, Initial::zero);

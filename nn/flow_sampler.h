@@ -12,7 +12,11 @@ class FlowSampler {
  public:
   // The network and its parameters must live as long as this.
   FlowSampler(const FlowNetwork& network, const Buffer& params, int64_t steps, bool euler)
-      : network_(network), params_(params), steps_(steps), euler_(euler) {}
+      : network_(network), params_(params), steps_(steps), euler_(euler), step_begin_(steps), step_end_(steps) {
+    std::vector<float> t;
+    for (int64_t i = 0; i <= steps; ++i) t.push_back(static_cast<float>(1 - double(i) / double(steps)));
+    step_begin_.set(t.data()), step_end_.set(t.data() + 1);
+  }
 
   void outdate();
 
@@ -45,6 +49,7 @@ class FlowSampler {
   const Buffer& params_;
   int64_t steps_;
   bool euler_;
+  Buffer step_begin_, step_end_;   // t and r of each step
   Buffer times_;
   bool times_current_ = false;
   ReadyWeights ready_[2];   // float32, bfloat16

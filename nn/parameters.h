@@ -31,7 +31,12 @@ class ParameterLayout {
   int64_t size() const { return size_; }
   const std::vector<ParameterInfo>& entries() const { return entries_; }
 
-  void initialise(float* flat, Stream random) const;
+  void initialise(float* flat, Stream random) const;   // in memory of the host
+  void initialise(Buffer& flat, Stream random) const {
+    std::vector<float> numbers(static_cast<size_t>(size_));
+    initialise(numbers.data(), random);
+    flat.set(numbers.data());
+  }
   void save(SafetensorsWriter& file, const std::string& prefix, const float* flat) const;
   // Throws Error, with the file's path, if a tensor is missing or has another shape or dtype.
   void load(const SafetensorsFile& file, const std::string& prefix, float* flat) const;

@@ -13,8 +13,8 @@ class ReadyWeights {
   const kernels::MlpProducts& of(const kernels::MlpShape& network, const Buffer& params,
                                  kernels::Precision precision = kernels::Precision::float32) {
     if (current_) return products_;
-    if (memory_.size() == 0) memory_ = Buffer(kernels::mlp_prepared_size(network));
-    kernels::mlp_prepare(network, params.data(), precision, memory_.data());
+    if (memory_.size() == 0) memory_ = Buffer(kernels::current().mlp_prepared_size(network));
+    kernels::current().mlp_prepare(network, params.data(), precision, memory_.data());
     products_ = {precision, memory_.data()};
     current_ = true;
     return products_;

@@ -8,8 +8,8 @@ TwinCritic::TwinCritic(int64_t observations, int64_t actions, const Hidden& hidd
   const Purpose purpose[] = {Purpose::initialise_critic1, Purpose::initialise_critic2};
   for (int i : {0, 1}) {
     online[i] = Trained(layout.size()), target[i] = Trained(layout.size());
-    layout.initialise(online[i].params.data(), Stream(seed, purpose[i], 0));
-    std::copy_n(online[i].params.data(), layout.size(), target[i].params.data());
+    layout.initialise(online[i].params, Stream(seed, purpose[i], 0));
+    target[i].params.copy_from(online[i].params);
   }
 }
 
@@ -45,7 +45,7 @@ TwinCritic::Loss TwinCritic::loss(int critic, Tensor state, Tensor action, Tenso
         return Values<1>{scale * mean_column(weight ? error * weight : error)};
       },
       online[critic].tensor());
-  return {*out[0].tensor.f32(), gradient.tensor};
+  return {out[0].tensor, gradient.tensor};
 }
 
 void TwinCritic::descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step) {
@@ -54,9 +54,7 @@ void TwinCritic::descend(const Loss (&loss)[2], const kernels::AdamConstants& ad
 }
 
 void TwinCritic::follow(double rate) {
-  for (int i : {0, 1})
-    kernels::exponential_average(layout.size(), static_cast<float>(rate), online[i].params.data(),
-                                 target[i].params.data());
+  for (int i : {0, 1}) target[i].follow(online[i], rate);
 }
 
 void TwinCritic::outdate() {

@@ -26,7 +26,7 @@ struct TwinCritic {
   std::array<Tensor, 2> target_values(Tensor state, Tensor action) const;
 
   struct Loss {
-    float loss;
+    Number loss;
     Tensor gradient;
   };
   // scale times the mean over all B rows of weight (Q_i(s, a) - y)^2; y and weight [B, 1], absent: 1.

@@ -146,7 +146,7 @@ TEST_CASE("a policy that follows the density goes where it is higher") {
       const Tensor action = empty(500, 2);
       for (uint64_t i = 0; i < 500; ++i)
         agent->explore(std::span(ones).first(1), i, std::span(action.f32() + 2 * i, 2));
-      return double(mean(mixture.log_density(action).tensor));
+      return double(*mean_all(mixture.log_density(action)).tensor.f32());
     };
     const double before = mean_log_density();
     for (uint64_t u = 1; u <= 150; ++u)

@@ -18,7 +18,7 @@ Value time(double t) { return full(1, 1, t, DType::float64); }
 
 struct Sampled {
   explicit Sampled(Times kind) : net(S, A, {16, 2}, A, kind), params(net.layout.size()) {
-    net.layout.initialise(params.data(), Stream(1, Purpose::test, 0));
+    net.layout.initialise(params, Stream(1, Purpose::test, 0));
   }
   // x <- x - u(s, x, t, r) / T at t = 1, 1 - 1/T, ..., 1/T
   Value loop(Value state, Value x, int steps, bool euler) const {
@@ -66,7 +66,7 @@ TEST_CASE("what is kept is outdated when it is said to be") {
   Sampled s(Times::plain);
   FlowSampler sampler(s.net, s.params, 2, false);
   const Tensor before = sampler(single(state), single(noise));
-  s.net.layout.initialise(s.params.data(), Stream(2, Purpose::test, 0));
+  s.net.layout.initialise(s.params, Stream(2, Purpose::test, 0));
   sampler.outdate();
   const Tensor after = sampler(single(state), single(noise));
   CHECK(difference(after, before) > 1e-3);

@@ -28,7 +28,7 @@ TEST_CASE("initial values") {
   const int64_t frequency = layout.add("freq", {5000, 1}, Initial::frequency);
   const int64_t bias = layout.add("bias", {3}, Initial::zero), scale = layout.add("scale", {3}, Initial::one);
   Buffer flat(layout.size());
-  layout.initialise(flat.data(), Stream(1, Purpose::test, 0));
+  layout.initialise(flat, Stream(1, Purpose::test, 0));
   const auto moments = [&](int64_t first, int64_t n) {
     double sum = 0, square = 0, most = 0;
     for (int64_t i = first; i < first + n; ++i) {
@@ -56,7 +56,7 @@ TEST_CASE("files: round trip, and a wrong shape changes nothing") {
   add_mlp(layout, 5, {8, 1}, 3);
   add_mlp(wider, 5, {9, 1}, 3);
   Buffer flat(layout.size()), back(layout.size()), other(wider.size());
-  layout.initialise(flat.data(), Stream(1, Purpose::test, 0));
+  layout.initialise(flat, Stream(1, Purpose::test, 0));
   const Folder folder;
   const std::string path = folder.file("net.safetensors");
   SafetensorsWriter writer;

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "algos/agent.h"
+#include "nn/buffer.h"
+
+namespace meander {
+
+// An agent whose numbers live on another device than the CPU, for a training loop that knows nothing of it: states and
+// batches go there, actions and metrics come back. The first update of a kind runs piece by piece, the second is recorded
+// as one graph, and from then on the graph is all that is started.
+class DeviceAgent final : public Agent {
+ public:
+  // `make` is called with the device current, so that the agent's buffers lie on it.
+  DeviceAgent(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make);
+  ~DeviceAgent() override;
+
+  int observations() const override { return agent_->observations(); }
+  int actions() const override { return agent_->actions(); }
+  int batch_size() const override { return agent_->batch_size(); }
+  int chunk() const override { return agent_->chunk(); }
+  int return_steps() const override { return agent_->return_steps(); }
+  std::span<const char* const> metric_names() const override { return agent_->metric_names(); }
+
+  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  // As Agent's; where a loss is not finite nothing after it learns, as there, but the next update's losses are not looked
+  // at before this one's.
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+
+  void save(SafetensorsWriter& file) const override;
+  void load(const SafetensorsFile& file) override;
+
+ private:
+  struct Kind {
+    void* graph = nullptr;
+    bool ran = false;
+    std::vector<const char*> losses;
+  };
+  Batch place(const Batch& batch);
+
+  const kernels::DeviceKernels& device_;
+  std::unique_ptr<Agent> agent_;
+  std::vector<Buffer> batch_;      // its tensors, in the order of Batch
+  Buffer metrics_;
+  uint64_t* step_;                 // on the device
+  uint32_t* failed_;
+  std::map<int, Kind> kinds_;
+};
+
+}  // namespace meander
