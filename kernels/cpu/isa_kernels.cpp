@@ -20,11 +20,15 @@
 
 #include "kernels/cpu/mlp_run.h"
 #include "kernels/cpu/table.h"
+#include "kernels/formulas/formula.h"
 
 namespace meander::kernels::MEANDER_ISA_NAMESPACE {
 namespace {
 #include "kernels/cpu/vector.h"
-#include "kernels/cpu/vector_math.h"
+#include "kernels/formulas/elementary.h"
+#include "kernels/formulas/truncated_normal.h"
+#include "kernels/formulas/random.h"
+#include "kernels/formulas/optimiser.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/truncated_normal.h"

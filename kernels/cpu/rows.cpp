@@ -1,6 +1,7 @@
 #include "kernels/rows.h"
 
 #include "kernels/cpu/table.h"
+#include "kernels/formulas/formula.h"
 #include "kernels/threads.h"
 
 namespace meander::kernels {
@@ -14,20 +15,7 @@ void over_rows(int64_t rows, int64_t cols, F&& f) {
   parallel_for(rows, row_grain(cols), [&](int64_t begin, int64_t end) { f(begin, end - begin); });
 }
 
-// Where a position falls on the grid: between atom `low` and `low + 1`, `upper_share` of its mass to the latter.
-struct GridPlace {
-  int64_t low;
-  float upper_share;
-};
-GridPlace grid_place(int64_t atoms, float v_min, float v_max, float where) {
-  const float clipped = where < v_min ? v_min : where > v_max ? v_max : where;
-  const float last = static_cast<float>(atoms - 1);
-  const float position = (clipped - v_min) / ((v_max - v_min) / last);
-  int64_t low = position > 0.0f ? static_cast<int64_t>(position) : 0;  // a NaN goes to 0 and keeps its share NaN
-  if (low > atoms - 2) low = atoms - 2;
-  const float share = position - static_cast<float>(low);
-  return {low, share > 1.0f ? 1.0f : share};
-}
+#include "kernels/formulas/grid.h"
 
 }  // namespace
 

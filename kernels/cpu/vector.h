@@ -79,6 +79,7 @@ static inline V load(const float* p) {
 }
 static inline void store(float* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
 static inline I broadcast_int(int32_t x) { return I{} + x; }
+static inline V to_float(I x) { return __builtin_convertvector(x, V); }
 static inline I as_int(V v) { return (I)v; }
 static inline V as_float(I v) { return (V)v; }
 static inline I wrapping_add(I a, I b) { return (I)((U)a + (U)b); }  // a float's bits may be anything

@@ -1,7 +1,212 @@
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/elements.h"
 
+// Arithmetic with broadcasting and movement of matrices: kernels/arrays.h.
 namespace meander::kernels::MEANDER_CUDA {
+namespace {
 
-void add_arrays(DeviceKernels&) {}
+unsigned element_blocks(int64_t n) { return blocks_for(n, element_block); }
+
+// ---- element by element ----------------------------------------------------------------------------------------------
+
+__global__ void fill_kernel(int64_t n, float value, float* y) {
+  const int64_t fours = aligned(y) ? n / 4 : 0;
+  for_elements(fours, [&](int64_t q) { store4(y, q, make_float4(value, value, value, value)); });
+  for_elements(n - 4 * fours, [&](int64_t i) { y[4 * fours + i] = value; });
+}
+void fill_value(int64_t n, float value, float* y) {
+  if (n > 0) launch(fill_kernel, element_blocks((n + 3) / 4), element_block, 0, n, value, y);
+}
+
+struct Affine {
+  float scale, offset;
+  __device__ float operator()(float x) const { return scale * x + offset; }
+};
+struct SquareRoot {
+  __device__ float operator()(float x) const { return sqrtf(x); }
+};
+struct Relu {
+  __device__ float operator()(float x) const { return x > 0 ? x : 0.0f; }
+};
+struct Clip {
+  float low, high;
+  __device__ float operator()(float x) const { return x < low ? low : x > high ? high : x; }
+};
+struct Inside {
+  float low, high;
+  __device__ float operator()(float x) const { return low <= x && x <= high ? 1.0f : 0.0f; }
+};
+void affine(int64_t n, float scale, float offset, const float* x, float* y) { map(n, Affine{scale, offset}, y, Each{x}); }
+void square_root(int64_t n, const float* x, float* y) { map(n, SquareRoot{}, y, Each{x}); }
+void relu(int64_t n, const float* x, float* y) { map(n, Relu{}, y, Each{x}); }
+void clip(int64_t n, float low, float high, const float* x, float* y) { map(n, Clip{low, high}, y, Each{x}); }
+void inside(int64_t n, float low, float high, const float* x, float* y) { map(n, Inside{low, high}, y, Each{x}); }
+
+// ---- two operands with broadcasting ----------------------------------------------------------------------------------
+
+template <Binary op>
+struct Apply {
+  __device__ float operator()(float a, float b) const {
+    if constexpr (op == Binary::add) return a + b;
+    else if constexpr (op == Binary::multiply) return a * b;
+    else if constexpr (op == Binary::divide) return a / b;
+    else if constexpr (op == Binary::less) return a < b ? 1.0f : 0.0f;
+    else if constexpr (op == Binary::left) return a;
+    else if constexpr (op == Binary::where) return a != 0 ? b : 0.0f;
+    else return a != 0 ? 0.0f : b;
+  }
+};
+void add_to(int64_t n, const float* x, float* y) { map(n, Apply<Binary::add>{}, y, Each{y}, Each{x}); }
+
+// An operand and the steps that lead from row to row and from column to column, 0 where it is repeated.
+struct Broadcast {
+  const float* p;
+  int64_t row_step, col_step;
+};
+template <class F>
+__global__ void broadcast_kernel(int64_t rows, int64_t cols, Broadcast a, Broadcast b, float* y, F f) {
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) {
+    y[i * cols + j] = f(a.p[i * a.row_step + j * a.col_step], b.p[i * b.row_step + j * b.col_step]);
+  });
+}
+
+template <Binary op>
+void apply(int64_t rows, int64_t cols, const float* a, int64_t a_rows, int64_t a_cols, const float* b, int64_t b_rows,
+           int64_t b_cols, float* y) {
+  const int64_t n = rows * cols, a_size = a_rows * a_cols, b_size = b_rows * b_cols;
+  const Apply<op> f;
+  if (n <= 0) return;
+  if (a_size == n && b_size == n) return map(n, f, y, Each{a}, Each{b});
+  if (a_size == n && b_size == 1) return map(n, f, y, Each{a}, Same{b});
+  if (a_size == 1 && b_size == n) return map(n, f, y, Same{a}, Each{b});
+  const Broadcast left{a, a_rows == 1 ? 0 : a_cols, a_cols == 1 ? 0 : 1};
+  const Broadcast right{b, b_rows == 1 ? 0 : b_cols, b_cols == 1 ? 0 : 1};
+  launch(broadcast_kernel<Apply<op>>, element_blocks(n), element_block, 0, rows, cols, left, right, y, f);
+}
+void binary(Binary op, int64_t rows, int64_t cols, const float* a, int64_t a_rows, int64_t a_cols, const float* b,
+            int64_t b_rows, int64_t b_cols, float* y) {
+  switch (op) {
+    case Binary::add: return apply<Binary::add>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::multiply: return apply<Binary::multiply>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::divide: return apply<Binary::divide>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::less: return apply<Binary::less>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::left: return apply<Binary::left>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::where: return apply<Binary::where>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::where_not: return apply<Binary::where_not>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+  }
+}
+
+// ---- rows ------------------------------------------------------------------------------------------------------------
+
+__global__ void copy_kernel(int64_t rows, int64_t cols, const float* x, int64_t x_stride, int64_t group, float* y,
+                            int64_t y_stride) {
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) { y[i * y_stride + j] = x[divide(i, group) * x_stride + j]; });
+}
+struct Identity {
+  __device__ float operator()(float x) const { return x; }
+};
+void copy_matrix(int64_t rows, int64_t cols, const float* x, int64_t x_stride, int64_t group, float* y,
+                 int64_t y_stride) {
+  if (rows * cols <= 0) return;
+  if (group == 1 && x_stride == cols && y_stride == cols) return map(rows * cols, Identity{}, y, Each{x});
+  launch(copy_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, x_stride, group, y, y_stride);
+}
+
+__global__ void sum_groups_kernel(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) {
+    const float* p = x + i * group * cols + j;
+    float sum = 0;
+    for (int64_t k = 0; k < group; ++k) sum += p[k * cols];
+    y[i * cols + j] = sum;
+  });
+}
+void sum_groups(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {
+  if (rows * cols > 0)
+    launch(sum_groups_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, group, x, y);
+}
+
+// 16 threads a row, each with the first largest of its columns, then the better of two: the larger, or the one to the
+// left. A NaN is never larger; but from a NaN in the first column nothing is, as for std::max_element.
+constexpr int argmax_block = 64;
+__global__ void argmax_kernel(int64_t rows, int64_t cols, int64_t row_step, const float* x, int32_t* index) {
+  const int lane = static_cast<int>(threadIdx.x % 16);
+  const int64_t step = all_threads() / 16;
+  for (int64_t first = this_thread() / 32 * 2; first < rows; first += step) {   // the two rows of a warp together
+    const int64_t i = first + threadIdx.x % 32 / 16;
+    const float* row = x + i * cols;
+    float best = -INFINITY;
+    int64_t at = lane;
+    if (i < rows)
+      for (int64_t j = lane; j < cols; j += 16)
+        if (row[j] > best) best = row[j], at = j;
+    for (int half = 8; half >= 1; half /= 2) {
+      const float other = __shfl_xor_sync(0xffffffffu, best, half, 16);
+      const int64_t other_at = __shfl_xor_sync(0xffffffffu, at, half, 16);
+      if (other > best || (other == best && other_at < at)) best = other, at = other_at;
+    }
+    if (i < rows && lane == 0) index[i] = static_cast<int32_t>((row[0] != row[0] ? 0 : at) + i * row_step);
+  }
+}
+void argmax_row(int64_t rows, int64_t cols, int64_t row_step, const float* x, int32_t* index) {
+  if (rows > 0)
+    launch(argmax_kernel, blocks_for(rows * 16, argmax_block), argmax_block, 0, rows, cols, row_step, x, index);
+}
+
+__global__ void one_hot_kernel(int64_t rows, int64_t cols, const int32_t* column, float* y) {
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) { y[i * cols + j] = j == column[i] ? 1.0f : 0.0f; });
+}
+void one_hot(int64_t rows, int64_t cols, const int32_t* column, float* y) {
+  if (rows * cols > 0) launch(one_hot_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, column, y);
+}
+
+__global__ void gather_row_kernel(int64_t rows, int64_t cols, const float* x, const int32_t* column, float* y) {
+  for_elements(rows, [&](int64_t i) { y[i] = x[i * cols + column[i]]; });
+}
+void gather_row(int64_t rows, int64_t cols, const float* x, const int32_t* column, float* y) {
+  if (rows > 0) launch(gather_row_kernel, element_blocks(rows), element_block, 0, rows, cols, x, column, y);
+}
+
+__global__ void gather_rows_kernel(int64_t rows, int64_t cols, const float* x, const int32_t* row, float* y) {
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) { y[i * cols + j] = x[row[i] * cols + j]; });
+}
+void gather_rows(int64_t rows, int64_t cols, const float* x, const int32_t* row, float* y) {
+  if (rows * cols > 0) launch(gather_rows_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, row, y);
+}
+
+// ---- the flag --------------------------------------------------------------------------------------------------------
+
+__global__ void flag_kernel(int64_t n, const float* x, uint32_t number, uint32_t* flag) {
+  const int64_t fours = aligned(x) ? n / 4 : 0;
+  bool found = false;
+  const auto look = [&](float v) { found = found || !(v - v == 0); };
+  for_elements(fours, [&](int64_t q) {
+    const float4 v = load4(x, q);
+    look(v.x), look(v.y), look(v.z), look(v.w);
+  });
+  for_elements(n - 4 * fours, [&](int64_t i) { look(x[4 * fours + i]); });
+  if (found) atomicCAS(flag, 0u, number);
+}
+void flag_not_finite(int64_t n, const float* x, uint32_t number, uint32_t* flag) {
+  if (n > 0) launch(flag_kernel, element_blocks((n + 3) / 4), element_block, 0, n, x, number, flag);
+}
+
+}  // namespace
+
+void add_arrays(DeviceKernels& k) {
+  k.fill_value = fill_value;
+  k.binary = binary;
+  k.affine = affine;
+  k.square_root = square_root;
+  k.relu = relu;
+  k.clip = clip;
+  k.inside = inside;
+  k.copy_matrix = copy_matrix;
+  k.add_to = add_to;
+  k.sum_groups = sum_groups;
+  k.argmax_row = argmax_row;
+  k.one_hot = one_hot;
+  k.gather_row = gather_row;
+  k.gather_rows = gather_rows;
+  k.flag_not_finite = flag_not_finite;
+}
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -1,12 +1,12 @@
-// Functions of one variable on a vector: argument reduction and polynomials fitted for these intervals (weighted
-// minimax in double, coefficients rounded to float). Only + - * / sqrt, fma and bit operations, all exactly rounded on
-// every instruction set: hence the same bits everywhere. Included by isa_kernels.cpp only.
+// Functions of one variable: argument reduction and polynomials fitted for these intervals (weighted minimax in double,
+// coefficients rounded to float). Only + - * / sqrt, fma and bit operations, all exactly rounded on every device: hence
+// the same bits everywhere. See formula.h.
 
 // Adding this rounds to an integer for |x| < 2^22, and leaves that integer in the low bits.
 constexpr float round_magic = 12582912.0f;  // 1.5 * 2^23
 
 // exp x = 2^n exp r, n integer, |r| <= log(2) / 2: returns exp r, and n in the low 9 bits of `power`.
-static inline V exp_reduced(V x, I& power) {
+MEANDER_FORMULA V exp_reduced(V x, I& power) {
   const V shifted = fma(x, broadcast(1.44269504f), broadcast(round_magic)), n = shifted - round_magic;
   power = as_int(shifted);
   V r = fma(n, broadcast(-0.693145752f), x);
@@ -19,12 +19,12 @@ static inline V exp_reduced(V x, I& power) {
   return fma(p * r, r, r) + 1.0f;
 }
 // exp x for |x| <= 87; a NaN stays one.
-static inline V exp_within(V x) {
+MEANDER_FORMULA V exp_within(V x) {
   I power;
   const V y = exp_reduced(x, power);
   return as_float(wrapping_add(as_int(y), power << 23));
 }
-static inline V exp(V x) {
+MEANDER_FORMULA V exp(V x) {
   I power;
   const V y = exp_reduced(maximum(broadcast(-87.5f), minimum(broadcast(89.0f), x)), power);
   // In two steps, as 2^128 is no float; 2^-126 may be reached from a y below 1.
@@ -34,13 +34,13 @@ static inline V exp(V x) {
 }
 
 // log x: x = 2^n m, m in [sqrt 1/2, sqrt 2), f = m - 1
-static inline V log(V x) {
+MEANDER_FORMULA V log(V x) {
   const I tiny = x < 1.17549435e-38f;
   const V scaled = tiny ? x * 16777216.0f : x;
   const I shifted = wrapping_add(as_int(scaled), broadcast_int(-0x3f3504f3));  // bits of sqrt 1/2
   const I exponent = shifted >> 23;
   const V f = as_float((shifted & 0x007fffff) + 0x3f3504f3) - 1.0f;
-  const V n = __builtin_convertvector(exponent - (tiny & 24), V);
+  const V n = to_float(exponent - (tiny ? broadcast_int(24) : I{}));
   V p = broadcast(0.0674659163f);
   p = fma(p, f, broadcast(-0.116756387f));
   p = fma(p, f, broadcast(0.118881777f));
@@ -60,7 +60,7 @@ static inline V log(V x) {
 }
 
 // tanh: a polynomial near 0, else 1 - 2 / (exp 2|x| + 1)
-static inline V tanh(V x) {
+MEANDER_FORMULA V tanh(V x) {
   const V a = absolute(x), u = x * x;
   V p = broadcast(0.00214753975f);
   p = fma(p, u, broadcast(-0.00818267744f));
@@ -74,7 +74,7 @@ static inline V tanh(V x) {
 }
 
 // sin and cos: x = n pi/2 + r, pi/2 in three parts
-static inline void sincos(V x, V& sine, V& cosine) {
+MEANDER_FORMULA void sincos(V x, V& sine, V& cosine) {
   const V shifted = fma(x, broadcast(0.636619772f), broadcast(round_magic)), n = shifted - round_magic;
   V r = fma(-n, broadcast(1.57079637f), x);
   r = fma(-n, broadcast(-4.37113883e-08f), r);
@@ -96,21 +96,21 @@ static inline void sincos(V x, V& sine, V& cosine) {
   cosine = as_float(as_int(cos_part) ^ ((wrapping_add(quadrant, broadcast_int(1)) & 2) << 30));
 }
 
-static inline V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
+MEANDER_FORMULA V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
 
 // GELU, tanh form, is x sigmoid(2 z), z = sqrt(2/pi) (x + 0.044715 x^3). Below -10 it is as at -10: -1e-37.
 constexpr float gelu_linear = 1.59576912f, gelu_cubic = 0.0713548163f;  // 2 sqrt(2/pi), and times 0.044715
-static inline V gelu_exp(V x) {  // exp(-2 z), x >= -10
+MEANDER_FORMULA V gelu_exp(V x) {  // exp(-2 z), x >= -10
   const V u = x * x;
   return exp_within(maximum(broadcast(-87.0f), x * fma(u, broadcast(-gelu_cubic), broadcast(-gelu_linear))));
 }
-static inline V gelu(V x) {
+MEANDER_FORMULA V gelu(V x) {
   const V inside = maximum(broadcast(-10.0f), x);
   return inside * (1.0f / (1.0f + gelu_exp(inside)));
 }
 // To 1e-4 of its value above -8, for results that are rounded to bfloat16 (4e-3): a shorter polynomial, and a quotient by
 // two Newton steps from the bits of the divisor.
-static inline V gelu_coarse(V x) {
+MEANDER_FORMULA V gelu_coarse(V x) {
   constexpr float to_binary = -1.44269504f;
   const V u = x * x, y = x * fma(u, broadcast(to_binary * gelu_cubic), broadcast(to_binary * gelu_linear));
   const V inside = maximum(broadcast(-100.0f), minimum(broadcast(100.0f), y));
@@ -125,7 +125,7 @@ static inline V gelu_coarse(V x) {
   r = r * fma(-d, r, broadcast(2.0f));
   return x * r;
 }
-static inline V gelu_slope(V x, V& value) {
+MEANDER_FORMULA V gelu_slope(V x, V& value) {
   const V from_below = maximum(broadcast(-10.0f), x), inside = minimum(broadcast(10.0f), from_below);
   const V e = gelu_exp(inside), s = 1.0f / (1.0f + e);
   const V dz = fma(inside * inside, broadcast(3.0f * gelu_cubic), broadcast(gelu_linear));
@@ -134,13 +134,13 @@ static inline V gelu_slope(V x, V& value) {
 }
 
 // Mish: with w = exp x, tanh(log(1 + w)) = n / (n + 2), n = w (w + 2). Above 20 it is x.
-static inline V mish_exp(V x) { return exp(minimum(broadcast(20.0f), x)); }
-static inline V mish(V x) {
+MEANDER_FORMULA V mish_exp(V x) { return exp(minimum(broadcast(20.0f), x)); }
+MEANDER_FORMULA V mish(V x) {
   const V w = mish_exp(x), n = w * (w + 2.0f);
   const V inside = maximum(broadcast(-104.0f), x);
   return x > 20.0f ? x : inside * (n / (n + 2.0f));
 }
-static inline V mish_slope(V x, V& value) {
+MEANDER_FORMULA V mish_slope(V x, V& value) {
   const V inside = maximum(broadcast(-104.0f), minimum(broadcast(20.0f), x));
   const V w = mish_exp(x), n = w * (w + 2.0f), d = n + 2.0f;
   const V slope = n / d + 4.0f * inside * w * (w + 1.0f) / (d * d);
@@ -148,12 +148,12 @@ static inline V mish_slope(V x, V& value) {
   return slope;
 }
 
-static inline V relu(V x) { return x < 0.0f ? V{} : x; }
-static inline V relu_slope(V x, V& value) {
+MEANDER_FORMULA V relu(V x) { return x < 0.0f ? V{} : x; }
+MEANDER_FORMULA V relu_slope(V x, V& value) {
   value = relu(x);
   return x > 0.0f ? broadcast(1.0f) : V{};
 }
-static inline V tanh_slope(V x, V& value) {
+MEANDER_FORMULA V tanh_slope(V x, V& value) {
   value = tanh(x);
   return fma(-value, value, broadcast(1.0f));
 }
