@@ -8,7 +8,7 @@ namespace {
 
 __device__ void store_result(const ProductResult& result, int64_t row, int64_t col, float sum) {
   float* const c = result.c + row * result.stride + col;
-  if (result.start) sum += result.start[row / result.group * result.start_stride + col];
+  if (result.start) sum += result.start[(result.first_row + row) / result.group * result.start_stride + col];
   if (result.accumulate) sum += *c;
   *c = sum;
 }

@@ -162,13 +162,13 @@ __device__ void product_tile(TileSums& sums, const Factor& a, const Factor& b, i
 // ---- whole products, queued ------------------------------------------------------------------------------------------
 
 // c [m, n] = a b, rows of c `stride` apart, with
-//   start: null, or what the sums begin with: start[row / group * start_stride + col];
+//   start: null, or what the sums begin with: start[(first_row + row) / group * start_stride + col];
 //   accumulate: added to what is in c.
 struct ProductResult {
   float* c;
   int64_t stride;
   const float* start = nullptr;
-  int64_t group = 1, start_stride = 0;
+  int64_t first_row = 0, group = 1, start_stride = 0;
   bool accumulate = false;
 };
 enum class Order { nn, nt, tn };   // how a and b lie: a [m, k] b [k, n]; b [n, k]; a [k, m]
