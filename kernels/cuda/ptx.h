@@ -105,6 +105,12 @@ struct Fragments {
 inline float tf32(uint32_t x) { return std::bit_cast<float>(x & 0xffffe000u); }
 inline float half_of(uint32_t word, int which) { return std::bit_cast<float>(which ? word & 0xffff0000u : word << 16); }
 
+// To float, towards zero.
+inline float cut_off(double x) {
+  const float y = static_cast<float>(x);
+  return std::isfinite(y) && std::abs(double{y}) > std::abs(x) ? std::bit_cast<float>(std::bit_cast<uint32_t>(y) - 1) : y;
+}
+
 template <int K, class ElementA, class ElementB>
 void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], ElementA element_a,
                         ElementB element_b, std::source_location where) {
@@ -115,7 +121,9 @@ void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&
   const int group = lane() / 4, rest = lane() % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = group + i / 2 * 8, col = 2 * rest + i % 2;
-    for (int k = 0; k < K; ++k) d[i] = std::fma(element_a(slots, row, k), element_b(slots, k, col), d[i]);
+    double sum = d[i];   // the products are exact in it; the hardware cuts their sum off, it does not round
+    for (int k = 0; k < K; ++k) sum += double{element_a(slots, row, k)} * element_b(slots, k, col);
+    d[i] = cut_off(sum);
   }
 }
 inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
