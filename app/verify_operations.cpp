@@ -20,8 +20,13 @@ class Recording {
     const FileTensor& t = file_.at(path);
     const std::span<const double> numbers = file_.values<double>(path);
     const int64_t cols = t.shape.empty() ? 1 : t.shape.back();
-    return cast(view(numbers.data(), static_cast<int64_t>(numbers.size()) / std::max<int64_t>(cols, 1), cols),
-                DType::float32);
+    const int64_t rows = static_cast<int64_t>(numbers.size()) / std::max<int64_t>(cols, 1);
+    Tensor single;
+    {
+      const kernels::DeviceScope on_host(kernels::Device::cpu);
+      single = cast(view(numbers.data(), rows, cols), DType::float32);
+    }
+    return placed(single);
   }
   double constant(const std::string& name) const {
     return file_.values<double>(operation_ + "/const/" + name, 1)[0];
@@ -81,8 +86,9 @@ const Operation& find_operation(const SafetensorsFile& file, const std::string& 
 
 CheckLine compare(const std::string& quantity, Value mine, std::span<const double> expected) {
   double worst = 0, largest = 0;
+  const Tensor numbers = fetched(mine.tensor);
   for (size_t i = 0; i < expected.size(); ++i) {
-    const double x = mine ? double(mine.tensor.f32()[i]) : 0;
+    const double x = mine ? double(numbers.f32()[i]) : 0;
     worst = std::max(worst, std::isfinite(x) ? std::abs(x - expected[i]) : INFINITY);
     largest = std::max(largest, std::abs(expected[i]));
   }

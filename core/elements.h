@@ -11,15 +11,15 @@ namespace meander::detail {
 
 inline std::string shape(Tensor x) { return message("[", x.rows, ", ", x.cols, "]"); }
 
-// Calls f with a float and the kernel of the current device, or with a double and the kernel that the CPU has for it.
+// Calls f with a float and the kernel of the current device, or, on the CPU, with a double and its kernel for that.
 template <class Single, class Double, class F>
 void by_dtype(DType dtype, Single in_single, Double in_double, F&& f) {
   if (dtype == DType::float32)
     f(float{}, in_single);
-  else if (dtype == DType::float64)
+  else if (dtype == DType::float64 && kernels::on_cpu())
     f(double{}, in_double);
   else
-    throw Error(message("an operation on numbers got ", name(dtype)));
+    throw Error(message("an operation on numbers got ", name(dtype), " on the device ", kernels::current().name));
 }
 
 // y[i] = f(x[i]) in double, on the CPU: what tests differentiate.
