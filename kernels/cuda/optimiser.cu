@@ -1,7 +1,74 @@
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/elements.h"
+#include "kernels/cuda/formulas.h"
 
+// Adam and the exponential average: kernels/optimiser.h. Both do nothing where *stop is set.
 namespace meander::kernels::MEANDER_CUDA {
+namespace {
 
-void add_optimiser(DeviceKernels&) {}
+// 1 / (1 - beta^step), in double as on the CPU.
+__host__ __device__ inline float bias_correction(double beta, double step) {
+  return static_cast<float>(1.0 / (1.0 - ::pow(beta, step)));
+}
+
+// The betas count where the step is read from device memory; else the factors hold the corrections already.
+__global__ void adam_kernel(int64_t n, AdamFactors factors, double beta1, double beta2, const uint64_t* step,
+                            const float* gradient, float* params, float* m, float* v, const uint32_t* stop) {
+  if (stop && *stop) return;
+  if (step) {
+    MEANDER_SHARED(float, corrections, 2);
+    if (threadIdx.x < 2)
+      corrections[threadIdx.x] = bias_correction(threadIdx.x ? beta2 : beta1, static_cast<double>(*step));
+    __syncthreads();
+    factors.correction1 = corrections[0];
+    factors.correction2 = corrections[1];
+  }
+  const bool wide = aligned(gradient) && aligned(params) && aligned(m) && aligned(v);
+  const int64_t fours = wide ? n / 4 : 0;
+  for_elements(fours, [&](int64_t q) {
+    const float4 g = load4(gradient, q);
+    float4 p = load4(params, q), mean = load4(m, q), square = load4(v, q);
+    adam(factors, g.x, p.x, mean.x, square.x);
+    adam(factors, g.y, p.y, mean.y, square.y);
+    adam(factors, g.z, p.z, mean.z, square.z);
+    adam(factors, g.w, p.w, mean.w, square.w);
+    store4(m, q, mean);
+    store4(v, q, square);
+    store4(params, q, p);
+  });
+  for_elements(n - 4 * fours, [&](int64_t i) {
+    const int64_t at = 4 * fours + i;
+    adam(factors, gradient[at], params[at], m[at], v[at]);
+  });
+}
+void adam_array(int64_t n, const AdamConstants& constants, int64_t number, const uint64_t* step, const float* gradient,
+                float* params, float* m, float* v, const uint32_t* stop) {
+  if (n <= 0) return;
+  const double t = static_cast<double>(number);
+  const AdamFactors factors = adam_factors(constants, step ? 0 : bias_correction(constants.beta1, t),
+                                           step ? 0 : bias_correction(constants.beta2, t));
+  launch(adam_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, factors, constants.beta1,
+         constants.beta2, step, gradient, params, m, v, stop);
+}
+
+__global__ void average_kernel(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
+  if (stop && *stop) return;
+  const int64_t fours = aligned(source) && aligned(target) ? n / 4 : 0;
+  const auto average = [=](float from, float to) { return exponential_average(tau, from, to); };
+  for_elements(fours, [&](int64_t q) { store4(target, q, apply4(average, load4(source, q), load4(target, q))); });
+  for_elements(n - 4 * fours, [&](int64_t i) {
+    const int64_t at = 4 * fours + i;
+    target[at] = average(source[at], target[at]);
+  });
+}
+void average_array(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
+  if (n > 0) launch(average_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, tau, source, target, stop);
+}
+
+}  // namespace
+
+void add_optimiser(DeviceKernels& k) {
+  k.adam = adam_array;
+  k.exponential_average = average_array;
+}
 
 }  // namespace meander::kernels::MEANDER_CUDA

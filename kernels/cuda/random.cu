@@ -1,7 +1,108 @@
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/elements.h"
+#include "kernels/cuda/formulas.h"
 
+// Random numbers: kernels/philox.h and kernels/truncated_normal.h.
 namespace meander::kernels::MEANDER_CUDA {
+namespace {
 
-void add_random(DeviceKernels&) {}
+// ---- Philox: a thread works out a block of four words, and what is made of them ---------------------------------------
+
+struct Bits {
+  using Result = uint32_t;
+  __device__ void operator()(const I (&word)[4], uint32_t (&y)[4]) const {
+#pragma unroll
+    for (int w = 0; w < 4; ++w) y[w] = static_cast<uint32_t>(word[w]);
+  }
+};
+struct Uniform {
+  using Result = float;
+  __device__ void operator()(const I (&word)[4], float (&y)[4]) const {
+#pragma unroll
+    for (int w = 0; w < 4; ++w) y[w] = uniform_of(static_cast<uint32_t>(word[w]));
+  }
+};
+struct Normal {
+  using Result = float;
+  __device__ void operator()(const I (&word)[4], float (&y)[4]) const {
+    float u[4];
+    Uniform{}(word, u);
+    box_muller(u[0], u[1], y[0], y[1]);
+    box_muller(u[2], u[3], y[2], y[3]);
+  }
+};
+struct Index {
+  uint32_t bound;
+  using Result = uint32_t;
+  __device__ void operator()(const I (&word)[4], uint32_t (&y)[4]) const {
+#pragma unroll
+    for (int w = 0; w < 4; ++w) y[w] = __umulhi(static_cast<uint32_t>(word[w]), bound);
+  }
+};
+
+__device__ inline uint4 together(const uint32_t (&y)[4]) { return make_uint4(y[0], y[1], y[2], y[3]); }
+__device__ inline float4 together(const float (&y)[4]) { return make_float4(y[0], y[1], y[2], y[3]); }
+
+template <class Make>
+__global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+  const uint64_t at = step ? *step : key.step;
+  const bool wide = aligned(out);
+  for_elements((n + 3) / 4, [&](int64_t block) {
+    I word[4] = {static_cast<I>(block), static_cast<I>(key.purpose), static_cast<I>(at), static_cast<I>(at >> 32)};
+    philox_rounds(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), word);
+    typename Make::Result y[4];
+    make(word, y);
+    if (wide && 4 * block + 4 <= n) return store4(out, block, together(y));
+#pragma unroll
+    for (int w = 0; w < 4; ++w)
+      if (4 * block + w < n) out[4 * block + w] = y[w];
+  });
+}
+template <class Make>
+void philox(const RandomKey& key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+  if (n > 0) launch(philox_kernel<Make>, blocks_for((n + 3) / 4, element_block), element_block, 0, key, step, n, make, out);
+}
+
+void philox_bits(const RandomKey& key, const uint64_t* step, int64_t n, uint32_t* out) {
+  philox(key, step, n, Bits{}, out);
+}
+void philox_uniform(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
+  philox(key, step, n, Uniform{}, out);
+}
+void philox_normal(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
+  philox(key, step, n, Normal{}, out);
+}
+void philox_index(const RandomKey& key, const uint64_t* step, int64_t n, uint32_t bound, uint32_t* out) {
+  philox(key, step, n, Index{bound}, out);
+}
+
+// ---- the normal distribution cut to an interval ----------------------------------------------------------------------
+
+struct TruncatedNormal {
+  __device__ float operator()(float lower, float upper, float f) const {
+    return MEANDER_CUDA::truncated_normal(lower, upper, f);
+  }
+};
+struct NormalMassRatio {
+  __device__ float operator()(float lower, float upper, float y) const {
+    return MEANDER_CUDA::normal_mass_ratio(lower, upper, y);
+  }
+};
+void truncated_normal(int64_t n, const float* lower, const float* upper, const float* f, float* y) {
+  map(n, TruncatedNormal{}, y, Each{lower}, Each{upper}, Each{f});
+}
+void normal_mass_ratio(int64_t n, const float* lower, const float* upper, const float* y, float* ratio) {
+  map(n, NormalMassRatio{}, ratio, Each{lower}, Each{upper}, Each{y});
+}
+
+}  // namespace
+
+void add_random(DeviceKernels& k) {
+  k.philox_bits = philox_bits;
+  k.philox_uniform = philox_uniform;
+  k.philox_normal = philox_normal;
+  k.philox_index = philox_index;
+  k.truncated_normal = truncated_normal;
+  k.normal_mass_ratio = normal_mass_ratio;
+}
 
 }  // namespace meander::kernels::MEANDER_CUDA
