@@ -1,5 +1,7 @@
+#undef _FORTIFY_SOURCE   // its longjmp takes a change of stacks for an error
 #include "kernels/cuda/emulator/executor.h"
 
+#include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -95,7 +97,9 @@ struct SharedMemory {
 } shared;
 
 struct Fiber {
-  ucontext_t context;
+  ucontext_t context;                      // how it starts, and, sanitized, where it stands
+  jmp_buf jump;                            // where it stands
+  bool started = false;                    // else it begins at fiber_main
   void* stack = nullptr;
   void* fake_stack = nullptr;              // of the address sanitizer
   void* sanitizer_thread = nullptr;        // of the thread sanitizer
@@ -129,7 +133,8 @@ std::recursive_mutex executor_mutex;       // one kernel at a time
 std::vector<Fiber*>& fibers = *new std::vector<Fiber*>;   // kept to the end of the process
 Block* block = nullptr;
 Fiber* running = nullptr;
-ucontext_t host_context;
+[[maybe_unused]] ucontext_t host_context;
+[[maybe_unused]] jmp_buf host_jump;
 [[maybe_unused]] void* host_fake_stack = nullptr;
 [[maybe_unused]] const void* host_stack_bottom = nullptr;
 [[maybe_unused]] size_t host_stack_size = 0;
@@ -159,11 +164,13 @@ MEANDER_UNSEEN bool same(const std::source_location& a, const std::source_locati
 
 // ---- switching -------------------------------------------------------------------------------------------------------
 
+void fiber_main();
+
 MEANDER_UNSEEN void switch_to(Fiber* to) {
   Fiber* const from = running;
   running = to;
 #if defined(__SANITIZE_ADDRESS__)
-  void** keep = from ? (from->done ? nullptr : &from->fake_stack) : &host_fake_stack;
+  void** keep = from ? &from->fake_stack : &host_fake_stack;
   if (to)
     __sanitizer_start_switch_fiber(keep, to->stack, stack_size);
   else
@@ -172,7 +179,23 @@ MEANDER_UNSEEN void switch_to(Fiber* to) {
 #if defined(__SANITIZE_THREAD__)
   __tsan_switch_to_fiber(to ? to->sanitizer_thread : host_sanitizer_thread, __tsan_switch_to_fiber_no_sync);
 #endif
+  if (to && !to->started) {
+    getcontext(&to->context);
+    to->context.uc_stack.ss_sp = to->stack;
+    to->context.uc_stack.ss_size = stack_size;
+    to->context.uc_link = nullptr;
+    makecontext(&to->context, fiber_main, 0);
+  }
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  if (to) to->started = true;
   swapcontext(from ? &from->context : &host_context, to ? &to->context : &host_context);
+#else
+  // swapcontext, but for its two system calls; the sanitizers would take the jump for an exception.
+  if (_setjmp(from ? from->jump : host_jump) == 0) {
+    if (to && !std::exchange(to->started, true)) setcontext(&to->context);
+    _longjmp(to ? to->jump : host_jump, 1);
+  }
+#endif
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(from ? from->fake_stack : host_fake_stack, nullptr, nullptr);
 #endif
@@ -260,15 +283,16 @@ MEANDER_UNSEEN Fiber& fiber_at(size_t i) {
 
 // One range of addresses; open to this process only while a kernel or a copy runs.
 struct DeviceMemory {
-  static constexpr size_t reserve = size_t{32} << 30, page = 4096;
+  static constexpr size_t reserve = size_t{32} << 30, page = 4096, huge_page = size_t{2} << 20;
   std::byte* base = nullptr;
   size_t used = 0;                          // from the base
   std::map<void*, size_t> blocks;           // address -> bytes, whole pages
   std::multimap<size_t, void*> free_blocks;
   int open_count = 0;
 
+  // In whole huge pages, of which there are few: changing the protection of each small one takes a millisecond.
   void protect(int how) {
-    if (used) mprotect(base, used, how);
+    if (used) mprotect(base, (used + huge_page - 1) / huge_page * huge_page, how);
   }
 };
 DeviceMemory& memory() {
@@ -291,9 +315,10 @@ void* allocate(size_t size) {
   const std::lock_guard lock(executor_mutex);
   DeviceMemory& m = memory();
   if (!m.base) {
-    void* p = mmap(nullptr, DeviceMemory::reserve, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p = mmap(nullptr, DeviceMemory::reserve + DeviceMemory::huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) throw Failure("no address space for the emulator's device memory");
-    m.base = static_cast<std::byte*>(p);
+    m.base = static_cast<std::byte*>(p) + (DeviceMemory::huge_page - reinterpret_cast<uintptr_t>(p) % DeviceMemory::huge_page);
+    madvise(m.base, DeviceMemory::reserve, MADV_HUGEPAGE);
   }
   const size_t taken = (std::max<size_t>(size, 1) + DeviceMemory::page - 1) / DeviceMemory::page * DeviceMemory::page;
   void* p;
@@ -318,7 +343,6 @@ void deallocate(void* p) {
   DeviceMemory& m = memory();
   const auto found = m.blocks.find(p);
   if (found == m.blocks.end()) throw Failure("the emulator was asked to free memory it did not give");
-  madvise(p, found->second, MADV_DONTNEED);
   m.free_blocks.emplace(found->second, p);
   m.blocks.erase(found);
 }
@@ -466,15 +490,8 @@ MEANDER_UNSEEN void prepare(Fiber& f, unsigned i, dim3 at, dim3 grid, dim3 size)
   f.place = {{i % size.x, i / size.x % size.y, i / (size.x * size.y)}, at, size, grid};
   f.done = false;
   f.waits_for = nullptr;
-  f.fake_stack = nullptr;
   f.open_copies.clear();
   f.groups.clear();
-  SharedMemory::open(f.stack, stack_size);   // whatever frames a failed kernel left there
-  getcontext(&f.context);
-  f.context.uc_stack.ss_sp = f.stack;
-  f.context.uc_stack.ss_size = stack_size;
-  f.context.uc_link = nullptr;
-  makecontext(&f.context, fiber_main, 0);
 }
 
 MEANDER_UNSEEN void run_block(dim3 at, dim3 grid, dim3 size, size_t shared_bytes) {
@@ -518,7 +535,14 @@ MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, 
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
         run_block({x, y, z}, grid, size, shared_bytes);
-        if (failure[0]) throw Failure(failure);
+        if (failure[0]) {
+          for (Fiber* f : fibers) {   // they stand in the middle of it: from the start the next time
+            f->started = false;
+            f->fake_stack = nullptr;
+            SharedMemory::open(f->stack, stack_size);
+          }
+          throw Failure(failure);
+        }
       }
 }
 
