@@ -181,4 +181,26 @@ TEST_CASE("a number that is not finite raises the flag") {
   });
 }
 
+// Protects the rest of an array or matrix that is larger than all threads of the largest launch (blocks_for). Without
+// the sanitizers, under which it takes long and which see nothing new in it.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("threads go on to the elements and rows beyond the launch") {
+  on_each_device([](OnDevice& d) {
+    const int64_t n = int64_t{4096} * 256 * 4 + 7;
+    const auto x = d.up(normals(n, 1)), y = d.room(static_cast<size_t>(n));
+    d.k.affine(n, 2, 0, x, y);
+    Floats want = d.down(x);
+    for (float& v : want) v *= 2;
+    CHECK(same_numbers(d.down(y), want));
+
+    const int64_t rows = 4096 * 4 + 5, cols = 17;
+    want.assign(static_cast<size_t>(rows), 0);
+    kernels::sum_row(rows, cols, d.down(x).data(), want.data());
+    const auto sum = d.room(want.size());
+    d.k.sum_row(rows, cols, x, sum);
+    CHECK(same_numbers(d.down(sum), want));
+  });
+}
+#endif
+
 }  // namespace meander

@@ -320,7 +320,8 @@ void* allocate(size_t size) {
     m.base = static_cast<std::byte*>(p) + (DeviceMemory::huge_page - reinterpret_cast<uintptr_t>(p) % DeviceMemory::huge_page);
     madvise(m.base, DeviceMemory::reserve, MADV_HUGEPAGE);
   }
-  const size_t taken = (std::max<size_t>(size, 1) + DeviceMemory::page - 1) / DeviceMemory::page * DeviceMemory::page;
+  // At least one byte more, closed to the kernels where the address sanitizer looks.
+  const size_t taken = (size + DeviceMemory::page) / DeviceMemory::page * DeviceMemory::page;
   void* p;
   if (const auto f = m.free_blocks.find(taken); f != m.free_blocks.end()) {
     p = f->second;
@@ -333,7 +334,13 @@ void* allocate(size_t size) {
   m.blocks[p] = taken;
   const OpenMemory open;
   if (m.open_count > 1) m.protect(PROT_READ | PROT_WRITE);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(p, taken);
+#endif
   std::memset(p, 0xff, taken);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(p) + size, taken - size);
+#endif
   return p;
 }
 
