@@ -88,4 +88,6 @@ Graph* end_capture();
 void replay(const Graph&);                         // what was recorded, with the argument bytes of then
 void destroy(Graph*);
 
+uint64_t launches();                               // kernels started or recorded so far
+
 }  // namespace meander::kernels::emulated
