@@ -28,7 +28,7 @@ Floats inputs() {
 TEST_CASE("functions of one variable have the CPU's bits") {
   on_each_device([](OnDevice& d) {
     const struct {
-      const char* name;
+      std::string name;
       decltype(d.k.exp) on_device, on_cpu;
     } functions[] = {{"exp", d.k.exp, kernels::exp},          {"log", d.k.log, kernels::log},
                      {"tanh", d.k.tanh, kernels::tanh},       {"sigmoid", d.k.sigmoid, kernels::sigmoid},
