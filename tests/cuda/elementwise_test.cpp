@@ -23,8 +23,7 @@ Floats inputs() {
 
 }  // namespace
 
-// Protects the equality of bits on CPU and GPU, for any length (the last three are no vector of four), alignment, and in
-// place.
+// Protects the equality of bits on CPU and GPU, for any length and alignment, and in place.
 TEST_CASE("functions of one variable have the CPU's bits") {
   on_each_device([](OnDevice& d) {
     const struct {
