@@ -35,7 +35,9 @@ struct Inside {
   float low, high;
   __device__ float operator()(float x) const { return low <= x && x <= high ? 1.0f : 0.0f; }
 };
-void affine(int64_t n, float scale, float offset, const float* x, float* y) { map(n, Affine{scale, offset}, y, Each{x}); }
+void affine(int64_t n, float scale, float offset, const float* x, float* y) {
+  map(n, Affine{scale, offset}, y, Each{x});
+}
 void square_root(int64_t n, const float* x, float* y) { map(n, SquareRoot{}, y, Each{x}); }
 void relu(int64_t n, const float* x, float* y) { map(n, Relu{}, y, Each{x}); }
 void clip(int64_t n, float low, float high, const float* x, float* y) { map(n, Clip{low, high}, y, Each{x}); }

@@ -75,7 +75,8 @@ __global__ void map_kernel(int64_t n, F f, float* y, Operands... x) {
 // y[i] = f(x[i] ...); y may be one of the x.
 template <class F, class... Operands>
 void map(int64_t n, F f, float* y, Operands... x) {
-  if (n > 0) launch(map_kernel<F, Operands...>, blocks_for((n + 3) / 4, element_block), element_block, 0, n, f, y, x...);
+  if (n > 0)
+    launch(map_kernel<F, Operands...>, blocks_for((n + 3) / 4, element_block), element_block, 0, n, f, y, x...);
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -61,7 +61,8 @@ __global__ void average_kernel(int64_t n, float tau, const float* source, float*
   });
 }
 void average_array(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
-  if (n > 0) launch(average_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, tau, source, target, stop);
+  if (n > 0)
+    launch(average_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, tau, source, target, stop);
 }
 
 }  // namespace

@@ -59,7 +59,8 @@ __global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Ma
 }
 template <class Make>
 void philox(const RandomKey& key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
-  if (n > 0) launch(philox_kernel<Make>, blocks_for((n + 3) / 4, element_block), element_block, 0, key, step, n, make, out);
+  if (n > 0)
+    launch(philox_kernel<Make>, blocks_for((n + 3) / 4, element_block), element_block, 0, key, step, n, make, out);
 }
 
 void philox_bits(const RandomKey& key, const uint64_t* step, int64_t n, uint32_t* out) {

@@ -62,7 +62,9 @@ TEST_CASE("unary operations have the CPU's bits") {
           (device ? d.k.square_root : kernels::square_root<float>)(n, p, y);
         });
         check([&](const float* p, float* y, bool device) { (device ? d.k.relu : kernels::relu<float>)(n, p, y); });
-        check([&](const float* p, float* y, bool device) { (device ? d.k.clip : kernels::clip<float>)(n, -0.5f, 1, p, y); });
+        check([&](const float* p, float* y, bool device) {
+          (device ? d.k.clip : kernels::clip<float>)(n, -0.5f, 1, p, y);
+        });
         check([&](const float* p, float* y, bool device) {
           (device ? d.k.inside : kernels::inside<float>)(n, -0.5f, 1, p, y);
         });
@@ -78,8 +80,8 @@ TEST_CASE("parts of rows are moved, rows repeated") {
   on_each_device([](OnDevice& d) {
     const struct {
       int64_t rows, cols, x_stride, group, y_stride;
-    } cases[] = {{1, 1, 1, 1, 1}, {5, 3, 3, 1, 3}, {5, 3, 7, 1, 4}, {4, 33, 40, 1, 33}, {7, 3, 5, 3, 3}, {6, 21, 21, 2, 30},
-                 {9, 101, 0, 1, 101}, {5, 1, 1, 5, 2}};
+    } cases[] = {{1, 1, 1, 1, 1}, {5, 3, 3, 1, 3}, {5, 3, 7, 1, 4}, {4, 33, 40, 1, 33}, {7, 3, 5, 3, 3},
+                 {6, 21, 21, 2, 30}, {9, 101, 0, 1, 101}, {5, 1, 1, 5, 2}};
     for (const auto& c : cases) {
       CAPTURE(c.rows);
       CAPTURE(c.cols);

@@ -23,12 +23,11 @@ Floats inputs() {
 
 }  // namespace
 
-// Protects the equality of bits on CPU and GPU, for any length (the last three are no vector of four), alignment, and in
-// place.
+// Protects the equality of bits on CPU and GPU, for any length and alignment, and in place.
 TEST_CASE("functions of one variable have the CPU's bits") {
   on_each_device([](OnDevice& d) {
     const struct {
-      const char* name;
+      std::string name;
       decltype(d.k.exp) on_device, on_cpu;
     } functions[] = {{"exp", d.k.exp, kernels::exp},          {"log", d.k.log, kernels::log},
                      {"tanh", d.k.tanh, kernels::tanh},       {"sigmoid", d.k.sigmoid, kernels::sigmoid},

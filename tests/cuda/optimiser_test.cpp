@@ -37,8 +37,8 @@ TEST_CASE("Adam takes the CPU's step") {
             if (n > 2) gradient[2] = 0;
             const auto p = here.up(state.params), m = here.up(state.m), v = here.up(state.v), g = here.up(gradient);
             const auto number = here.up(std::vector<uint64_t>{static_cast<uint64_t>(step)});
-            kernels::adam(n, constants, step, gradient.data() + shift, state.params.data() + shift, state.m.data() + shift,
-                          state.v.data() + shift);
+            kernels::adam(n, constants, step, gradient.data() + shift, state.params.data() + shift,
+                          state.m.data() + shift, state.v.data() + shift);
             d.k.adam(n, constants, in_memory ? 999 : step, in_memory ? number.data : nullptr, g + shift, p + shift,
                      m + shift, v + shift, nullptr);
             CHECK(same_numbers(here.down(m), state.m));
@@ -72,7 +72,8 @@ TEST_CASE("nothing changes where the stop flag is set") {
     const Floats gradient = normals(9, 4);
     for (const uint32_t set : {1u, 0u}) {
       const auto stop = d.up(std::vector<uint32_t>{set});
-      const auto p = d.up(state.params), m = d.up(state.m), v = d.up(state.v), g = d.up(gradient), target = d.up(gradient);
+      const auto p = d.up(state.params), m = d.up(state.m), v = d.up(state.v);
+      const auto g = d.up(gradient), target = d.up(gradient);
       const auto step = d.up(std::vector<uint64_t>{3});
       d.k.adam(9, {}, 0, step, g, p, m, v, stop);
       d.k.exponential_average(9, 0.5f, p, target, stop);

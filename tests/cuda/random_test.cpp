@@ -36,7 +36,9 @@ TEST_CASE("the streams of Philox are the CPU's") {
       kernels::philox_bits(key, n, words.data());
       same_stream(d, words, [&](const auto& k, const uint64_t* step, uint32_t* y) { d.k.philox_bits(k, step, n, y); });
       kernels::philox_uniform(key, n, numbers.data());
-      same_stream(d, numbers, [&](const auto& k, const uint64_t* step, float* y) { d.k.philox_uniform(k, step, n, y); });
+      same_stream(d, numbers, [&](const auto& k, const uint64_t* step, float* y) {
+        d.k.philox_uniform(k, step, n, y);
+      });
       kernels::philox_normal(key, n, numbers.data());
       same_stream(d, numbers, [&](const auto& k, const uint64_t* step, float* y) { d.k.philox_normal(k, step, n, y); });
       for (const uint32_t bound : {1u, 1000u, 0xffffffffu}) {

@@ -93,7 +93,8 @@ TEST_CASE("layer norm has the CPU's bits") {
     for (const Shape shape : edge_shapes) {
       CAPTURE(shape.rows);
       CAPTURE(shape.cols);
-      const Floats x = normals(shape.rows * shape.cols, 7), scale = normals(shape.cols, 8), shift = normals(shape.cols, 9);
+      const Floats x = normals(shape.rows * shape.cols, 7);
+      const Floats scale = normals(shape.cols, 8), shift = normals(shape.cols, 9);
       Floats y(x.size()), normalised(x.size()), rstd(static_cast<size_t>(shape.rows));
       kernels::layer_norm(shape.rows, shape.cols, 1e-5f, x.data(), scale.data(), shift.data(), y.data(),
                           normalised.data(), rstd.data());
