@@ -3,10 +3,21 @@
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/error.h"
 
 namespace meander {
+namespace {
+
+// The models lie where the set-up put them, or where a copy of the program without the repository says.
+std::filesystem::path assets() {
+  const char* const elsewhere = std::getenv("MEANDER_GYMNASIUM_ASSETS");
+  return elsewhere && *elsewhere ? elsewhere : MEANDER_GYMNASIUM_ASSETS;
+}
+
+}  // namespace
+
 GymnasiumEnvironment::GymnasiumEnvironment(const std::string& name, const Task& task)
     : MujocoEnvironment({.name = name,
                          .observations = task.observations,
@@ -16,7 +27,7 @@ GymnasiumEnvironment::GymnasiumEnvironment(const std::string& name, const Task& 
                          .v_min = task.v_min,
                          .v_max = task.v_max,
                          .clipped_double_q = task.clipped_double_q},
-                        std::filesystem::path(MEANDER_GYMNASIUM_ASSETS) / task.model_file, task.frame_skip),
+                        assets() / task.model_file, task.frame_skip),
       version_(name.back() - '0') {}
 
 Step GymnasiumEnvironment::step(std::span<const double> action) {

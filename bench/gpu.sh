@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# bench/gpu.sh --pack FOLDER            builds everything and puts what a bare machine with a GPU needs into FOLDER
+# bench/gpu.sh OUT [--seconds N] [--device NAME]
+#     runs there, from the packed folder or from the repository's root: tests, compute-sanitizer, kernels beside cuBLAS,
+#     PyTorch and JAX, update and acting, a training run; each within a time limit. JSON and logs in OUT. When the
+#     seconds (default 1500) run out, the training is left out first, then the peers, then the sanitizer.
+#     --device cuda-emulated tries the script itself without a GPU, on sizes that say nothing.
+# The packed folder needs no network and no packages but the driver: FOLDER/bench/gpu.sh OUT.
+set -euo pipefail
+here=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
+say() { printf 'gpu.sh: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+# ---- packing ---------------------------------------------------------------------------------------------------------
+if [[ ${1-} == --pack ]]; then
+  folder=${2:?--pack wants a folder}
+  command -v cmake >/dev/null || die "--pack builds with cmake: run ./meander test first"
+  cmake --preset cuda -S "$here" >/dev/null
+  (cd "$here" && cmake --build --preset cuda --target meander_command test_cuda test_algos bench_gpu)
+  build=$here/build/cuda
+  mkdir -p "$folder/bin" "$folder/lib" "$folder/bench" "$folder/data"
+  cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build/bench/bench_gpu" "$folder/bin/"
+  strip "$folder"/bin/*
+  cp "$here"/bench/gpu.sh "$here"/bench/gpu_peers.py "$folder/bench/"
+  cp -r "$here/.deps/gymnasium-1.2.3/assets" "$folder/"
+  cp "$here"/tests/data/mfpo_small.safetensors "$here"/tests/data/ops.safetensors "$folder/data/"
+  # The libraries that are not part of every system.
+  ldd "$folder"/bin/* | awk '$2 == "=>" { print $3 }' | sort -u |
+    grep -v -E '/(libc|libm|libdl|libpthread|librt|ld-linux-x86-64|libgcc_s|libstdc\+\+)\.so' | xargs -r cp -t "$folder/lib/"
+  size=$(du -sm "$folder" | cut -f1)
+  say "$folder: $size MiB"
+  ((size < 64)) || die "too large: 64 MiB is what such a machine takes"
+  exit
+fi
+
+# ---- arguments -------------------------------------------------------------------------------------------------------
+out=${1:?"the folder for the results is missing: bench/gpu.sh OUT"}
+shift
+seconds=1500
+device=cuda
+while (($#)); do
+  case $1 in
+    --seconds) seconds=$2; shift 2 ;;
+    --device) device=$2; shift 2 ;;
+    *) die "unknown argument $1" ;;
+  esac
+done
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+
+if [[ -x $here/bin/meander ]]; then
+  bin=$here/bin data=$here/data
+  export LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  export MEANDER_GYMNASIUM_ASSETS=$here/assets
+  test_cuda=$bin/test_cuda test_algos=$bin/test_algos bench=$bin/bench_gpu
+else
+  build=$here/build/cuda
+  [[ -d $build ]] || build=$here/build/release
+  [[ -x $build/meander ]] || die "nothing is built: ./meander test, or bench/gpu.sh --pack FOLDER where there is a network"
+  bin=$build data=$here/tests/data
+  test_cuda=$build/tests/test_cuda test_algos=$build/tests/test_algos bench=$build/bench/bench_gpu
+fi
+
+left() { echo $((seconds - SECONDS)); }
+# step NAME NEEDED LIMIT COMMAND...   runs it within LIMIT seconds if at least NEEDED are left; its output goes to
+# OUT/NAME.log, and what became of it into OUT/summary.json.
+steps=()
+step() {
+  local name=$1 needed=$2 limit=$3 start=$SECONDS status=0
+  shift 3
+  if (($(left) < needed)); then
+    say "$name: left out, $(left) s are left"
+    steps+=("{\"step\": \"$name\", \"result\": \"left out\"}")
+    return
+  fi
+  timeout "$limit" "$@" >"$out/$name.log" 2>&1 || status=$?
+  say "$name: exit $status after $((SECONDS - start)) s"
+  steps+=("{\"step\": \"$name\", \"result\": $status, \"seconds\": $((SECONDS - start))}")
+}
+
+# ---- the machine -----------------------------------------------------------------------------------------------------
+if [[ $device == cuda ]]; then
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem --format=csv,noheader \
+    >"$out/gpu.txt" 2>/dev/null || die "nvidia-smi finds no GPU"
+fi
+small=()
+[[ $device == cuda ]] || small=(--small)
+
+# ---- tests: never left out -------------------------------------------------------------------------------------------
+step tests 0 300 "$test_cuda"
+step agents 0 200 "$test_algos" -tc='*device*'
+step verify 0 300 "$bin/meander" verify --device "$device" "$data/mfpo_small.safetensors" "$data/ops.safetensors"
+step bench 0 300 bash -c '"$0" --device "$1" "${@:3}" >"$2/bench.json"' "$bench" "$device" "$out" "${small[@]}"
+
+# ---- compute-sanitizer, on a part of the tests: it slows them a hundredfold ------------------------------------------
+if command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck initcheck synccheck; do
+    step "sanitizer-$tool" 240 120 compute-sanitizer --tool "$tool" --error-exitcode 9 "$test_cuda" -tc='*network*,*row*' 
+  done
+else
+  say "compute-sanitizer is not here"
+fi
+
+# ---- PyTorch and JAX of the machine's own Python ---------------------------------------------------------------------
+for peer in torch jax; do
+  if python3 -c "import $peer" 2>/dev/null; then
+    step "peer-$peer" 360 200 bash -c 'python3 "$0" "$1" >"$2/peer-$1.json"' "$here/bench/gpu_peers.py" "$peer" "$out"
+  else
+    say "$peer is not in this Python"
+  fi
+done
+
+# ---- training, in slices that a limit on one command does not cut ----------------------------------------------------
+run=$out/run
+steps_wanted=1000000
+settings=(--algo mfpo --env HalfCheetah-v4 --seed 0 --steps "$steps_wanted" --device "$device")
+[[ $device == cuda ]] || settings=(--algo mfpo --env Pendulum-v1 --seed 0 --steps 60 --device "$device" --set start_steps=41
+  --set actor_width=16 --set critic_width=16 --set batch_size=8 --set policy_proposals=2 --set gaussian_proposals=2
+  --set evaluation_interval=50 --set evaluation_episodes=1)
+slice=0
+while (($(left) > 120)); do
+  limit=$(($(left) - 60 < 480 ? $(left) - 60 : 480))
+  # Ctrl-C is how a run is asked to save and end.
+  if [[ -d $run ]]; then
+    step "training-$slice" 60 $((limit + 60)) timeout -s INT "$limit" "$bin/meander" train --resume "$run" --quiet
+  else
+    step "training-$slice" 60 $((limit + 60)) timeout -s INT "$limit" "$bin/meander" train "${settings[@]}" --out "$run" --quiet
+  fi
+  slice=$((slice + 1))
+  # timeout says 124 when it had to ask; then there is more to do.
+  [[ ${steps[-1]} == *'"result": 124'* ]] || break
+done
+
+printf '[%s]\n' "$(IFS=,; echo "${steps[*]}")" >"$out/summary.json"
+failed=$(grep -c -E '"result": [1-9]' <(printf '%s\n' "${steps[@]}" | grep -v training) || true)
+say "$failed steps failed; results in $out"
+((failed == 0))
