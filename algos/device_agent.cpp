@@ -1,5 +1,7 @@
 #include "algos/device_agent.h"
 
+#include <cstring>
+
 #include "core/arena.h"
 #include "core/error.h"
 #include "nn/queued_update.h"
@@ -9,19 +11,27 @@ namespace meander {
 using kernels::DeviceScope;
 
 DeviceAgent::DeviceAgent(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make)
-    : device_(device) {
+    : device_(device), inputs_(device), results_(device) {
   const DeviceScope scope(device_);
   agent_ = make();
-  metrics_ = Buffer(std::ssize(agent_->metric_names()));
-  step_ = static_cast<uint64_t*>(device_.allocate(sizeof *step_));
-  failed_ = static_cast<uint32_t*>(device_.allocate(sizeof *failed_));
+  metrics_bytes_ = agent_->metric_names().size() * sizeof(float);
+  results_.allocate(metrics_bytes_ + sizeof(uint32_t));
 }
 
 DeviceAgent::~DeviceAgent() {
   for (auto& [number, kind] : kinds_)
     if (kind.graph) device_.destroy_graph(kind.graph);
-  device_.deallocate(step_);
-  device_.deallocate(failed_);
+}
+
+DeviceAgent::Exchange::~Exchange() {
+  if (host) device.deallocate_host(host);
+  if (there) device.deallocate(there);
+}
+
+void DeviceAgent::Exchange::allocate(size_t size) {
+  bytes = size;
+  host = static_cast<std::byte*>(device.allocate_host(size));
+  there = static_cast<std::byte*>(device.allocate(size));
 }
 
 void DeviceAgent::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
@@ -45,43 +55,53 @@ void DeviceAgent::load(const SafetensorsFile& file) {
 }
 
 // Always to the same place, for the graph reads there.
-Batch DeviceAgent::place(const Batch& batch) {
+Batch DeviceAgent::place(const Batch& batch, uint64_t step) {
   Batch placed = batch;
   Tensor* const tensors[] = {&placed.state, &placed.action, &placed.reward, &placed.mask, &placed.next_state,
                              &placed.valid};
-  const bool first = batch_.empty();
-  for (size_t i = 0; i < std::size(tensors); ++i) {
-    Tensor& t = *tensors[i];
-    if (first) batch_.emplace_back(t ? t.size() : 0);
-    if (batch_[i].size() != t.size())
-      throw Error(message("a batch of another shape than the one before: ", t.size(), " numbers, not ", batch_[i].size()));
-    if (!t) continue;
-    batch_[i].set(t.f32());
-    t = view(batch_[i].data(), t.rows, t.cols);
+  size_t size = sizeof step;
+  for (const Tensor* t : tensors) size += static_cast<size_t>(t->size()) * sizeof(float);
+  if (!inputs_.host) inputs_.allocate(size);
+  if (size != inputs_.bytes)
+    throw Error(message("a batch of another size than the first one: ", size, " bytes, not ", inputs_.bytes));
+  std::memcpy(inputs_.host, &step, sizeof step);
+  size_t at = sizeof step;
+  for (Tensor* t : tensors) {
+    const size_t bytes = static_cast<size_t>(t->size()) * sizeof(float);
+    if (bytes) std::memcpy(inputs_.host + at, t->data, bytes);
+    if (bytes) t->data = inputs_.there + at;
+    at += bytes;
   }
   return placed;
+}
+
+// All the work of an update, done or recorded.
+void DeviceAgent::queue(const Batch& placed, uint64_t step) {
+  agent_->outdate();   // what was kept from before would be missing from the record
+  device_.copy(inputs_.there, inputs_.host, inputs_.bytes);
+  device_.fill(results_.there + metrics_bytes_, 0, sizeof(uint32_t));
+  agent_->update(placed, step, {reinterpret_cast<float*>(results_.there), metrics_bytes_ / sizeof(float)});
+  device_.copy(results_.host, results_.there, results_.bytes);
 }
 
 void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   const DeviceScope scope(device_);
   ArenaScope arena;
-  const Batch placed = place(batch);
-  device_.copy(step_, &step, sizeof step);
-  device_.fill(failed_, 0, sizeof *failed_);
+  const Batch placed = place(batch, step);
   const int number = agent_->kind_of_update(batch);
   Kind& kind = kinds_[number];
 
-  const bool record = number >= 0 && kind.ran && !kind.graph;
   if (!kind.graph) {
-    QueuedUpdate queued{step, step_, failed_, record, {}};
+    const bool record = number >= 0 && kind.ran;
+    QueuedUpdate queued{step, reinterpret_cast<const uint64_t*>(inputs_.there),
+                        reinterpret_cast<uint32_t*>(results_.there + metrics_bytes_), record, {}};
     const struct Current {
       explicit Current(QueuedUpdate* q) { QueuedUpdate::current() = q; }
       ~Current() { QueuedUpdate::current() = nullptr; }
     } current(&queued);
-    agent_->outdate();   // what was kept from before would be missing from the record
     if (record) device_.begin_capture();
     try {
-      agent_->update(placed, step, {metrics_.data(), static_cast<size_t>(metrics_.size())});
+      queue(placed, step);
     } catch (...) {
       if (record) device_.destroy_graph(device_.end_capture());
       throw;
@@ -92,10 +112,11 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
   }
   if (kind.graph) device_.launch_graph(kind.graph);
   agent_->outdate();
+  device_.synchronise();
 
-  uint32_t failed = 0;
-  device_.copy(&failed, failed_, sizeof failed);
-  metrics_.get(metrics.data());
+  std::memcpy(metrics.data(), results_.host, metrics_bytes_);
+  uint32_t failed;
+  std::memcpy(&failed, results_.host + metrics_bytes_, sizeof failed);
   if (failed) throw Failure(message(kind.losses.at(failed - 1), " or its gradient is not finite"));
 }
 

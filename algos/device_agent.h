@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "algos/agent.h"
-#include "nn/buffer.h"
+#include "kernels/device.h"
 
 namespace meander {
 
@@ -27,8 +27,7 @@ class DeviceAgent final : public Agent {
 
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
-  // As Agent's; where a loss is not finite nothing after it learns, as there, but the next update's losses are not looked
-  // at before this one's.
+  // As Agent's. The host waits once, at the end.
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
 
   void save(SafetensorsWriter& file) const override;
@@ -40,14 +39,25 @@ class DeviceAgent final : public Agent {
     bool ran = false;
     std::vector<const char*> losses;
   };
-  Batch place(const Batch& batch);
+  // What goes there with each update, the step first and then the batch's tensors, and what comes back, the metrics and
+  // which loss failed: each in one piece of memory here that the device copies by itself, and one there.
+  struct Exchange {
+    explicit Exchange(const kernels::DeviceKernels& device) : device(device) {}
+    ~Exchange();
+    Exchange(const Exchange&) = delete;
+    void allocate(size_t size);
+    const kernels::DeviceKernels& device;
+    std::byte* host = nullptr;
+    std::byte* there = nullptr;
+    size_t bytes = 0;
+  };
+  Batch place(const Batch& batch, uint64_t step);
+  void queue(const Batch& placed, uint64_t step);
 
   const kernels::DeviceKernels& device_;
   std::unique_ptr<Agent> agent_;
-  std::vector<Buffer> batch_;      // its tensors, in the order of Batch
-  Buffer metrics_;
-  uint64_t* step_;                 // on the device
-  uint32_t* failed_;
+  Exchange inputs_, results_;
+  size_t metrics_bytes_ = 0;
   std::map<int, Kind> kinds_;
 };
 

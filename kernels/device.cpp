@@ -27,6 +27,7 @@ const DeviceKernels cpu = [] {
   DeviceKernels k{};
   k.name = "cpu";
   k.allocate = allocate, k.deallocate = std::free, k.copy = copy, k.fill = fill;
+  k.allocate_host = allocate, k.deallocate_host = std::free;
   k.synchronise = [] {};
   k.begin_capture = no_graph;
   k.end_capture = []() -> void* { return no_graph(), nullptr; };

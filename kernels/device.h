@@ -25,7 +25,11 @@ struct DeviceKernels {
   // ---- memory and stream ---------------------------------------------------------------------------------------------
   void* (*allocate)(size_t bytes);                             // throws Failure when there is none; not cleared
   void (*deallocate)(void*);
-  void (*copy)(void* to, const void* from, size_t bytes);      // any direction; waits only if `to` is the host's
+  // Any direction. Waits if `to` is the host's and the work is not being recorded.
+  void (*copy)(void* to, const void* from, size_t bytes);
+  // Memory of the host that the device copies from and to by itself.
+  void* (*allocate_host)(size_t bytes);
+  void (*deallocate_host)(void*);
   void (*fill)(void* p, int byte, size_t bytes);
   void (*synchronise)();                                       // waits for all work; throws Failure if some failed
   // Between the two, work is recorded instead of done; the graph then does it all at each launch.

@@ -1,6 +1,7 @@
 #include "kernels/cuda/kernels.h"
 
 #include <cstring>
+#include <new>
 
 #include "core/error.h"
 #include "kernels/cuda/devices.h"
@@ -35,11 +36,20 @@ void* allocate(size_t bytes) {
 void deallocate(void* p) { cudaFree(p); }   // at the end of the process the driver may be gone already: nothing to say
 void synchronise() { MEANDER_CUDA_CHECK(cudaStreamSynchronize(stream())); }
 void copy(void* to, const void* from, size_t bytes) {
+  MEANDER_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()));
   cudaPointerAttributes where;
   MEANDER_CUDA_CHECK(cudaPointerGetAttributes(&where, to));
-  MEANDER_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream()));
-  if (where.type != cudaMemoryTypeDevice) synchronise();
+  if (where.type == cudaMemoryTypeDevice) return;
+  cudaStreamCaptureStatus recording;
+  MEANDER_CUDA_CHECK(cudaStreamIsCapturing(stream(), &recording));
+  if (recording == cudaStreamCaptureStatusNone) synchronise();
 }
+void* allocate_host(size_t bytes) {
+  void* p = nullptr;
+  MEANDER_CUDA_CHECK(cudaMallocHost(&p, bytes));
+  return p;
+}
+void deallocate_host(void* p) { cudaFreeHost(p); }
 void fill(void* p, int byte, size_t bytes) { MEANDER_CUDA_CHECK(cudaMemsetAsync(p, byte, bytes, stream())); }
 
 void begin_capture() { MEANDER_CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)); }
@@ -72,6 +82,8 @@ const DeviceKernels* find(const char** why) {
 #else
 
 namespace {
+void* allocate_host(size_t bytes) { return ::operator new(bytes, std::align_val_t(64)); }
+void deallocate_host(void* p) { ::operator delete(p, std::align_val_t(64)); }
 void synchronise() {}
 void* end_graph() { return end_capture(); }
 void launch_graph(void* graph) { replay(*static_cast<const Graph*>(graph)); }
@@ -97,6 +109,8 @@ const DeviceKernels& table() {
     k.allocate = allocate;
     k.deallocate = deallocate;
     k.copy = copy;
+    k.allocate_host = allocate_host;
+    k.deallocate_host = deallocate_host;
     k.fill = fill;
     k.synchronise = synchronise;
     k.begin_capture = begin_capture;
