@@ -17,11 +17,13 @@ struct TapeLayer {
   float* mean = nullptr;
 };
 inline int64_t tape_layer_size(int64_t width, int64_t rows) { return rows * pitch_of(width) + 2 * pitch_of(rows); }
-inline TapeLayer tape_layer(const MlpShape& shape, int layer, int64_t rows, float* tape) {
+// Beginning at row `first`.
+inline TapeLayer tape_layer(const MlpShape& shape, int layer, int64_t rows, float* tape, int64_t first = 0) {
   if (!tape) return {};
   for (int l = 0; l < layer; ++l) tape += tape_layer_size(shape.width[l + 1], rows);
-  float* const rstd = tape + rows * pitch_of(shape.width[layer + 1]);
-  return {tape, rstd, rstd + pitch_of(rows)};
+  const int64_t pitch = pitch_of(shape.width[layer + 1]);
+  float* const rstd = tape + rows * pitch + first;
+  return {tape + first * pitch, rstd, rstd + pitch_of(rows)};
 }
 inline int64_t tape_size(const MlpShape& shape, int64_t rows) {
   int64_t size = 0;
@@ -57,7 +59,8 @@ struct BackwardPass {
   const float* params = nullptr;
   int64_t rows = 0;
   const float* x = nullptr;    // [rows, width[0]], for dparams alone
-  float* tape = nullptr;       // of the forward pass; only read
+  float* tape = nullptr;       // of a forward pass of tape_rows rows, of which these begin at first_row; only read
+  int64_t tape_rows = 0, first_row = 0;
   const float* dy = nullptr;
   float* dx = nullptr;
   int64_t dx_cols = 0, first_input = 0;
@@ -68,5 +71,20 @@ struct BackwardPass {
 int64_t layers_workspace(const MlpShape&, int64_t rows);   // rows with and without tangents, together
 void layers_forward(const ForwardPass&, float* workspace, bool plain);
 void layers_backward(const BackwardPass&, float* workspace, bool plain);
+
+// ---- mlp_chain_forward.cu, mlp_chain_backward.cu: all layers in one kernel, hidden widths up to 512 ------------------
+bool chain_fits(const MlpShape&);
+// Weights of the layers from 1 on in the form the products take fastest, once for many passes.
+int64_t chain_prepared_size(const MlpShape&);
+void chain_prepare(const MlpShape&, const float* params, Precision, float* prepared);
+// prepared: null, or of chain_prepare in that precision, which bfloat16 needs.
+void chain_forward(const ForwardPass&, Precision, const float* prepared);
+// `pass` with a tape, of a network with one output; gradient [rows, x_cols].
+void chain_value_and_gradient(const ForwardPass& pass, float* gradient);
+int64_t chain_backward_workspace(const MlpShape&, int64_t rows);
+void chain_backward(const BackwardPass&, float* workspace);
+
+// The next multiple of 16 bytes.
+inline float* aligned(float* p) { return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(p) + 15) / 16 * 16); }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -17,6 +17,7 @@
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
+#define __grid_constant__
 
 #define threadIdx (::meander::kernels::emulated::place().thread)
 #define blockIdx (::meander::kernels::emulated::place().block)

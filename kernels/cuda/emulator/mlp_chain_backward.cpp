@@ -1,0 +1,1 @@
+#include "kernels/cuda/mlp_chain_backward.cu"

@@ -1,0 +1,117 @@
+#include <algorithm>
+
+#include "kernels/cuda/mlp_rows.cuh"
+
+// Forward passes with all layers in one kernel.
+namespace meander::kernels::MEANDER_CUDA {
+namespace {
+
+template <class T, bool with_tangents, bool half>
+__global__ void __launch_bounds__(chain_threads, 1) forward_kernel(const __grid_constant__ Chain chain) {
+  const TileRows rows = tile_rows<T>(chain);
+  Stream<T> stream(chain, rows, shared_memory<float>());
+  forward_tile<T, with_tangents, half>(chain, rows, stream);
+  copy_async_wait<0>();
+}
+
+// Rows of 2 k and 2 k + 1 of a weight [in, out] in one word each, rounded to bfloat16; rows of words pitch_of(out) apart.
+__global__ void pack_pairs(int64_t in, int64_t out, const float* weight, float* to) {
+  const int64_t pitch = pitch_of(out), count = (in + 1) / 2 * pitch;
+  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < count; e += int64_t{gridDim.x} * blockDim.x) {
+    const int64_t k = e / pitch * 2, j = e % pitch;
+    const float low = j < out ? weight[k * out + j] : 0.0f;
+    const float high = j < out && k + 1 < in ? weight[(k + 1) * out + j] : 0.0f;
+    to[e] = __uint_as_float(pack_bfloat16(low, high));
+  }
+}
+
+__global__ void pad_rows(int64_t in, int64_t out, const float* weight, float* to) {
+  const int64_t pitch = pitch_of(out);
+  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < in * pitch; e += int64_t{gridDim.x} * blockDim.x)
+    to[e] = e % pitch < out ? weight[e / pitch * out + e % pitch] : 0.0f;
+}
+
+int64_t prepared_layer_size(const MlpShape& s, int l, Precision precision) {
+  return (precision == Precision::bfloat16 ? (s.width[l] + 1) / 2 : s.width[l]) * pitch_of(s.width[l + 1]);
+}
+
+template <class T, bool with_tangents, bool half>
+void forward_in_tiles(const ForwardPass& pass, const float* prepared) {
+  const MlpShape& s = *pass.shape;
+  Chain chain = chain_of(s, pass.params, pass.rows, pass.tape);
+  for (int l = 0; l < s.layers; ++l) {
+    const int64_t in = l ? s.width[l] : pass.x_cols, out = s.width[l + 1];
+    const bool last = l + 1 == s.layers;
+    if (l && prepared) {
+      add_product<T>(chain, prepared, pitch_of(out), half ? (in + 1) / 2 : in, out, false, last);
+      prepared += prepared_layer_size(s, l, half ? Precision::bfloat16 : Precision::float32);
+    } else {
+      add_product<T>(chain, pass.params + s.weight[l] + (l ? 0 : pass.first_input * out), out, in, out, false, last);
+    }
+  }
+  chain.x = pass.x, chain.x_cols = static_cast<int>(pass.x_cols);
+  chain.start = pass.start, chain.group = pass.group, chain.first_row = pass.first_row;
+  chain.y = pass.y, chain.y_cols = static_cast<int>(s.width[s.layers]);
+
+  chain.plain_rows = pass.rows - pass.tangent_rows;
+  chain.plain_tiles = tiles_of(chain.plain_rows, T::rows);
+  const int64_t n = pass.directions;
+  chain.directions = static_cast<int>(n);
+  chain.values_a_tile = static_cast<int>(std::max<int64_t>(1, T::rows / (1 + n)));
+  chain.directions_a_tile = static_cast<int>(std::min<int64_t>(n, T::rows - 1));
+  chain.chunks_a_row = static_cast<int>(tiles_of(n, chain.directions_a_tile));
+  chain.dx = pass.dx, chain.dx_cols = static_cast<int>(pass.dx_cols), chain.first_dx = static_cast<int>(pass.first_dx);
+  chain.dy = pass.dy;
+  const int64_t tiles = chain.plain_tiles + tiles_of(pass.tangent_rows, chain.values_a_tile) * chain.chunks_a_row;
+  launch(forward_kernel<T, with_tangents, half>, static_cast<unsigned>(tiles), chain_threads, T::shared_bytes, chain);
+}
+
+}  // namespace
+
+bool chain_fits(const MlpShape& s) {
+  const int64_t outer = tiles_of(s.width[0], 256) + tiles_of(s.width[s.layers], 256);
+  return s.layers > 1 && widest_hidden(s) <= 512 && 2 * (s.layers - 1) + outer <= Chain::max_products;
+}
+
+int64_t chain_prepared_size(const MlpShape& s) {
+  int64_t size = 4;   // to align
+  for (int l = 1; l < s.layers; ++l) size += prepared_layer_size(s, l, Precision::float32);
+  return size;
+}
+
+void chain_prepare(const MlpShape& s, const float* params, Precision precision, float* prepared) {
+  prepared = aligned(prepared);
+  for (int l = 1; l < s.layers; ++l) {
+    const int64_t size = prepared_layer_size(s, l, precision);
+    launch(precision == Precision::bfloat16 ? pack_pairs : pad_rows, blocks_for(size, 256), 256, 0, s.width[l],
+           s.width[l + 1], params + s.weight[l], prepared);
+    prepared += size;
+  }
+}
+
+// Few rows go in small tiles, over many multiprocessors; many in large ones, which read the weights less often.
+void chain_forward(const ForwardPass& pass, Precision precision, const float* prepared) {
+  if (pass.rows == 0) return;
+  constexpr int64_t few = 1024, some = 4096;
+  const bool wide = widest_hidden(*pass.shape) > 256;
+  if (prepared) prepared = aligned(const_cast<float*>(prepared));
+  if (pass.tangent_rows) {
+    const int64_t rows = pass.rows + pass.tangent_rows * pass.directions;
+    if (wide) forward_in_tiles<Tile<2, 8>, true, false>(pass, prepared);
+    else if (rows <= some) forward_in_tiles<Tile<2, 4>, true, false>(pass, prepared);
+    else forward_in_tiles<Tile<4, 4>, true, false>(pass, prepared);
+  } else if (precision == Precision::bfloat16) {
+    if (wide) forward_in_tiles<Tile<2, 8>, false, true>(pass, prepared);
+    else if (pass.rows <= few) forward_in_tiles<Tile<1, 4>, false, true>(pass, prepared);
+    else forward_in_tiles<Tile<4, 4>, false, true>(pass, prepared);
+  } else if (wide) {
+    if (pass.rows <= few) forward_in_tiles<Tile<1, 8>, false, false>(pass, prepared);
+    else forward_in_tiles<Tile<2, 8>, false, false>(pass, prepared);
+  } else {
+    if (pass.rows <= few) forward_in_tiles<Tile<1, 4>, false, false>(pass, prepared);
+    else if (pass.rows <= some) forward_in_tiles<Tile<2, 4>, false, false>(pass, prepared);
+    else forward_in_tiles<Tile<4, 4>, false, false>(pass, prepared);
+  }
+}
+
+}  // namespace meander::kernels::MEANDER_CUDA
