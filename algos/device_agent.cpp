@@ -59,18 +59,22 @@ Batch DeviceAgent::place(const Batch& batch, uint64_t step) {
   Batch placed = batch;
   Tensor* const tensors[] = {&placed.state, &placed.action, &placed.reward, &placed.mask, &placed.next_state,
                              &placed.valid};
-  size_t size = sizeof step;
-  for (const Tensor* t : tensors) size += static_cast<size_t>(t->size()) * sizeof(float);
+  constexpr size_t alignment = 256;
+  const auto bytes_of = [](const Tensor& t) {
+    return (static_cast<size_t>(t.size()) * sizeof(float) + alignment - 1) / alignment * alignment;
+  };
+  size_t size = alignment;
+  for (const Tensor* t : tensors) size += bytes_of(*t);
   if (!inputs_.host) inputs_.allocate(size);
   if (size != inputs_.bytes)
     throw Error(message("a batch of another size than the first one: ", size, " bytes, not ", inputs_.bytes));
   std::memcpy(inputs_.host, &step, sizeof step);
-  size_t at = sizeof step;
+  size_t at = alignment;
   for (Tensor* t : tensors) {
-    const size_t bytes = static_cast<size_t>(t->size()) * sizeof(float);
-    if (bytes) std::memcpy(inputs_.host + at, t->data, bytes);
-    if (bytes) t->data = inputs_.there + at;
-    at += bytes;
+    if (!*t) continue;
+    std::memcpy(inputs_.host + at, t->data, static_cast<size_t>(t->size()) * sizeof(float));
+    t->data = inputs_.there + at;
+    at += bytes_of(*t);
   }
   return placed;
 }
