@@ -81,6 +81,8 @@ double hidden(const MlpShape& s) {
 double in(const MlpShape& s) { return double(s.width[0]); }
 double out(const MlpShape& s) { return double(s.width[s.layers]); }
 
+double weights(const kernels::EmbeddingShape& s) { return double(s.hidden * (2 * s.frequencies + s.width)); }
+
 // `numbers` of four bytes, `sums` multiply-adds.
 Cost numbers(double n, double sums = 0) { return {4 * n, sums}; }
 
@@ -161,6 +163,20 @@ void install(DeviceKernels& k) {
         return numbers(2 * weights(s) + double(r) * (in(s) + 2 * hidden(s) + out(s)),
                        double(r) * (weights(s) - first + (dparams ? weights(s) : 0)));
       });
+  Traced<&K::embedding_forward>::install(
+      k, "embedding_forward", [](auto& s, auto, int64_t r, auto, auto, const float* tape, auto) {
+        return numbers(weights(s) + double(r * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
+                       double(r) * weights(s));
+      });
+  Traced<&K::embedding_value_and_tangent>::install(
+      k, "embedding_value_and_tangent", [](auto& s, auto, int64_t r, auto, int64_t moving, auto, auto, auto, const float* tape, auto) {
+        const int64_t all = r + moving;
+        return numbers(weights(s) + double(all * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
+                       double(all) * weights(s));
+      });
+  Traced<&K::embedding_backward>::install(k, "embedding_backward", [](auto& s, auto, int64_t r, auto&&...) {
+    return numbers(2 * weights(s) + double(r * s.width + kernels::embedding_tape_size(s, r)), 2 * double(r) * weights(s));
+  });
 }
 
 void run_update(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/autodiff.h"
+#include "kernels/embedding.h"
 #include "kernels/mlp.h"
 
 // The differentiable operations. Each is stated with its pushforward and pullback in the .cpp named in its section; here
@@ -100,9 +101,16 @@ Value c51_project(Value prob, Value where, double v_min, double v_max);
 // y with Phi(y) = (1 - f) Phi(lower) + f Phi(upper): kernels/truncated_normal.h. All of one shape.
 Value truncated_normal(Value lower, Value upper, Value f);
 
-// ---- network.cpp -----------------------------------------------------------------------------------------------------
+// ---- embedding.cpp ---------------------------------------------------------------------------------------------------
 // [cos(2 pi t w), sin(2 pi t w)], t [n, 1], learnable frequencies w [1, k] -> [n, 2 k].
 Value fourier_features(Value t, Value frequencies);
+// The small network of a time t [n, 1], params the flat buffer: kernels/embedding.h. Fused: value, value and tangent in
+// one pass (also for tangents of the last rows only), and the gradient by the parameters; all else is derived from the
+// composite.
+Value time_embedding(const kernels::EmbeddingShape&, Value params, Value t);
+Value time_embedding_composite(const kernels::EmbeddingShape&, Value params, Value t);
+
+// ---- network.cpp -----------------------------------------------------------------------------------------------------
 // A whole multi-layer perceptron, params its flat buffer [1, n]: kernels/mlp.h. Fused: value, value and tangent in one
 // pass (also for tangents of the last rows only), and pullback; whatever else is asked for is derived from the composite.
 Value mlp(const kernels::MlpShape&, Value params, Value x);

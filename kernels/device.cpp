@@ -80,6 +80,10 @@ const DeviceKernels cpu = [] {
   k.mlp_value_and_gradient_shared = kernels::mlp_value_and_gradient_shared;
   k.mlp_value_and_tangent = kernels::mlp_value_and_tangent;
   k.mlp_value_and_directions = kernels::mlp_value_and_directions, k.mlp_backward = kernels::mlp_backward;
+
+  k.embedding_workspace = kernels::embedding_workspace, k.embedding_forward = kernels::embedding_forward;
+  k.embedding_value_and_tangent = kernels::embedding_value_and_tangent;
+  k.embedding_backward = kernels::embedding_backward;
   return k;
 }();
 

@@ -6,6 +6,7 @@
 #include "kernels/arrays.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
+#include "kernels/embedding.h"
 #include "kernels/mlp.h"
 #include "kernels/optimiser.h"
 #include "kernels/philox.h"
@@ -93,6 +94,12 @@ struct DeviceKernels {
   decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent;
   decltype(&kernels::mlp_value_and_directions) mlp_value_and_directions;
   decltype(&kernels::mlp_backward) mlp_backward;
+
+  // ---- embedding.h ---------------------------------------------------------------------------------------------------
+  decltype(&kernels::embedding_workspace) embedding_workspace;
+  decltype(&kernels::embedding_forward) embedding_forward;
+  decltype(&kernels::embedding_value_and_tangent) embedding_value_and_tangent;
+  decltype(&kernels::embedding_backward) embedding_backward;
 };
 
 enum class Device { cpu, cuda, cuda_emulated };

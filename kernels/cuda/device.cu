@@ -116,6 +116,7 @@ const DeviceKernels& table() {
     add_optimiser(k);
     add_products(k);
     add_mlp(k);
+    add_embedding(k);
     return k;
   }();
   return kernels;
