@@ -94,6 +94,28 @@ void install(DeviceKernels& k) {
   };
   Traced<&K::fill_value>::install(k, "fill_value", elements(1));
   Traced<&K::affine>::install(k, "affine", elements(2));
+  Traced<&K::add_scaled>::install(k, "add_scaled", elements(3));
+  Traced<&K::interpolate>::install(k, "interpolate", matrix(3));
+  Traced<&K::mean>::install(k, "mean", elements(1));
+  Traced<&K::normal_log_prob>::install(k, "normal_log_prob", matrix(1));
+  Traced<&K::cross_entropy>::install(k, "cross_entropy", matrix(2));
+  Traced<&K::cross_entropy_gradient>::install(k, "cross_entropy_gradient", matrix(3));
+  Traced<&K::mean_squared_error>::install(k, "mean_squared_error", elements(2));
+  Traced<&K::mean_squared_error_gradient>::install(k, "mean_squared_error_gradient", elements(3));
+  Traced<&K::concat_columns>::install(k, "concat_columns", [](int64_t r, int64_t ac, auto, auto, int64_t bc, auto...) {
+    return numbers(2 * double(r * (ac + bc)));
+  });
+  Traced<&K::gaussian_proposals>::install(k, "gaussian_proposals", [](int64_t b, int64_t a, int64_t n, auto...) {
+    return numbers(double(b * a * (3 + 3 * n)));
+  });
+  Traced<&K::proposal_weights>::install(k, "proposal_weights", [](auto& p) {
+    const int64_t both = p.policy_count + p.gaussian_count;
+    return numbers(double(p.batch * (p.actions * (1 + p.policy_count) + p.policy_count + 3 * both)));
+  });
+  Traced<&K::proposal_velocity>::install(k, "proposal_velocity", [](auto& p) {
+    return numbers(double(p.batch * (p.policy_count + p.gaussian_count + 4) * (p.actions + 1)));
+  });
+  Traced<&K::soft_target>::install(k, "soft_target", [](auto& s) { return numbers(double(6 * s.batch * s.atoms)); });
   Traced<&K::square_root>::install(k, "square_root", elements(2));
   Traced<&K::relu>::install(k, "relu", elements(2));
   Traced<&K::clip>::install(k, "clip", elements(2));

@@ -19,6 +19,8 @@ Value maximum(Value a, Value b);                       // likewise
 Value select(Value mask, Value a, Value b);            // mask != 0 ? a : b; no derivative by the mask
 Value less(Value a, Value b);                          // a < b as 1 or 0; without derivative
 Value affine(Value x, double scale, double offset);    // scale x + offset
+Value add_scaled(Value a, double scale, Value b);      // a + scale b
+Value mix(Value t, Value a, Value b);                  // (1 - t) a + t b, t [n, 1]
 
 inline Value operator+(Value a, Value b) { return add(a, b); }
 inline Value operator-(Value a, Value b) { return subtract(a, b); }
@@ -95,6 +97,8 @@ Value softmax_expectation(Value x, Value value);
 Value cross_entropy(Value target, Value logits);
 // Mean over all elements of (a - b)^2.
 Value mean_squared_error(Value a, Value b);
+// log N(x; 0, I) of each row, [n, 1].
+Value normal_log_prob(Value x);
 // C51 projection of the masses prob at the positions where on linspace(v_min, v_max, cols): kernels/rows.h. Linear in
 // prob; throws Error if where has a derivative.
 Value c51_project(Value prob, Value where, double v_min, double v_max);

@@ -117,6 +117,8 @@ const DeviceKernels& table() {
     add_products(k);
     add_mlp(k);
     add_embedding(k);
+    add_losses(k);
+    add_mfpo(k);
     return k;
   }();
   return kernels;
