@@ -6,7 +6,7 @@ Interval IntervalSampler::operator()(Tensor a, Tensor b) const {
   Value first, second;
   switch (draw) {
     case Draw::logit_normal:
-      first = sigmoid(deviation * Value(a) + mean), second = sigmoid(deviation * Value(b) + mean);
+      first = sigmoid(affine(a, deviation, mean)), second = sigmoid(affine(b, deviation, mean));
       break;
     case Draw::uniform:
       first = a, second = b;
@@ -22,7 +22,7 @@ Interval IntervalSampler::operator()(Tensor a, Tensor b) const {
 }
 
 Tensor interpolate(Tensor action, Tensor noise, Tensor t) {
-  return ((1 - Value(t)) * Value(action) + Value(t) * Value(noise)).tensor;
+  return mix(t, action, noise).tensor;
 }
 
 }  // namespace meander

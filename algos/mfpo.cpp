@@ -1,7 +1,6 @@
 #include "algos/mfpo.h"
 
 #include <cmath>
-#include <numbers>
 
 #include "core/error.h"
 
@@ -45,7 +44,8 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
 }
 
 Number Mfpo::alpha() const {
-  return maximum(exp(log_alpha_.tensor()), full(1, 1, settings_.alpha_floor)).tensor;
+  const Value alpha = exp(log_alpha_.tensor());
+  return settings_.alpha_floor > 0 ? maximum(alpha, full(1, 1, settings_.alpha_floor)).tensor : alpha.tensor;
 }
 
 kernels::Precision Mfpo::precision(bool scoring) const {
@@ -60,7 +60,7 @@ Tensor Mfpo::both(Value q1, Value q2) const {
 // ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
 // log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
 Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, kernels::Precision precision) const {
-  Value logp = -0.5 * sum_row(square(noise)) - 0.5 * actions_ * std::log(2 * std::numbers::pi);
+  Value logp = normal_log_prob(noise);
   const Value divergence = divergence_.tensor();
   Value of_state, of_times;
   if (settings_.divergence_network) {
@@ -70,7 +70,7 @@ Mfpo::FlowSample Mfpo::sample(Tensor state, Tensor noise, kernels::Precision pre
   const auto gain = [&](int64_t i, Tensor x) {
     if (!settings_.divergence_network) return;
     const Value delta = average_divergence_.from_share(divergence, of_state + slice_rows(of_times, i, 1), x, precision);
-    logp = logp + delta * (1.0 / double(settings_.sampling_steps));
+    logp = add_scaled(logp, 1.0 / double(settings_.sampling_steps), delta);
   };
   const Tensor x = flow_(state, noise, precision, gain);
   return {clip(x, -1, 1).tensor, logp.tensor};
@@ -81,27 +81,16 @@ Tensor Mfpo::target_logits(int critic, Tensor state, Tensor action) const {
   return critic_network_.logits(target_[critic].tensor(), state, action).tensor;
 }
 
+// The atoms z of the target critics move to r + gamma mask (z - alpha log pi(a'|s')): the soft return. Their masses are
+// projected back onto the atoms, and clipped double Q takes the whole distribution with the smaller mean.
 Mfpo::TargetDistribution Mfpo::target_distribution(const Batch& batch, Tensor next_log_prob,
                                                    const Tensor (&logits)[2]) const {
-  const double lo = settings_.v_min, hi = settings_.v_max;
-  const Value z = critic_network_.atoms();
-  const Value soft_return = z - alpha().tensor * Value(next_log_prob);
-  const Value position = Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft_return);
-
+  const Support support{critic_network_.atoms(), settings_.v_min, settings_.v_max};
   TargetDistribution d;
-  d.positions = clip(position, lo, hi).tensor;
-  Value prob[2];
-  for (int i : {0, 1}) {
-    prob[i] = softmax(logits[i]);
-    d.projected[i] = c51_project(prob[i], d.positions, lo, hi).tensor;
-    d.mean[i] = sum_row(d.projected[i] * z).tensor;
-  }
-  // Clipped double Q takes the whole distribution with the smaller mean.
-  d.chosen = settings_.clipped_double_q ? select(less(d.mean[0], d.mean[1]), d.projected[0], d.projected[1]).tensor
-                                        : (0.5 * (Value(d.projected[0]) + Value(d.projected[1]))).tensor;
-  const Value mass = 0.5 * (prob[0] + prob[1]);
-  d.clipped_low = mean_column(sum_row(mass * less(position, full(1, 1, lo)))).tensor;
-  d.clipped_high = mean_column(sum_row(mass * less(full(1, 1, hi), position))).tensor;
+  static_cast<SoftTarget&>(d) = soft_target(support, logits, batch.reward, batch.mask, next_log_prob, alpha().tensor,
+                                            settings_.discount, settings_.clipped_double_q);
+  d.clipped_low = mean_all(d.below).tensor;
+  d.clipped_high = mean_all(d.above).tensor;
   return d;
 }
 
@@ -122,15 +111,7 @@ Tensor Mfpo::first_proposal(Tensor policy_action, int64_t batch) const {
 
 // e ~ N(0, 1) truncated so that a = (x_t - t e) / (1 - t) stays in [-1, 1].
 Mfpo::GaussianProposals Mfpo::gaussian_proposals(Tensor x, Tensor t, Tensor uniform) const {
-  const int64_t k = uniform.rows / x.rows;
-  const Value one_minus_t = 1 - Value(t);
-  GaussianProposals p;
-  p.lower = ((Value(x) - one_minus_t) / t).tensor;
-  p.upper = ((Value(x) + one_minus_t) / t).tensor;
-  p.noise = truncated_normal(repeat_rows(p.lower, k), repeat_rows(p.upper, k), uniform).tensor;
-  const Value action = (repeat_rows(x, k) - repeat_rows(t, k) * p.noise) / repeat_rows(one_minus_t, k);
-  p.action = clip(action, -1, 1).tensor;   // rounding only
-  return p;
+  return meander::gaussian_proposals(x, t, uniform);
 }
 
 Tensor Mfpo::all_proposals(Tensor policy_action, Tensor gaussian_action, int64_t batch) const {
@@ -152,46 +133,17 @@ Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor action) const {
 // Self-normalised importance weights: log w = Q / alpha + log N(x_t; (1 - t) a, t^2) - log pi(a) for policy proposals;
 // Gaussian proposals are drawn from the second factor, so Q / alpha is left.
 Mfpo::ProposalWeights Mfpo::proposal_weights(Tensor x, Tensor t, const FlowSample& policy, Tensor q) const {
-  const int64_t batch = x.rows, k1 = policy.action.rows / batch, k2 = q.cols - k1;
-  const Value scaled = Value(q) / alpha().tensor;
-  const Value mean = repeat_rows(1 - Value(t), k1) * Value(policy.action);
-  const Value distance = reshape(sum_row(square(repeat_rows(x, k1) - mean)), batch, k1);
-  ProposalWeights w;
-  w.log_policy = (slice_columns(scaled, 0, k1) - distance / (2.0 * square(t)) -
-                  reshape(policy.log_prob, batch, k1)).tensor;
-  w.policy = softmax(w.log_policy).tensor;
-  if (k2) {
-    w.log_gaussian = slice_columns(scaled, k1, k2).tensor;
-    w.gaussian = softmax(w.log_gaussian).tensor;
-  }
-  return w;
+  return meander::proposal_weights(x, t, policy.action, policy.log_prob, q, alpha().tensor);
 }
 
-// v = sum_k w_k (x_t - a_k) / t from either set of proposals, mixed by their effective sample sizes.
+// v_i = sum_k w_k (x_t - a_k) / t from either set of proposals, mixed by their effective sample sizes:
+// v = lambda v_1 + (1 - lambda) v_2, lambda = ESS_1 / (ESS_1 + ESS_2), ESS_i = 1 / sum_k w_k^2.
 Mfpo::Velocity Mfpo::velocity(Tensor x, Tensor t, const ProposalWeights& weights, Tensor policy_action,
                               Tensor gaussian_action) const {
-  const auto weighted = [&](Tensor w, Tensor action) {
-    const Value each = (repeat_rows(x, w.cols) - Value(action)) / repeat_rows(t, w.cols);
-    return sum_groups(reshape(w, w.size(), 1) * each, w.cols).tensor;
-  };
-  const auto effective_sample_size = [](Tensor w) { return (full(1, 1, 1) / sum_row(square(w))).tensor; };
-  Velocity v;
-  v.policy = weighted(weights.policy, policy_action);
-  v.ess_policy = effective_sample_size(weights.policy);
-  if (!weights.gaussian) {
-    v.gaussian = v.mixed = v.policy;
-    v.ess_gaussian = zeros(x.rows, 1);
-    v.share = full(x.rows, 1, 1);
-    return v;
-  }
-  v.gaussian = weighted(weights.gaussian, gaussian_action);
-  v.ess_gaussian = effective_sample_size(weights.gaussian);
-  v.share = settings_.proposals == "gaussian" ? zeros(x.rows, 1)
-            : settings_.mixture == "half"
-                ? full(x.rows, 1, 0.5)
-                : (Value(v.ess_policy) / (Value(v.ess_policy) + Value(v.ess_gaussian) + 1e-10)).tensor;
-  v.mixed = (Value(v.share) * Value(v.policy) + (1 - Value(v.share)) * Value(v.gaussian)).tensor;
-  return v;
+  const kernels::Mixture mixture = settings_.proposals == "gaussian" ? kernels::Mixture::gaussian
+                                   : settings_.mixture == "half"     ? kernels::Mixture::half
+                                                                     : kernels::Mixture::ess;
+  return proposal_velocity(mixture, x, t, weights, policy_action, gaussian_action);
 }
 
 Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const {

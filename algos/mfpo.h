@@ -3,6 +3,7 @@
 #include "algos/learner.h"
 #include "algos/mean_flow.h"
 #include "algos/settings.h"
+#include "core/mfpo_operations.h"
 #include "nn/critic.h"
 #include "nn/flow_sampler.h"
 
@@ -71,10 +72,7 @@ class Mfpo final : public Learner, public PolicyLearner {
 
   Tensor target_logits(int critic, Tensor state, Tensor action) const;   // [B, atoms]
 
-  struct TargetDistribution {
-    Tensor positions;                       // [B, atoms]: clipped r + gamma mask (z - alpha log_prob)
-    Tensor projected[2], mean[2];           // [B, atoms], [B, 1]
-    Tensor chosen;                          // [B, atoms]
+  struct TargetDistribution : SoftTarget {
     Number clipped_low, clipped_high;       // mean share of the target mass beyond each end of the support
   };
   TargetDistribution target_distribution(const Batch& batch, Tensor next_log_prob, const Tensor (&logits)[2]) const;
@@ -90,10 +88,7 @@ class Mfpo final : public Learner, public PolicyLearner {
   // Of the K1 proposals of each state [B K1, A] the first, [B, A].
   Tensor first_proposal(Tensor policy_action, int64_t batch) const;
 
-  struct GaussianProposals {
-    Tensor lower, upper;                    // [B, A]
-    Tensor noise, action;                   // [B K2, A]
-  };
+  using GaussianProposals = meander::GaussianProposals;
   GaussianProposals gaussian_proposals(Tensor x, Tensor t, Tensor uniform) const;
 
   // The proposals of each state side by side, policy proposals first: [B (K1 + K2), A].
@@ -103,16 +98,10 @@ class Mfpo final : public Learner, public PolicyLearner {
   };
   ProposalValues proposal_values(Tensor state, Tensor action) const;
 
-  struct ProposalWeights {
-    Tensor log_policy, log_gaussian;        // [B, K1], [B, K2], before the softmax
-    Tensor policy, gaussian;
-  };
+  using ProposalWeights = meander::ProposalWeights;
   ProposalWeights proposal_weights(Tensor x, Tensor t, const FlowSample& policy, Tensor q) const;
 
-  struct Velocity {
-    Tensor policy, gaussian, mixed;         // v1, v2, v, [B, A]
-    Tensor ess_policy, ess_gaussian, share; // ESS1, ESS2, lambda, [B, 1]
-  };
+  using Velocity = ProposalVelocity;
   Velocity velocity(Tensor x, Tensor t, const ProposalWeights& weights, Tensor policy_action,
                     Tensor gaussian_action) const;
 

@@ -81,6 +81,8 @@ double hidden(const MlpShape& s) {
 double in(const MlpShape& s) { return double(s.width[0]); }
 double out(const MlpShape& s) { return double(s.width[s.layers]); }
 
+double weights(const kernels::EmbeddingShape& s) { return double(s.hidden * (2 * s.frequencies + s.width)); }
+
 // `numbers` of four bytes, `sums` multiply-adds.
 Cost numbers(double n, double sums = 0) { return {4 * n, sums}; }
 
@@ -92,6 +94,28 @@ void install(DeviceKernels& k) {
   };
   Traced<&K::fill_value>::install(k, "fill_value", elements(1));
   Traced<&K::affine>::install(k, "affine", elements(2));
+  Traced<&K::add_scaled>::install(k, "add_scaled", elements(3));
+  Traced<&K::interpolate>::install(k, "interpolate", matrix(3));
+  Traced<&K::mean>::install(k, "mean", elements(1));
+  Traced<&K::normal_log_prob>::install(k, "normal_log_prob", matrix(1));
+  Traced<&K::cross_entropy>::install(k, "cross_entropy", matrix(2));
+  Traced<&K::cross_entropy_gradient>::install(k, "cross_entropy_gradient", matrix(3));
+  Traced<&K::mean_squared_error>::install(k, "mean_squared_error", elements(2));
+  Traced<&K::mean_squared_error_gradient>::install(k, "mean_squared_error_gradient", elements(3));
+  Traced<&K::concat_columns>::install(k, "concat_columns", [](int64_t r, int64_t ac, auto, auto, int64_t bc, auto...) {
+    return numbers(2 * double(r * (ac + bc)));
+  });
+  Traced<&K::gaussian_proposals>::install(k, "gaussian_proposals", [](int64_t b, int64_t a, int64_t n, auto...) {
+    return numbers(double(b * a * (3 + 3 * n)));
+  });
+  Traced<&K::proposal_weights>::install(k, "proposal_weights", [](auto& p) {
+    const int64_t both = p.policy_count + p.gaussian_count;
+    return numbers(double(p.batch * (p.actions * (1 + p.policy_count) + p.policy_count + 3 * both)));
+  });
+  Traced<&K::proposal_velocity>::install(k, "proposal_velocity", [](auto& p) {
+    return numbers(double(p.batch * (p.policy_count + p.gaussian_count + 4) * (p.actions + 1)));
+  });
+  Traced<&K::soft_target>::install(k, "soft_target", [](auto& s) { return numbers(double(6 * s.batch * s.atoms)); });
   Traced<&K::square_root>::install(k, "square_root", elements(2));
   Traced<&K::relu>::install(k, "relu", elements(2));
   Traced<&K::clip>::install(k, "clip", elements(2));
@@ -161,6 +185,20 @@ void install(DeviceKernels& k) {
         return numbers(2 * weights(s) + double(r) * (in(s) + 2 * hidden(s) + out(s)),
                        double(r) * (weights(s) - first + (dparams ? weights(s) : 0)));
       });
+  Traced<&K::embedding_forward>::install(
+      k, "embedding_forward", [](auto& s, auto, int64_t r, auto, auto, const float* tape, auto) {
+        return numbers(weights(s) + double(r * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
+                       double(r) * weights(s));
+      });
+  Traced<&K::embedding_value_and_tangent>::install(
+      k, "embedding_value_and_tangent", [](auto& s, auto, int64_t r, auto, int64_t moving, auto, auto, auto, const float* tape, auto) {
+        const int64_t all = r + moving;
+        return numbers(weights(s) + double(all * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
+                       double(all) * weights(s));
+      });
+  Traced<&K::embedding_backward>::install(k, "embedding_backward", [](auto& s, auto, int64_t r, auto&&...) {
+    return numbers(2 * weights(s) + double(r * s.width + kernels::embedding_tape_size(s, r)), 2 * double(r) * weights(s));
+  });
 }
 
 void run_update(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {

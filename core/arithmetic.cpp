@@ -23,6 +23,40 @@ struct Add {
   }
 };
 
+// y = a - b
+struct Subtract {
+  static constexpr int inputs = 2, outputs = 1;
+  static constexpr unsigned row_inputs = 0b11;
+  Tensors<1> value(Tensors<2> in) const { return {binary("subtract", Binary::subtract, in[0], in[1])}; }
+  Values<1> pushforward(Values<2>, Values<1> y, Values<2> d) const {
+    return {broadcast_to(d[0] - d[1], y[0].rows(), y[0].cols())};
+  }
+  void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
+    if (c.wants(0)) c.add(0, sum_to(dy[0], in[0].rows(), in[0].cols()));
+    if (c.wants(1)) c.add(1, sum_to(-dy[0], in[1].rows(), in[1].cols()));
+  }
+};
+
+// y = a + scale b, of one shape
+struct AddScaled {
+  double scale;
+  static constexpr int inputs = 2, outputs = 1;
+  static constexpr unsigned row_inputs = 0b11;
+  Tensors<1> value(Tensors<2> in) const {
+    const auto [a, b] = in;
+    const Tensor y = empty(a.rows, a.cols, a.dtype);
+    detail::by_dtype(a.dtype, kernels::current().add_scaled, kernels::add_scaled<double>, [&]<class T>(T, auto kernel) {
+      kernel(a.size(), a.as<T>(), T(scale), b.as<T>(), y.as<T>());
+    });
+    return {y};
+  }
+  Values<1> pushforward(Values<2>, Values<1>, Values<2> d) const { return {add_scaled(d[0], scale, d[1])}; }
+  void pullback(Values<2>, Values<1>, Values<1> dy, Cotangents c) const {
+    c.add(0, dy[0]);
+    if (c.wants(1)) c.add(1, scale * dy[0]);
+  }
+};
+
 // y = a b
 struct Multiply {
   static constexpr int inputs = 2, outputs = 1;
@@ -91,7 +125,19 @@ struct Affine {
 }  // namespace
 
 Value add(Value a, Value b) { return !a ? b : !b ? a : perform(Add{}, {a, b})[0]; }
-Value subtract(Value a, Value b) { return !b ? a : add(a, -b); }
+Value subtract(Value a, Value b) { return !b ? a : !a ? -b : perform(Subtract{}, {a, b})[0]; }
+Value add_scaled(Value a, double scale, Value b) {
+  if (!a || !b || a.rows() != b.rows() || a.cols() != b.cols() || a.dtype() != b.dtype()) return a + scale * b;
+  return perform(AddScaled{scale}, {a, b})[0];
+}
+Value mix(Value t, Value a, Value b) {
+  const bool fits = t.cols() == 1 && t.rows() == a.rows() && a.rows() == b.rows() && a.cols() == b.cols();
+  const bool single = t.dtype() == DType::float32 && a.dtype() == t.dtype() && b.dtype() == t.dtype();
+  if (!fits || !single || !t.plain() || !a.plain() || !b.plain()) return (1 - t) * a + t * b;
+  const Tensor y = empty(a.rows(), a.cols());
+  kernels::current().interpolate(y.rows, y.cols, t.tensor.f32(), a.tensor.f32(), b.tensor.f32(), y.f32());
+  return y;
+}
 Value multiply(Value a, Value b) { return a && b ? perform(Multiply{}, {a, b})[0] : Value(); }
 Value divide(Value a, Value b) {
   if (!b) throw Error("divide: the divisor is absent");
@@ -102,7 +148,13 @@ Value select(Value mask, Value a, Value b) { return perform(Select{}, {mask, a, 
 Value less(Value a, Value b) {
   return binary("less", Binary::less, a.tensor, b.tensor);
 }
-Value minimum(Value a, Value b) { return select(less(a, b), a, b); }
-Value maximum(Value a, Value b) { return select(less(b, a), a, b); }
+Value minimum(Value a, Value b) {
+  if (a.plain() && b.plain()) return binary("minimum", Binary::minimum, a.tensor, b.tensor);
+  return select(less(a, b), a, b);
+}
+Value maximum(Value a, Value b) {
+  if (a.plain() && b.plain()) return binary("maximum", Binary::maximum, a.tensor, b.tensor);
+  return select(less(b, a), a, b);
+}
 
 }  // namespace meander

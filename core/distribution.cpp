@@ -82,6 +82,71 @@ struct SoftmaxExpectation {
   }
 };
 
+Value cross_entropy_composite(Value target, Value logits) {
+  return -mean_all(sum_row(target * log_softmax(logits)));
+}
+Value mean_squared_error_composite(Value a, Value b) { return mean_all(square(a - b)); }
+
+// The rules of a loss of two matrices that a kernel computes; an operation states its composite, its value and, for the
+// gradient by input `slope_of` alone, `slope`. All else is derived from the composite.
+template <class Op>
+struct Loss {
+  static constexpr int inputs = 2, outputs = 1;
+  static constexpr unsigned row_inputs = 0;
+  Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const {
+    const auto [y, dy] = jvp([](Value a, Value b) { return Op::composite(a, b); }, {in[0], in[1]}, {d[0], d[1]});
+    return {dy};
+  }
+  void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
+    constexpr int other = 1 - Op::slope_of;
+    if (!c.wants(other) && in[0].plain() && in[1].plain() && dy[0].plain())
+      return c.add(Op::slope_of, Op::slope(in[0].tensor, in[1].tensor, dy[0].tensor));
+    const auto cotangent = vjp([](Value a, Value b) { return Op::composite(a, b); }, {in[0], in[1]}).pull({dy[0]});
+    for (int i : {0, 1}) c.add(i, cotangent[i]);
+  }
+};
+
+// y = mean over the rows of -sum_j target_j log softmax(logits)_j
+//   dlogits = (softmax(logits) sum_j target_j - target) dy / rows
+struct CrossEntropy : Loss<CrossEntropy> {
+  static constexpr int slope_of = 1;               // target, logits
+  static Value composite(Value target, Value logits) { return cross_entropy_composite(target, logits); }
+  Tensors<1> value(Tensors<2> in) const {
+    const auto [target, logits] = in;
+    const Tensor y = empty(1, 1);
+    ArenaScope scope;
+    kernels::current().cross_entropy(logits.rows, logits.cols, target.f32(), logits.f32(), empty(logits.rows, 1).f32(),
+                                     y.f32());
+    return {y};
+  }
+  static Tensor slope(Tensor target, Tensor logits, Tensor dy) {
+    const Tensor d = empty(logits.rows, logits.cols);
+    kernels::current().cross_entropy_gradient(d.rows, d.cols, target.f32(), logits.f32(), dy.f32(), d.f32());
+    return d;
+  }
+};
+
+// y = mean of (a - b)^2      da = 2 (a - b) dy / n
+struct MeanSquaredError : Loss<MeanSquaredError> {
+  static constexpr int slope_of = 0;
+  static Value composite(Value a, Value b) { return mean_squared_error_composite(a, b); }
+  Tensors<1> value(Tensors<2> in) const {
+    const Tensor y = empty(1, 1);
+    kernels::current().mean_squared_error(in[0].size(), in[0].f32(), in[1].f32(), y.f32());
+    return {y};
+  }
+  static Tensor slope(Tensor a, Tensor b, Tensor dy) {
+    const Tensor d = empty(a.rows, a.cols);
+    kernels::current().mean_squared_error_gradient(d.size(), a.f32(), b.f32(), dy.f32(), d.f32());
+    return d;
+  }
+};
+
+// Of one shape and float32: what the kernels take.
+bool alike(Value a, Value b) {
+  return a.rows() == b.rows() && a.cols() == b.cols() && a.dtype() == DType::float32 && b.dtype() == DType::float32;
+}
+
 // Where mass at `where` goes on the grid linspace(v_min, v_max, atoms): share `high_share` to `low + 1`, the rest to `low`.
 template <class T>
 struct GridShare {
@@ -230,8 +295,21 @@ Value softmax(Value x) { return perform(Softmax{}, {x})[0]; }
 Value log_sum_exp(Value x) { return perform(LogSumExp{}, {x})[0]; }
 Value log_softmax(Value x) { return x - log_sum_exp(x); }
 Value softmax_expectation(Value x, Value value) { return perform(SoftmaxExpectation{}, {x, value})[0]; }
-Value cross_entropy(Value target, Value logits) { return -mean_column(sum_row(target * log_softmax(logits))); }
-Value mean_squared_error(Value a, Value b) { return mean_all(square(a - b)); }
+Value cross_entropy(Value target, Value logits) {
+  if (!alike(target, logits)) return cross_entropy_composite(target, logits);
+  return perform(CrossEntropy{}, {target, logits})[0];
+}
+Value mean_squared_error(Value a, Value b) {
+  if (!alike(a, b)) return mean_squared_error_composite(a, b);
+  return perform(MeanSquaredError{}, {a, b})[0];
+}
+Value normal_log_prob(Value x) {
+  if (!x.plain() || x.dtype() != DType::float32)
+    return -0.5 * sum_row(square(x)) - kernels::half_log_two_pi * double(x.cols());
+  const Tensor y = empty(x.rows(), 1);
+  kernels::current().normal_log_prob(x.rows(), x.cols(), x.tensor.f32(), y.f32());
+  return y;
+}
 Value c51_project(Value prob, Value where, double v_min, double v_max) {
   return perform(C51Project{v_min, v_max, false}, {prob, where})[0];
 }

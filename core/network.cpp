@@ -1,5 +1,3 @@
-#include <numbers>
-
 #include "core/elements.h"
 #include "core/operations.h"
 
@@ -135,15 +133,6 @@ struct Mlp {
     for (int i : {0, 1}) c.add(i, cotangent[i]);
   }
 };
-
-}  // namespace
-
-Value fourier_features(Value t, Value frequencies) {
-  const Value angle = (t * 2.0 * std::numbers::pi) * frequencies;
-  return concat_columns(cos(angle), sin(angle));
-}
-
-namespace {
 
 Value layer(const MlpShape& shape, Value params, int l, Value x) {
   const int64_t in = shape.width[l], out = shape.width[l + 1];

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/autodiff.h"
+#include "kernels/embedding.h"
 #include "kernels/mlp.h"
 
 // The differentiable operations. Each is stated with its pushforward and pullback in the .cpp named in its section; here
@@ -18,6 +19,8 @@ Value maximum(Value a, Value b);                       // likewise
 Value select(Value mask, Value a, Value b);            // mask != 0 ? a : b; no derivative by the mask
 Value less(Value a, Value b);                          // a < b as 1 or 0; without derivative
 Value affine(Value x, double scale, double offset);    // scale x + offset
+Value add_scaled(Value a, double scale, Value b);      // a + scale b
+Value mix(Value t, Value a, Value b);                  // (1 - t) a + t b, t [n, 1]
 
 inline Value operator+(Value a, Value b) { return add(a, b); }
 inline Value operator-(Value a, Value b) { return subtract(a, b); }
@@ -94,15 +97,24 @@ Value softmax_expectation(Value x, Value value);
 Value cross_entropy(Value target, Value logits);
 // Mean over all elements of (a - b)^2.
 Value mean_squared_error(Value a, Value b);
+// log N(x; 0, I) of each row, [n, 1].
+Value normal_log_prob(Value x);
 // C51 projection of the masses prob at the positions where on linspace(v_min, v_max, cols): kernels/rows.h. Linear in
 // prob; throws Error if where has a derivative.
 Value c51_project(Value prob, Value where, double v_min, double v_max);
 // y with Phi(y) = (1 - f) Phi(lower) + f Phi(upper): kernels/truncated_normal.h. All of one shape.
 Value truncated_normal(Value lower, Value upper, Value f);
 
-// ---- network.cpp -----------------------------------------------------------------------------------------------------
+// ---- embedding.cpp ---------------------------------------------------------------------------------------------------
 // [cos(2 pi t w), sin(2 pi t w)], t [n, 1], learnable frequencies w [1, k] -> [n, 2 k].
 Value fourier_features(Value t, Value frequencies);
+// The small network of a time t [n, 1], params the flat buffer: kernels/embedding.h. Fused: value, value and tangent in
+// one pass (also for tangents of the last rows only), and the gradient by the parameters; all else is derived from the
+// composite.
+Value time_embedding(const kernels::EmbeddingShape&, Value params, Value t);
+Value time_embedding_composite(const kernels::EmbeddingShape&, Value params, Value t);
+
+// ---- network.cpp -----------------------------------------------------------------------------------------------------
 // A whole multi-layer perceptron, params its flat buffer [1, n]: kernels/mlp.h. Fused: value, value and tangent in one
 // pass (also for tangents of the last rows only), and pullback; whatever else is asked for is derived from the composite.
 Value mlp(const kernels::MlpShape&, Value params, Value x);

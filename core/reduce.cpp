@@ -49,6 +49,27 @@ struct SumColumn {
   }
 };
 
+// y = mean of all x[i, j]
+struct MeanAll {
+  static constexpr int inputs = 1, outputs = 1;
+  static constexpr unsigned row_inputs = 0;
+  Tensors<1> value(Tensors<1> in) const {
+    const Tensor x = in[0], y = empty(1, 1, x.dtype);
+    if (x.dtype == DType::float32) {
+      kernels::current().mean(x.size(), x.f32(), y.f32());
+    } else {
+      double sum = 0;
+      for (int64_t i = 0; i < x.size(); ++i) sum += x.as<double>()[i];
+      y.as<double>()[0] = sum / double(x.size());
+    }
+    return {y};
+  }
+  Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {mean_all(d[0])}; }
+  void pullback(Values<1> in, Values<1>, Values<1> dy, Cotangents c) const {
+    c.add(0, broadcast_to(dy[0] / double(in[0].tensor.size()), in[0].rows(), in[0].cols()));
+  }
+};
+
 // y[i, j] = x[i or 0, j or 0]
 struct BroadcastTo {
   int64_t rows, cols;
@@ -110,7 +131,7 @@ Value sum_column(Value x) { return x ? perform(SumColumn{}, {x})[0] : Value(); }
 Value sum_all(Value x) { return sum_column(sum_row(x)); }
 Value mean_row(Value x) { return x ? sum_row(x) / double(x.cols()) : Value(); }
 Value mean_column(Value x) { return x ? sum_column(x) / double(x.rows()) : Value(); }
-Value mean_all(Value x) { return x ? sum_all(x) / double(x.tensor.size()) : Value(); }
+Value mean_all(Value x) { return x ? perform(MeanAll{}, {x})[0] : Value(); }
 Value broadcast_to(Value x, int64_t rows, int64_t cols) {
   if (!x || (x.rows() == rows && x.cols() == cols)) return x;
   return perform(BroadcastTo{rows, cols}, {x})[0];

@@ -13,8 +13,11 @@ struct ConcatColumns {
     if (a.dtype != b.dtype || (a.rows != b.rows && a.rows != 1 && b.rows != 1))
       throw Error(message("concat_columns: ", detail::shape(a), " and ", detail::shape(b), " do not fit"));
     const Tensor y = empty(std::max(a.rows, b.rows), a.cols + b.cols, a.dtype);
-    detail::copy_matrix(y.rows, a.cols, a, 0, a.cols, a.rows == 1 ? y.rows : 1, y, 0, y.cols);
-    detail::copy_matrix(y.rows, b.cols, b, 0, b.cols, b.rows == 1 ? y.rows : 1, y, a.cols, y.cols);
+    const auto group = [&](Tensor x) { return x.rows == 1 ? y.rows : 1; };
+    detail::by_dtype(y.dtype, kernels::current().concat_columns, kernels::concat_columns<double>,
+                     [&]<class T>(T, auto kernel) {
+                       kernel(y.rows, a.cols, a.as<T>(), group(a), b.cols, b.as<T>(), group(b), y.as<T>());
+                     });
     return {y};
   }
   Values<1> pushforward(Values<2> in, Values<1> y, Values<2> d) const {

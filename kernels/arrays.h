@@ -15,14 +15,20 @@ void copy_row(const T* from, int64_t n, T* to) {
 template <class T>
 void fill_value(int64_t n, T value, T* y);
 
-enum class Binary { add, multiply, divide, less, left, where, where_not };
-// y [rows, cols] = a op b, both with all or 1 of the rows and all or 1 of the cols. less: a < b as 1 or 0. left: a.
+enum class Binary { add, subtract, multiply, divide, minimum, maximum, less, left, where, where_not };
+// y [rows, cols] = a op b, both with all or 1 of the rows and all or 1 of the cols. minimum: a < b ? a : b,
+// maximum: b < a ? a : b. less: a < b as 1 or 0. left: a.
 // where: b where a != 0, else 0. where_not: b where a == 0, else 0.
 template <class T>
 void binary(Binary op, int64_t rows, int64_t cols, const T* a, int64_t a_rows, int64_t a_cols, const T* b,
             int64_t b_rows, int64_t b_cols, T* y);
 template <class T>
 void affine(int64_t n, T scale, T offset, const T* x, T* y);   // y = scale x + offset, rounded twice
+template <class T>
+void add_scaled(int64_t n, const T* x, T scale, const T* d, T* y);   // y = x + scale d, rounded twice
+// y [rows, cols] = (1 - t) a + t b, t [rows]
+template <class T>
+void interpolate(int64_t rows, int64_t cols, const T* t, const T* a, const T* b, T* y);
 template <class T>
 void square_root(int64_t n, const T* x, T* y);
 template <class T>
@@ -36,6 +42,10 @@ void inside(int64_t n, T low, T high, const T* x, T* y);        // 1 where low <
 template <class T>
 void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64_t group, T* y,
                  int64_t y_stride);
+// y [rows, a_cols + b_cols] = [a[i / a_group], b[i / b_group]]
+template <class T>
+void concat_columns(int64_t rows, int64_t a_cols, const T* a, int64_t a_group, int64_t b_cols, const T* b, int64_t b_group,
+                    T* y);
 template <class T>
 void add_to(int64_t n, const T* x, T* y);                                // y += x
 // y [rows, cols] = sum over k < group of x[i group + k], in order.

@@ -34,8 +34,9 @@ const DeviceKernels cpu = [] {
   k.launch_graph = k.destroy_graph = [](void*) { no_graph(); };
 
   k.fill_value = kernels::fill_value<float>, k.binary = kernels::binary<float>, k.affine = kernels::affine<float>;
+  k.add_scaled = kernels::add_scaled<float>, k.interpolate = kernels::interpolate<float>;
   k.square_root = kernels::square_root<float>, k.relu = kernels::relu<float>, k.clip = kernels::clip<float>, k.inside = kernels::inside<float>;
-  k.copy_matrix = kernels::copy_matrix<float>, k.add_to = kernels::add_to<float>;
+  k.copy_matrix = kernels::copy_matrix<float>, k.concat_columns = kernels::concat_columns<float>, k.add_to = kernels::add_to<float>;
   k.sum_groups = kernels::sum_groups<float>, k.argmax_row = kernels::argmax_row<float>;
   k.one_hot = kernels::one_hot<float>, k.gather_row = kernels::gather_row<float>;
   k.gather_rows = kernels::gather_rows<float>, k.flag_not_finite = kernels::flag_not_finite<float>;
@@ -46,6 +47,7 @@ const DeviceKernels cpu = [] {
 
   k.sum_row = kernels::sum_row, k.sum_column = kernels::sum_column, k.max_row = kernels::max_row;
   k.softmax = kernels::softmax, k.log_sum_exp = kernels::log_sum_exp;
+  k.mean = kernels::mean, k.normal_log_prob = kernels::normal_log_prob;
   k.softmax_expectation = kernels::softmax_expectation, k.layer_norm = kernels::layer_norm;
   k.c51_project = kernels::c51_project, k.c51_project_transpose = kernels::c51_project_transpose;
   k.truncated_normal = kernels::truncated_normal, k.normal_mass_ratio = kernels::normal_mass_ratio;
@@ -81,6 +83,16 @@ const DeviceKernels cpu = [] {
   k.mlp_value_and_gradient_shared = kernels::mlp_value_and_gradient_shared;
   k.mlp_value_and_tangent = kernels::mlp_value_and_tangent;
   k.mlp_value_and_directions = kernels::mlp_value_and_directions, k.mlp_backward = kernels::mlp_backward;
+
+  k.embedding_workspace = kernels::embedding_workspace, k.embedding_forward = kernels::embedding_forward;
+  k.embedding_value_and_tangent = kernels::embedding_value_and_tangent;
+  k.embedding_backward = kernels::embedding_backward;
+
+  k.cross_entropy = kernels::cross_entropy, k.cross_entropy_gradient = kernels::cross_entropy_gradient;
+  k.mean_squared_error = kernels::mean_squared_error;
+  k.mean_squared_error_gradient = kernels::mean_squared_error_gradient;
+  k.gaussian_proposals = kernels::gaussian_proposals, k.proposal_weights = kernels::proposal_weights;
+  k.proposal_velocity = kernels::proposal_velocity, k.soft_target = kernels::soft_target;
   return k;
 }();
 

@@ -6,6 +6,9 @@
 #include "kernels/arrays.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
+#include "kernels/embedding.h"
+#include "kernels/losses.h"
+#include "kernels/mfpo.h"
 #include "kernels/mlp.h"
 #include "kernels/optimiser.h"
 #include "kernels/philox.h"
@@ -42,11 +45,14 @@ struct DeviceKernels {
   decltype(&kernels::fill_value<float>) fill_value;
   decltype(&kernels::binary<float>) binary;
   decltype(&kernels::affine<float>) affine;
+  decltype(&kernels::add_scaled<float>) add_scaled;
+  decltype(&kernels::interpolate<float>) interpolate;
   decltype(&kernels::square_root<float>) square_root;
   decltype(&kernels::relu<float>) relu;
   decltype(&kernels::clip<float>) clip;
   decltype(&kernels::inside<float>) inside;
   decltype(&kernels::copy_matrix<float>) copy_matrix;
+  decltype(&kernels::concat_columns<float>) concat_columns;
   decltype(&kernels::add_to<float>) add_to;
   decltype(&kernels::sum_groups<float>) sum_groups;
   decltype(&kernels::argmax_row<float>) argmax_row;
@@ -62,6 +68,8 @@ struct DeviceKernels {
   // ---- rows.h --------------------------------------------------------------------------------------------------------
   decltype(&kernels::sum_row) sum_row, sum_column, max_row, softmax, log_sum_exp;
   decltype(&kernels::softmax_expectation) softmax_expectation;
+  decltype(&kernels::mean) mean;
+  decltype(&kernels::normal_log_prob) normal_log_prob;
   decltype(&kernels::layer_norm) layer_norm;
   decltype(&kernels::c51_project) c51_project;
   decltype(&kernels::c51_project_transpose) c51_project_transpose;
@@ -97,6 +105,24 @@ struct DeviceKernels {
   decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent;
   decltype(&kernels::mlp_value_and_directions) mlp_value_and_directions;
   decltype(&kernels::mlp_backward) mlp_backward;
+
+  // ---- embedding.h ---------------------------------------------------------------------------------------------------
+  decltype(&kernels::embedding_workspace) embedding_workspace;
+  decltype(&kernels::embedding_forward) embedding_forward;
+  decltype(&kernels::embedding_value_and_tangent) embedding_value_and_tangent;
+  decltype(&kernels::embedding_backward) embedding_backward;
+
+  // ---- losses.h ------------------------------------------------------------------------------------------------------
+  decltype(&kernels::cross_entropy) cross_entropy;
+  decltype(&kernels::cross_entropy_gradient) cross_entropy_gradient;
+  decltype(&kernels::mean_squared_error) mean_squared_error;
+  decltype(&kernels::mean_squared_error_gradient) mean_squared_error_gradient;
+
+  // ---- mfpo.h --------------------------------------------------------------------------------------------------------
+  decltype(&kernels::gaussian_proposals) gaussian_proposals;
+  decltype(&kernels::proposal_weights) proposal_weights;
+  decltype(&kernels::proposal_velocity) proposal_velocity;
+  decltype(&kernels::soft_target) soft_target;
 };
 
 enum class Device { cpu, cuda, cuda_emulated };

@@ -11,6 +11,10 @@ void sum_column(int64_t rows, int64_t cols, const float* x, float* y);      // y
 void max_row(int64_t rows, int64_t cols, const float* x, float* y);         // y [rows]
 void softmax(int64_t rows, int64_t cols, const float* x, float* y);         // exp(x - max) / sum; in place allowed
 void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y);     // y [rows]: max + log(sum exp(x - max))
+void mean(int64_t n, const float* x, float* y);                             // y, one number: the mean of all
+// log N(x; 0, I) = -sum_j x_j^2 / 2 - cols log(2 pi) / 2 of each row, y [rows]
+void normal_log_prob(int64_t rows, int64_t cols, const float* x, float* y);
+constexpr double half_log_two_pi = 0.91893853320467274178;
 // y [rows] = sum_j softmax(x)_j value_j: the expected value of a categorical distribution given by logits.
 void softmax_expectation(int64_t rows, int64_t cols, const float* x, const float* value, float* y);
 

@@ -9,9 +9,9 @@ using kernels::Activation;
 
 TimeEmbedding::TimeEmbedding(ParameterLayout& layout, const std::string& name, int64_t frequencies, bool learnt,
                              int64_t hidden, int64_t width, Activation activation)
-    : frequencies_(frequencies), hidden_(hidden), width_(width), activation_(activation) {
+    : shape_{.frequencies = frequencies, .hidden = hidden, .width = width, .activation = activation} {
   if (learnt) {
-    frequency_ = layout.add(name + "/freq", {frequencies, 1}, Initial::frequency);
+    shape_.frequency = layout.add(name + "/freq", {frequencies, 1}, Initial::frequency);
   } else {
     std::vector<float> fixed(static_cast<size_t>(frequencies));
     for (int64_t j = 0; j < frequencies; ++j)
@@ -19,20 +19,16 @@ TimeEmbedding::TimeEmbedding(ParameterLayout& layout, const std::string& name, i
           static_cast<float>(scale * std::pow(1e4, -double(j) / double(frequencies)) / (2 * std::numbers::pi));
     fixed_ = Buffer(fixed);
   }
-  kernel0_ = layout.add(name + "/dense_0/kernel", {2 * frequencies, hidden}, Initial::xavier_uniform);
-  bias0_ = layout.add(name + "/dense_0/bias", {hidden}, Initial::zero);
-  kernel1_ = layout.add(name + "/dense_1/kernel", {hidden, width}, Initial::xavier_uniform);
-  bias1_ = layout.add(name + "/dense_1/bias", {width}, Initial::zero);
+  shape_.weight0 = layout.add(name + "/dense_0/kernel", {2 * frequencies, hidden}, Initial::xavier_uniform);
+  shape_.bias0 = layout.add(name + "/dense_0/bias", {hidden}, Initial::zero);
+  shape_.weight1 = layout.add(name + "/dense_1/kernel", {hidden, width}, Initial::xavier_uniform);
+  shape_.bias1 = layout.add(name + "/dense_1/bias", {width}, Initial::zero);
 }
 
 Value TimeEmbedding::operator()(Value params, Value time) const {
-  const Value frequencies = fixed_.size() == 0                  ? parameter(params, frequency_, 1, frequencies_)
-                            : time.dtype() == DType::float32 ? Value(fixed_.tensor())
-                                                             : Value(cast(fixed_.tensor(), time.dtype()));
-  const Value sum = dense(fourier_features(time, frequencies), parameter(params, kernel0_, 2 * frequencies_, hidden_),
-                          parameter(params, bias0_, 1, hidden_));
-  return dense(activation_ == Activation::mish ? mish(sum) : gelu(sum), parameter(params, kernel1_, hidden_, width_),
-               parameter(params, bias1_, 1, width_));
+  kernels::EmbeddingShape shape = shape_;
+  if (fixed_.size()) shape.fixed = fixed_.data();
+  return time_embedding(shape, params, time);
 }
 
 FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times)

@@ -23,10 +23,8 @@ class TimeEmbedding {
 
  private:
   static constexpr double scale = 20;                 // t in [0, 1] as the 20 steps of a diffusion policy
-  int64_t frequencies_ = 0, hidden_ = 0, width_ = 0;
-  int64_t frequency_ = 0, kernel0_ = 0, bias0_ = 0, kernel1_ = 0, bias1_ = 0;
-  kernels::Activation activation_ = {};
-  Buffer fixed_;
+  kernels::EmbeddingShape shape_;
+  Buffer fixed_;                                      // fixed frequencies
 };
 
 // A function of state, position and times on the inputs [x, state, times]: the mean velocity u(s, x, t, r) (A outputs)

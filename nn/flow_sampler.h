@@ -31,7 +31,8 @@ class FlowSampler {
     Value x = noise;
     for (int64_t i = 0; i < steps_; ++i) {
       at_step(i, x.tensor);
-      x = x - network_.from_share(params, of_state + slice_rows(of_times, i, 1), x, products) * (1.0 / double(steps_));
+      x = add_scaled(x, -1.0 / double(steps_),
+                     network_.from_share(params, of_state + slice_rows(of_times, i, 1), x, products));
     }
     return x.tensor;
   }

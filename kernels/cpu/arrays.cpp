@@ -55,8 +55,11 @@ void binary(Binary op, int64_t rows, int64_t cols, const T* a, int64_t a_rows, i
   const auto all = [&](auto f) { broadcast(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y, f); };
   switch (op) {
     case Binary::add: return all([](T u, T v) { return u + v; });
+    case Binary::subtract: return all([](T u, T v) { return u - v; });
     case Binary::multiply: return all([](T u, T v) { return u * v; });
     case Binary::divide: return all([](T u, T v) { return u / v; });
+    case Binary::minimum: return all([](T u, T v) { return u < v ? u : v; });
+    case Binary::maximum: return all([](T u, T v) { return v < u ? u : v; });
     case Binary::less: return all([](T u, T v) { return T(u < v); });
     case Binary::left: return all([](T u, T) { return u; });
     case Binary::where: return all([](T u, T v) { return u != 0 ? v : T(0); });
@@ -67,6 +70,17 @@ void binary(Binary op, int64_t rows, int64_t cols, const T* a, int64_t a_rows, i
 template <class T>
 void affine(int64_t n, T scale, T offset, const T* x, T* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = scale * x[i] + offset;
+}
+
+template <class T>
+void add_scaled(int64_t n, const T* x, T scale, const T* d, T* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] + scale * d[i];
+}
+
+template <class T>
+void interpolate(int64_t rows, int64_t cols, const T* t, const T* a, const T* b, T* y) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = i * cols; j < (i + 1) * cols; ++j) y[j] = (1 - t[i]) * a[j] + t[i] * b[j];
 }
 
 template <class T>
@@ -93,6 +107,13 @@ template <class T>
 void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64_t group, T* y, int64_t y_stride) {
   for (int64_t i = 0; i < rows; x += x_stride)
     for (int64_t k = 0; k < group && i < rows; ++k, ++i, y += y_stride) copy_row(x, cols, y);
+}
+
+template <class T>
+void concat_columns(int64_t rows, int64_t a_cols, const T* a, int64_t a_group, int64_t b_cols, const T* b, int64_t b_group,
+                    T* y) {
+  copy_matrix(rows, a_cols, a, a_cols, a_group, y, a_cols + b_cols);
+  copy_matrix(rows, b_cols, b, b_cols, b_group, y + a_cols, a_cols + b_cols);
 }
 
 template <class T>
@@ -138,11 +159,14 @@ void flag_not_finite(int64_t n, const T* x, uint32_t number, uint32_t* flag) {
 template void fill_value(int64_t, float, float*);
 template void binary(Binary, int64_t, int64_t, const float*, int64_t, int64_t, const float*, int64_t, int64_t, float*);
 template void affine(int64_t, float, float, const float*, float*);
+template void add_scaled(int64_t, const float*, float, const float*, float*);
+template void interpolate(int64_t, int64_t, const float*, const float*, const float*, float*);
 template void square_root(int64_t, const float*, float*);
 template void relu(int64_t, const float*, float*);
 template void clip(int64_t, float, float, const float*, float*);
 template void inside(int64_t, float, float, const float*, float*);
 template void copy_matrix(int64_t, int64_t, const float*, int64_t, int64_t, float*, int64_t);
+template void concat_columns(int64_t, int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*);
 template void add_to(int64_t, const float*, float*);
 template void sum_groups(int64_t, int64_t, int64_t, const float*, float*);
 template void argmax_row(int64_t, int64_t, int64_t, const float*, int32_t*);
@@ -154,11 +178,14 @@ template void flag_not_finite(int64_t, const float*, uint32_t, uint32_t*);
 template void fill_value(int64_t, double, double*);
 template void binary(Binary, int64_t, int64_t, const double*, int64_t, int64_t, const double*, int64_t, int64_t, double*);
 template void affine(int64_t, double, double, const double*, double*);
+template void add_scaled(int64_t, const double*, double, const double*, double*);
+template void interpolate(int64_t, int64_t, const double*, const double*, const double*, double*);
 template void square_root(int64_t, const double*, double*);
 template void relu(int64_t, const double*, double*);
 template void clip(int64_t, double, double, const double*, double*);
 template void inside(int64_t, double, double, const double*, double*);
 template void copy_matrix(int64_t, int64_t, const double*, int64_t, int64_t, double*, int64_t);
+template void concat_columns(int64_t, int64_t, const double*, int64_t, int64_t, const double*, int64_t, double*);
 template void add_to(int64_t, const double*, double*);
 template void sum_groups(int64_t, int64_t, int64_t, const double*, double*);
 template void argmax_row(int64_t, int64_t, int64_t, const double*, int32_t*);

@@ -1,5 +1,6 @@
 #include "kernels/rows.h"
 
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/table.h"
 #include "kernels/formulas/formula.h"
 #include "kernels/threads.h"
@@ -32,6 +33,20 @@ void sum_column(int64_t rows, int64_t cols, const float* x, float* y) {
 void max_row(int64_t rows, int64_t cols, const float* x, float* y) {
   const IsaKernels& isa = active();
   over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.max_row(n, cols, x + i * cols, y + i); });
+}
+
+void mean(int64_t n, const float* x, float* y) {
+  float sum;
+  active().sum_row(1, n, x, &sum);
+  *y = sum / static_cast<float>(n);
+}
+
+void normal_log_prob(int64_t rows, int64_t cols, const float* x, float* y) {
+  const float offset = static_cast<float>(-half_log_two_pi * static_cast<double>(cols));
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* const row = x + i * cols;
+    y[i] = -0.5f * sum_in_lanes(cols, [=](int64_t j) { return row[j] * row[j]; }) + offset;
+  }
 }
 
 void softmax(int64_t rows, int64_t cols, const float* x, float* y) {

@@ -38,6 +38,23 @@ struct Inside {
 void affine(int64_t n, float scale, float offset, const float* x, float* y) {
   map(n, Affine{scale, offset}, y, Each{x});
 }
+struct AddScaled {
+  float scale;
+  __device__ float operator()(float x, float d) const { return x + scale * d; }
+};
+void add_scaled(int64_t n, const float* x, float scale, const float* d, float* y) {
+  map(n, AddScaled{scale}, y, Each{x}, Each{d});
+}
+__global__ void interpolate_kernel(int64_t rows, int64_t cols, const float* t, const float* a, const float* b, float* y) {
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) {
+    const int64_t e = i * cols + j;
+    y[e] = (1.0f - t[i]) * a[e] + t[i] * b[e];
+  });
+}
+void interpolate(int64_t rows, int64_t cols, const float* t, const float* a, const float* b, float* y) {
+  if (rows * cols > 0)
+    launch(interpolate_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, t, a, b, y);
+}
 void square_root(int64_t n, const float* x, float* y) { map(n, SquareRoot{}, y, Each{x}); }
 void relu(int64_t n, const float* x, float* y) { map(n, Relu{}, y, Each{x}); }
 void clip(int64_t n, float low, float high, const float* x, float* y) { map(n, Clip{low, high}, y, Each{x}); }
@@ -49,8 +66,11 @@ template <Binary op>
 struct Apply {
   __device__ float operator()(float a, float b) const {
     if constexpr (op == Binary::add) return a + b;
+    else if constexpr (op == Binary::subtract) return a - b;
     else if constexpr (op == Binary::multiply) return a * b;
     else if constexpr (op == Binary::divide) return a / b;
+    else if constexpr (op == Binary::minimum) return a < b ? a : b;
+    else if constexpr (op == Binary::maximum) return b < a ? a : b;
     else if constexpr (op == Binary::less) return a < b ? 1.0f : 0.0f;
     else if constexpr (op == Binary::left) return a;
     else if constexpr (op == Binary::where) return a != 0 ? b : 0.0f;
@@ -88,8 +108,11 @@ void binary(Binary op, int64_t rows, int64_t cols, const float* a, int64_t a_row
             int64_t b_rows, int64_t b_cols, float* y) {
   switch (op) {
     case Binary::add: return apply<Binary::add>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::subtract: return apply<Binary::subtract>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
     case Binary::multiply: return apply<Binary::multiply>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
     case Binary::divide: return apply<Binary::divide>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::minimum: return apply<Binary::minimum>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::maximum: return apply<Binary::maximum>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
     case Binary::less: return apply<Binary::less>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
     case Binary::left: return apply<Binary::left>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
     case Binary::where: return apply<Binary::where>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
@@ -111,6 +134,20 @@ void copy_matrix(int64_t rows, int64_t cols, const float* x, int64_t x_stride, i
   if (rows * cols <= 0) return;
   if (group == 1 && x_stride == cols && y_stride == cols) return map(rows * cols, Identity{}, y, Each{x});
   launch(copy_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, x_stride, group, y, y_stride);
+}
+
+__global__ void concat_kernel(int64_t rows, int64_t a_cols, const float* a, int64_t a_group, int64_t b_cols,
+                              const float* b, int64_t b_group, float* y) {
+  const int64_t cols = a_cols + b_cols;
+  for_matrix(rows, cols, [&](int64_t i, int64_t j) {
+    y[i * cols + j] = j < a_cols ? a[divide(i, a_group) * a_cols + j] : b[divide(i, b_group) * b_cols + j - a_cols];
+  });
+}
+void concat_columns(int64_t rows, int64_t a_cols, const float* a, int64_t a_group, int64_t b_cols, const float* b,
+                    int64_t b_group, float* y) {
+  const int64_t n = rows * (a_cols + b_cols);
+  if (n > 0)
+    launch(concat_kernel, element_blocks(n), element_block, 0, rows, a_cols, a, a_group, b_cols, b, b_group, y);
 }
 
 __global__ void sum_groups_kernel(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {
@@ -197,11 +234,14 @@ void add_arrays(DeviceKernels& k) {
   k.fill_value = fill_value;
   k.binary = binary;
   k.affine = affine;
+  k.add_scaled = add_scaled;
+  k.interpolate = interpolate;
   k.square_root = square_root;
   k.relu = relu;
   k.clip = clip;
   k.inside = inside;
   k.copy_matrix = copy_matrix;
+  k.concat_columns = concat_columns;
   k.add_to = add_to;
   k.sum_groups = sum_groups;
   k.argmax_row = argmax_row;

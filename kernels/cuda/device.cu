@@ -130,6 +130,9 @@ const DeviceKernels& table() {
     add_optimiser(k);
     add_products(k);
     add_mlp(k);
+    add_embedding(k);
+    add_losses(k);
+    add_mfpo(k);
     return k;
   }();
   return kernels;

@@ -13,6 +13,9 @@ void add_random(DeviceKernels&);        // random.cu: philox.h, truncated_normal
 void add_optimiser(DeviceKernels&);     // optimiser.cu
 void add_products(DeviceKernels&);      // dense.cu
 void add_mlp(DeviceKernels&);           // mlp.cu
+void add_embedding(DeviceKernels&);     // embedding.cu
+void add_losses(DeviceKernels&);        // losses.cu
+void add_mfpo(DeviceKernels&);          // mfpo.cu
 const DeviceKernels& table();
 
 // The device's functions, or null with the reason why there are none.

@@ -1,69 +1,10 @@
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include "kernels/cuda/projection.h"
 #include "kernels/cuda/ptx.h"
+#include "kernels/cuda/row_lanes.h"
 
-// Operations that take each row of a matrix: kernels/rows.h. 16 threads a row are the 16 lanes in which the CPU sums it,
-// with the same tree over them: hence the same bits.
+// Operations that take each row of a matrix: kernels/rows.h.
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
-
-constexpr int lanes = 16, row_block = 64;
-constexpr uint32_t whole_warp = 0xffffffffu;
-
-// ---- a row by 16 threads ---------------------------------------------------------------------------------------------
-
-// The part of a row that a thread sees: its lane takes columns lane, 16 + lane, ...
-struct Row {
-  int64_t index, cols;
-  int lane;
-  bool writes;             // the row's one number
-};
-template <class F>
-__device__ inline void for_rows(int64_t rows, int64_t cols, F f) {
-  const int64_t step = all_threads() / lanes;
-  for (int64_t first = this_thread() / 32 * 2; first < rows; first += step) {   // the two rows of a warp together
-    const int64_t i = first + threadIdx.x % 32 / lanes;
-    const int lane = static_cast<int>(threadIdx.x % lanes);
-    f(Row{i, i < rows ? cols : 0, lane, i < rows && lane == 0});   // a row that is not there takes part in the sums
-  }
-}
-template <class F>
-__device__ inline void for_lane(const Row& row, F f) {
-#pragma unroll 4
-  for (int64_t j = row.lane; j < row.cols; j += lanes) f(j);
-}
-
-// Lane j with j + 8, then + 4, + 2, + 1; all receive the result.
-__device__ inline float sum(float v) {
-  for (int half = lanes / 2; half >= 1; half /= 2) v += __shfl_xor_sync(whole_warp, v, half, lanes);
-  return v;
-}
-__device__ inline float row_sum(const Row& row, const float* x) {
-  float s = 0;
-  for_lane(row, [&](int64_t j) { s += x[j]; });
-  return sum(s);
-}
-__device__ inline float row_max(const Row& row, const float* x) {
-  float m = -INFINITY;
-  for_lane(row, [&](int64_t j) { m = maximum(x[j], m); });
-  for (int half = lanes / 2; half >= 1; half /= 2) {
-    const float other = __shfl_xor_sync(whole_warp, m, half, lanes);
-    m = row.lane & half ? maximum(other, m) : maximum(m, other);   // which zero wins depends on the order
-  }
-  return m;
-}
-__device__ inline float row_exp_sum(const Row& row, const float* x, float largest) {
-  float s = 0;
-  for_lane(row, [&](int64_t j) { s += exp(x[j] - largest); });
-  return sum(s);
-}
-
-// Launches a kernel that uses for_rows.
-template <class... Parameters, class... Arguments>
-void launch_rows(void (*kernel)(int64_t, int64_t, Parameters...), int64_t rows, int64_t cols,
-                 const Arguments&... arguments) {
-  if (rows > 0) launch(kernel, blocks_for(rows * lanes, row_block), row_block, 0, rows, cols, arguments...);
-}
 
 // ---- sums and maxima -------------------------------------------------------------------------------------------------
 
@@ -75,16 +16,7 @@ __global__ void sum_row_kernel(int64_t rows, int64_t cols, const float* x, float
 }
 // Rows of at most 16 columns: one thread has all lanes.
 __global__ void sum_narrow_row_kernel(int64_t rows, int64_t cols, const float* x, float* y) {
-  for_elements(rows, [&](int64_t i) {
-    float s[lanes];
-#pragma unroll
-    for (int j = 0; j < lanes; ++j) s[j] = 0.0f + (j < cols ? x[i * cols + j] : 0.0f);
-#pragma unroll
-    for (int half = lanes / 2; half >= 1; half /= 2)
-#pragma unroll
-      for (int j = 0; j < half; ++j) s[j] += s[j + half];
-    y[i] = s[0];
-  });
+  for_elements(rows, [&](int64_t i) { y[i] = sum_in_lanes(cols, [&](int64_t j) { return x[i * cols + j]; }); });
 }
 void sum_row(int64_t rows, int64_t cols, const float* x, float* y) {
   if (cols > lanes || cols <= 0) return launch_rows(sum_row_kernel, rows, cols, x, y);
@@ -136,6 +68,20 @@ void sum_column(int64_t rows, int64_t cols, const float* x, float* y) {
   if (cols <= 0) return;
   const int block = rows * (cols < tile_cols ? cols : tile_cols) <= 512 ? 64 : 256;
   launch(sum_column_kernel, static_cast<unsigned>((cols + tile_cols - 1) / tile_cols), block, 0, rows, cols, x, y);
+}
+
+void mean(int64_t n, const float* x, float* y) { mean_of(n, NumberAt{x}, y); }
+
+__global__ void normal_log_prob_kernel(int64_t rows, int64_t cols, float offset, const float* x, float* y) {
+  for_elements(rows, [&](int64_t i) {
+    const float squares = sum_in_lanes(cols, [&](int64_t j) { return x[i * cols + j] * x[i * cols + j]; });
+    y[i] = -0.5f * squares + offset;
+  });
+}
+void normal_log_prob(int64_t rows, int64_t cols, const float* x, float* y) {
+  const float offset = static_cast<float>(-half_log_two_pi * static_cast<double>(cols));
+  if (rows > 0)
+    launch(normal_log_prob_kernel, blocks_for(rows, element_block), element_block, 0, rows, cols, offset, x, y);
 }
 
 // ---- softmax ---------------------------------------------------------------------------------------------------------
@@ -208,43 +154,13 @@ void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const flo
 
 // ---- C51 -------------------------------------------------------------------------------------------------------------
 
-// A warp a row. Each mass of the row in turn, as on the CPU, is added to its two neighbours by the threads that hold
-// these: thread t holds atoms t, 32 + t, 64 + t and 96 + t of each 128. The warp works out 32 masses at a time.
-constexpr int project_block = 64, held = 4;
-struct alignas(16) Share {
-  int low;
-  float lower, upper;   // parts of the mass
-};
 __global__ void c51_project_kernel(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob,
                                    const float* where, float* y) {
-  MEANDER_SHARED(Share, shares, project_block);
-  const int lane = static_cast<int>(threadIdx.x % 32);
-  Share* const mine = shares + threadIdx.x / 32 * 32;
-  for (int64_t i = this_thread() / 32; i < rows; i += all_threads() / 32) {
-    for (int64_t first = 0; first < atoms; first += 32 * held) {
-      float s[held] = {};
-      for (int64_t j = 0; j < atoms; j += 32) {
-        const int count = static_cast<int>(atoms - j < 32 ? atoms - j : 32);
-        if (lane < count) {
-          const float mass = prob[i * atoms + j + lane];
-          const GridPlace place = grid_place(atoms, v_min, v_max, where[i * atoms + j + lane]);
-          mine[lane] = {static_cast<int>(place.low), mass * (1.0f - place.upper_share), mass * place.upper_share};
-        }
-        __syncwarp();
-        for (int k = 0; k < count; ++k) {
-          const Share share = mine[k];
-          const int from_low = static_cast<int>(first) + lane - share.low;
-#pragma unroll
-          for (int h = 0; h < held; ++h)
-            s[h] += from_low + 32 * h == 0 ? share.lower : from_low + 32 * h == 1 ? share.upper : 0.0f;
-        }
-        __syncwarp();
-      }
-#pragma unroll
-      for (int h = 0; h < held; ++h)
-        if (first + lane + 32 * h < atoms) y[i * atoms + first + lane + 32 * h] = s[h];
-    }
-  }
+  MEANDER_SHARED(Share<1>, shares, project_block);
+  for (int64_t i = this_thread() / 32; i < rows; i += all_threads() / 32)
+    project_row<1>(
+        atoms, v_min, v_max, shares + threadIdx.x / 32 * 32, [&](int64_t j) { return where[i * atoms + j]; },
+        [&](int, int64_t j) { return prob[i * atoms + j]; }, [&](int, int64_t j, float mass) { y[i * atoms + j] = mass; });
 }
 void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where,
                  float* y) {
@@ -274,6 +190,8 @@ void add_rows(DeviceKernels& k) {
   k.sum_row = sum_row;
   k.sum_column = sum_column;
   k.max_row = max_row;
+  k.mean = mean;
+  k.normal_log_prob = normal_log_prob;
   k.softmax = softmax;
   k.log_sum_exp = log_sum_exp;
   k.softmax_expectation = softmax_expectation;

@@ -43,6 +43,7 @@ TEST_CASE("arithmetic with every broadcast") {
       check_derivatives([](Value a, Value b) { return a - b; }, x);
       check_derivatives([](Value a, Value b) { return a * b; }, x);
       check_derivatives([](Value a, Value b) { return a / b; }, x);
+      check_derivatives([](Value a, Value b) { return add_scaled(a, -0.7, b); }, x);
       check_derivatives([](Value a, Value b) { return minimum(a, b); }, x, false);
       check_derivatives([](Value a, Value b) { return maximum(a, b); }, x, false);
     }
@@ -144,6 +145,41 @@ TEST_CASE("distributions") {
   }
   check_derivatives([](Value lo, Value up, Value u) { return truncated_normal(lo, up, u); },
                     Inputs<3>{lower, upper, f});
+}
+
+// float32 against the composite in double: a few ulp of sums of a few numbers.
+TEST_CASE("what a kernel of its own computes in float32") {
+  ArenaScope scope;
+  constexpr double tolerance = 1e-6;
+  const auto single = [](Tensor x) { return Value(cast(x, DType::float32)); };
+  const Tensor a = random_matrix(5, 33, 1), b = random_matrix(5, 33, 2), t = positive(5, 1, 3);
+  const Value target = softmax(b);
+  CHECK(difference(mean_all(single(a)), mean_all(a)) < tolerance);
+  CHECK(difference(normal_log_prob(single(a)), normal_log_prob(a)) < tolerance);
+  CHECK(difference(mix(single(t), single(a), single(b)), mix(t, a, b)) < tolerance);
+  CHECK(difference(add_scaled(single(a), -0.7, single(b)), Value(a) - 0.7 * Value(b)) < tolerance);
+  CHECK(difference(minimum(single(a), single(b)), minimum(a, b)) < tolerance);
+  CHECK(difference(maximum(single(a), single(b)), maximum(a, b)) < tolerance);
+  const auto losses = [&](Value x, Value y, Value p, auto&& check) {
+    check([&](Value v) { return cross_entropy(p, v); }, x);
+    check([&](Value v) { return cross_entropy(v, y); }, p);           // by the target: the composite
+    check([&](Value v) { return mean_squared_error(v, y); }, x);
+    check([&](Value v) { return mean_squared_error(y, v); }, x);      // likewise
+    check([&](Value v) { return mean_squared_error(v * v, v); }, x);  // by both
+  };
+  Value exact[5][3];
+  int i = 0;
+  losses(a, b, target, [&](auto f, Value x) {
+    std::tie(exact[i][0], exact[i][1]) = std::tuple(f(x), grad(f, x));
+    exact[i++][2] = jvp(f, {x}, {Value(b)}).second;
+  });
+  i = 0;
+  losses(single(a), single(b), single(target.tensor), [&](auto f, Value x) {
+    CAPTURE(i);
+    CHECK(difference(f(x), exact[i][0]) < tolerance);
+    CHECK(difference(2 * grad([&](Value v) { return 0.5 * f(v); }, x), exact[i][1]) < tolerance);
+    CHECK(difference(jvp(f, {x}, {single(b)}).second, exact[i++][2]) < tolerance);
+  });
 }
 
 TEST_CASE("Fourier features") {

@@ -22,8 +22,8 @@ Floats numbers(int64_t n, uint64_t seed) {
 TEST_CASE("binary operations have the CPU's bits") {
   on_each_device([](OnDevice& d) {
     for (const Shape shape : {Shape{1, 1}, {1, 7}, {5, 1}, {5, 3}, {3, 33}, {2, 376}})
-      for (const Binary op : {Binary::add, Binary::multiply, Binary::divide, Binary::less, Binary::left, Binary::where,
-                              Binary::where_not})
+      for (const Binary op : {Binary::add, Binary::subtract, Binary::multiply, Binary::divide, Binary::minimum,
+                              Binary::maximum, Binary::less, Binary::left, Binary::where, Binary::where_not})
         for (int repeated = 0; repeated < 16; ++repeated) {
           CAPTURE(shape.rows);
           CAPTURE(shape.cols);
@@ -69,6 +69,9 @@ TEST_CASE("unary operations have the CPU's bits") {
           (device ? d.k.inside : kernels::inside<float>)(n, -0.5f, 1, p, y);
         });
         check([&](const float* p, float* y, bool device) { (device ? d.k.add_to : kernels::add_to<float>)(n, p, y); });
+        check([&](const float* p, float* y, bool device) {
+          (device ? d.k.add_scaled : kernels::add_scaled<float>)(n, p, -0.3f, y, y);
+        });
         check([&](const float*, float* y, bool device) {
           (device ? d.k.fill_value : kernels::fill_value<float>)(n, 2.5f, y);
         });
@@ -92,6 +95,28 @@ TEST_CASE("parts of rows are moved, rows repeated") {
       d.k.copy_matrix(c.rows, c.cols, d.up(x), c.x_stride, c.group, y, c.y_stride);
       CHECK(same_numbers(d.down(y), want));
     }
+  });
+}
+
+TEST_CASE("rows side by side and between two others") {
+  on_each_device([](OnDevice& d) {
+    for (const Shape shape : {Shape{1, 1}, {6, 3}, {2, 33}})
+      for (const int64_t group : {int64_t{1}, shape.rows}) {
+        const int64_t b_cols = 5;
+        const Floats a = numbers(shape.rows * shape.cols, 1), b = numbers(shape.rows / group * b_cols, 2);
+        Floats want(static_cast<size_t>(shape.rows * (shape.cols + b_cols)));
+        kernels::concat_columns(shape.rows, shape.cols, a.data(), int64_t{1}, b_cols, b.data(), group, want.data());
+        const auto y = d.room(want.size());
+        d.k.concat_columns(shape.rows, shape.cols, d.up(a), 1, b_cols, d.up(b), group, y);
+        CHECK(same_numbers(d.down(y), want));
+
+        const Floats t = numbers(shape.rows, 3), other = numbers(shape.rows * shape.cols, 4);
+        Floats between(a.size());
+        kernels::interpolate(shape.rows, shape.cols, t.data(), a.data(), other.data(), between.data());
+        const auto to = d.room(a.size());
+        d.k.interpolate(shape.rows, shape.cols, d.up(t), d.up(a), d.up(other), to);
+        CHECK(same_numbers(d.down(to), between));
+      }
   });
 }
 

@@ -28,6 +28,9 @@ TEST_CASE_TEMPLATE("binary operations", T, float, double) {
   const Numbers<T> a{1, -2, 0, 4}, b{2, 3, 5, -1};
   const auto apply = [&](Binary op) { return combined<T>(op, 2, 2, a, 2, b, 2); };
   CHECK(apply(Binary::add) == Numbers<T>{3, 1, 5, 3});
+  CHECK(apply(Binary::subtract) == Numbers<T>{-1, -5, -5, 5});
+  CHECK(apply(Binary::minimum) == Numbers<T>{1, -2, 0, -1});
+  CHECK(apply(Binary::maximum) == Numbers<T>{2, 3, 5, 4});
   CHECK(apply(Binary::multiply) == Numbers<T>{2, -6, 0, -4});
   CHECK(apply(Binary::divide) == Numbers<T>{T(0.5), T(-2) / T(3), 0, -4});
   CHECK(apply(Binary::less) == Numbers<T>{1, 1, 1, 0});
@@ -145,10 +148,10 @@ TEST_CASE_TEMPLATE("a number that is not finite raises the flag", T, float, doub
       Numbers<T> x(99, T(-1));
       x[at] = bad;
       uint32_t flag = 0;
-      flag_not_finite<T>(99, x.data(), &flag);
+      flag_not_finite<T>(99, x.data(), 1, &flag);
       CHECK(flag == (std::isfinite(bad) ? 0u : 1u));
       flag = 1;   // left alone
-      flag_not_finite<T>(static_cast<int64_t>(at), x.data(), &flag);
+      flag_not_finite<T>(static_cast<int64_t>(at), x.data(), 1, &flag);
       CHECK(flag == 1u);
     }
 }
