@@ -191,13 +191,15 @@ void install(DeviceKernels& k) {
                        double(r) * weights(s));
       });
   Traced<&K::embedding_value_and_tangent>::install(
-      k, "embedding_value_and_tangent", [](auto& s, auto, int64_t r, auto, int64_t moving, auto, auto, auto, const float* tape, auto) {
+      k, "embedding_value_and_tangent",
+      [](auto& s, auto, int64_t r, auto, int64_t moving, auto, auto, auto, const float* tape, auto) {
         const int64_t all = r + moving;
         return numbers(weights(s) + double(all * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
                        double(all) * weights(s));
       });
   Traced<&K::embedding_backward>::install(k, "embedding_backward", [](auto& s, auto, int64_t r, auto&&...) {
-    return numbers(2 * weights(s) + double(r * s.width + kernels::embedding_tape_size(s, r)), 2 * double(r) * weights(s));
+    return numbers(2 * weights(s) + double(r * s.width + kernels::embedding_tape_size(s, r)),
+                   2 * double(r) * weights(s));
   });
 }
 

@@ -109,7 +109,8 @@ struct Embedding {
   Values<2> pushforward(Values<2>, Values<2>, Values<2>) const { return {}; }  // value_and_tangent serves
   void pullback(Values<2> in, Values<2> out, Values<2> dy, Cotangents c) const {
     if (!c.wants(0) && plain(in) && plain(dy)) return pull_back_fused(shape, in[0], in[1], out[1], dy[0], c);
-    const auto v = vjp([&](Value t, Value params) { return time_embedding_composite(shape, params, t); }, {in[0], in[1]});
+    const auto v = vjp([&](Value t, Value params) { return time_embedding_composite(shape, params, t); },
+                       {in[0], in[1]});
     const auto cotangent = v.pull({dy[0]});
     for (int i : {0, 1}) c.add(i, cotangent[i]);
   }

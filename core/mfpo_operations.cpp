@@ -30,8 +30,8 @@ GaussianProposals gaussian_proposals(Tensor x, Tensor t, Tensor uniform) {
   check("gaussian_proposals", uniform, x.rows * k, x.cols);
   const GaussianProposals p{empty(x.rows, x.cols), empty(x.rows, x.cols), empty(uniform.rows, x.cols),
                             empty(uniform.rows, x.cols)};
-  kernels::current().gaussian_proposals(x.rows, x.cols, k, x.f32(), t.f32(), uniform.f32(), p.lower.f32(), p.upper.f32(),
-                                        p.noise.f32(), p.action.f32());
+  kernels::current().gaussian_proposals(x.rows, x.cols, k, x.f32(), t.f32(), uniform.f32(), p.lower.f32(),
+                                        p.upper.f32(), p.noise.f32(), p.action.f32());
   return p;
 }
 

@@ -3,8 +3,8 @@
 #include "core/tensor.h"
 #include "kernels/mfpo.h"
 
-// The phases of MFPO that need no gradient, on tensors; formulas and shapes: kernels/mfpo.h. B states, A actions, K1 policy
-// and K2 Gaussian proposals a state. Results lie in the arena. Each throws Error where shapes do not fit.
+// The phases of MFPO that need no gradient, on tensors; formulas and shapes: kernels/mfpo.h. B states, A actions, K1
+// policy and K2 Gaussian proposals a state. Results lie in the arena. Each throws Error where shapes do not fit.
 namespace meander {
 
 struct GaussianProposals {

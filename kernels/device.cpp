@@ -36,7 +36,8 @@ const DeviceKernels cpu = [] {
   k.fill_value = kernels::fill_value<float>, k.binary = kernels::binary<float>, k.affine = kernels::affine<float>;
   k.add_scaled = kernels::add_scaled<float>, k.interpolate = kernels::interpolate<float>;
   k.square_root = kernels::square_root<float>, k.relu = kernels::relu<float>, k.clip = kernels::clip<float>, k.inside = kernels::inside<float>;
-  k.copy_matrix = kernels::copy_matrix<float>, k.concat_columns = kernels::concat_columns<float>, k.add_to = kernels::add_to<float>;
+  k.copy_matrix = kernels::copy_matrix<float>, k.concat_columns = kernels::concat_columns<float>;
+  k.add_to = kernels::add_to<float>;
   k.sum_groups = kernels::sum_groups<float>, k.argmax_row = kernels::argmax_row<float>;
   k.one_hot = kernels::one_hot<float>, k.gather_row = kernels::gather_row<float>;
   k.gather_rows = kernels::gather_rows<float>, k.flag_not_finite = kernels::flag_not_finite<float>;

@@ -13,7 +13,9 @@ namespace {
 
 constexpr float two_pi = static_cast<float>(2 * std::numbers::pi);
 
-const float* frequencies(const EmbeddingShape& s, const float* params) { return s.fixed ? s.fixed : params + s.frequency; }
+const float* frequencies(const EmbeddingShape& s, const float* params) {
+  return s.fixed ? s.fixed : params + s.frequency;
+}
 
 // f(row) for all rows, spread over the threads.
 template <class F>
@@ -44,7 +46,9 @@ Scratch scratch(const EmbeddingShape& s, int64_t rows, float* p) {
 }  // namespace
 
 int64_t embedding_workspace(const EmbeddingShape& s, int64_t rows) {
-  const auto product = [](int64_t a, int64_t b) { return std::max(product_workspace(1, a, b), product_workspace(1, b, a)); };
+  const auto product = [](int64_t a, int64_t b) {
+    return std::max(product_workspace(1, a, b), product_workspace(1, b, a));
+  };
   return 2 * embedding_tape_size(s, rows) + product(2 * s.frequencies, s.hidden) + product(s.hidden, s.width);
 }
 
@@ -99,7 +103,8 @@ void embedding_backward(const EmbeddingShape& s, const float* params, int64_t ro
   if (s.fixed) return;
   product_nt(rows, 2 * k, s.hidden, work.dhidden, params + s.weight0, work.dfeatures, false, work.product);
   for (int64_t i = 0; i < rows; ++i) {
-    const float *const cosine = of.features + i * 2 * k, *const sine = cosine + k, *const d = work.dfeatures + i * 2 * k;
+    const float *const cosine = of.features + i * 2 * k, *const sine = cosine + k;
+    const float* const d = work.dfeatures + i * 2 * k;
     for (int64_t j = 0; j < k; ++j)
       dparams[s.frequency + j] += (cosine[j] * d[k + j] - sine[j] * d[j]) * (two_pi * t[i]);
   }

@@ -95,10 +95,12 @@ void proposal_velocity(const ProposalVelocityOf& p) {
         copy_row(v1, n, v2), copy_row(v1, n, v);
         continue;
       }
-      p.ess_gaussian[i] = one_velocity(n, k2, x, p.t[i], p.gaussian_weight + i * k2, p.gaussian_action + i * k2 * n, v2);
+      p.ess_gaussian[i] =
+          one_velocity(n, k2, x, p.t[i], p.gaussian_weight + i * k2, p.gaussian_action + i * k2 * n, v2);
+      const float ess1 = p.ess_policy[i], ess2 = p.ess_gaussian[i];
       const float share = p.mixture == Mixture::gaussian ? 0.0f
                           : p.mixture == Mixture::half   ? 0.5f
-                                                         : p.ess_policy[i] / (p.ess_policy[i] + p.ess_gaussian[i] + 1e-10f);
+                                                         : ess1 / (ess1 + ess2 + 1e-10f);
       p.share[i] = share;
       for (int64_t j = 0; j < n; ++j) v[j] = share * v1[j] + (1.0f - share) * v2[j];
     }

@@ -45,7 +45,8 @@ struct AddScaled {
 void add_scaled(int64_t n, const float* x, float scale, const float* d, float* y) {
   map(n, AddScaled{scale}, y, Each{x}, Each{d});
 }
-__global__ void interpolate_kernel(int64_t rows, int64_t cols, const float* t, const float* a, const float* b, float* y) {
+__global__ void interpolate_kernel(int64_t rows, int64_t cols, const float* t, const float* a, const float* b,
+                                   float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) {
     const int64_t e = i * cols + j;
     y[e] = (1.0f - t[i]) * a[e] + t[i] * b[e];

@@ -12,7 +12,8 @@ struct SquaredDifference {
   }
 };
 
-__global__ void cross_entropy_kernel(int64_t rows, int64_t cols, const float* target, const float* logits, float* loss) {
+__global__ void cross_entropy_kernel(int64_t rows, int64_t cols, const float* target, const float* logits,
+                                     float* loss) {
   for_rows(rows, cols, [&](Row row) {
     const float *p = target + row.index * cols, *x = logits + row.index * cols;
     const float largest = row_max(row, x), log_sum = largest + log(row_exp_sum(row, x, largest));

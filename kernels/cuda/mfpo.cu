@@ -34,7 +34,9 @@ void gaussian_proposals(int64_t batch, int64_t actions, int64_t proposals, const
 // ---- weights and velocity, 16 threads a state ------------------------------------------------------------------------
 
 // The same state's row of another matrix.
-__device__ inline Row with_cols(const Row& row, int64_t cols) { return {row.index, row.cols ? cols : 0, row.lane, row.writes}; }
+__device__ inline Row with_cols(const Row& row, int64_t cols) {
+  return {row.index, row.cols ? cols : 0, row.lane, row.writes};
+}
 
 // A thread reads only logarithms that it wrote itself.
 __device__ inline void softmax_of(const Row& row, const float* x, float* y) {
@@ -122,7 +124,8 @@ __global__ void soft_target_kernel(SoftTargetOf s) {
     if (row.writes) (half ? s.clipped_high : s.clipped_low)[i] = beyond;
 
     project_row<2>(
-        m, s.v_min, s.v_max, shares + threadIdx.x / 32 * 32, position, [&](int c, int64_t j) { return masses[c * m + j]; },
+        m, s.v_min, s.v_max, shares + threadIdx.x / 32 * 32, position,
+        [&](int c, int64_t j) { return masses[c * m + j]; },
         [&](int c, int64_t j, float mass) { (c ? s.projected[1] : s.projected[0])[i * m + j] = mass; });
     __syncwarp();
     const float* const projected = (half ? s.projected[1] : s.projected[0]) + i * m;

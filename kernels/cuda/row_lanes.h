@@ -3,8 +3,8 @@
 #include "kernels/cuda/elements.h"
 #include "kernels/cuda/formulas.h"
 
-// A row of a matrix by 16 threads: they are the 16 lanes in which the CPU sums it, with the same tree over them. Hence the
-// same bits.
+// A row of a matrix by 16 threads: they are the 16 lanes in which the CPU sums it, with the same tree over them. Hence
+// the same bits.
 namespace meander::kernels::MEANDER_CUDA {
 
 constexpr int lanes = 16, row_block = 64;

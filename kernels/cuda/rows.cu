@@ -160,7 +160,8 @@ __global__ void c51_project_kernel(int64_t rows, int64_t atoms, float v_min, flo
   for (int64_t i = this_thread() / 32; i < rows; i += all_threads() / 32)
     project_row<1>(
         atoms, v_min, v_max, shares + threadIdx.x / 32 * 32, [&](int64_t j) { return where[i * atoms + j]; },
-        [&](int, int64_t j) { return prob[i * atoms + j]; }, [&](int, int64_t j, float mass) { y[i * atoms + j] = mass; });
+        [&](int, int64_t j) { return prob[i * atoms + j]; },
+        [&](int, int64_t j, float mass) { y[i * atoms + j] = mass; });
 }
 void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where,
                  float* y) {

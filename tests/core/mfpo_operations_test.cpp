@@ -44,7 +44,8 @@ TEST_CASE("weights and velocity of the proposals follow their formulas") {
   const Tensor x = numbers(batch, actions, 2), t = times(), alpha = full(1, 1, 0.5, DType::float64);
   const Tensor a1 = tanh(numbers(batch * k1, actions, 3)).tensor, a2 = tanh(numbers(batch * k2, actions, 4)).tensor;
   const Tensor log_prob = numbers(batch * k1, 1, 5), q = numbers(batch, k1 + k2, 6);
-  const ProposalWeights w = proposal_weights(single(x), single(t), single(a1), single(log_prob), single(q), single(alpha));
+  const ProposalWeights w =
+      proposal_weights(single(x), single(t), single(a1), single(log_prob), single(q), single(alpha));
   const Value distance = sum_row(square(repeat_rows(x, k1) - repeat_rows(1 - Value(t), k1) * Value(a1)));
   const Value log_policy = slice_columns(Value(q) / alpha, 0, k1) - reshape(distance, batch, k1) / (2 * square(t)) -
                            reshape(log_prob, batch, k1);

@@ -53,7 +53,8 @@ void same_as_cpu(OnDevice& d, EmbeddingShape s, bool learnt, int64_t rows, int64
   Floats gradient = normals(parameters(s), 6);
   const auto back = d.up(gradient);
   const Floats start = gradient;
-  kernels::embedding_backward(s, params.data(), rows, t.data(), tape.data(), cotangent.data(), gradient.data(), work.data());
+  kernels::embedding_backward(s, params.data(), rows, t.data(), tape.data(), cotangent.data(), gradient.data(),
+                              work.data());
   d.k.embedding_backward(there, p, rows, at, kept, d.up(cotangent), back, workspace);
   const Floats mine = d.down(back);
   CHECK(largest_error(mine, gradient, 10) < 1e-6);
