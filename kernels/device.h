@@ -105,6 +105,11 @@ struct DeviceKernels {
   decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent;
   decltype(&kernels::mlp_value_and_directions) mlp_value_and_directions;
   decltype(&kernels::mlp_backward) mlp_backward;
+  // The plain forms, layer by layer with one thread a sum: to read, to compare with. A workspace of their own size.
+  decltype(&kernels::mlp_tape_size) mlp_reference_workspace;
+  decltype(&kernels::mlp_forward) mlp_forward_reference;
+  decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent_reference;
+  decltype(&kernels::mlp_backward) mlp_backward_reference;
 
   // ---- embedding.h ---------------------------------------------------------------------------------------------------
   decltype(&kernels::embedding_workspace) embedding_workspace;

@@ -26,6 +26,16 @@ cudaStream_t stream() {
   return one;
 }
 
+int multiprocessors() {
+  static const int count = [] {
+    int device = 0, n = 0;
+    MEANDER_CUDA_CHECK(cudaGetDevice(&device));
+    MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device));
+    return n;
+  }();
+  return count;
+}
+
 namespace {
 
 void* allocate(size_t bytes) {
@@ -80,6 +90,8 @@ const DeviceKernels* find(const char** why) {
 }
 
 #else
+
+int multiprocessors() { return 2; }
 
 namespace {
 void* allocate_host(size_t bytes) { return ::operator new(bytes, std::align_val_t(64)); }

@@ -21,6 +21,9 @@ const DeviceKernels& table();
 // The device's functions, or null with the reason why there are none.
 const DeviceKernels* find(const char** why);
 
+// How many the device has. The emulator says two, so that small tests reach what large batches take.
+int multiprocessors();
+
 // Blocks that cover n elements with `block` threads each, at most as many as keep a large GPU busy: kernels loop on.
 inline unsigned blocks_for(int64_t n, int64_t block) {
   const int64_t blocks = (n + block - 1) / block;

@@ -148,6 +148,32 @@ void backward(const MlpShape& shape, const float* params, int64_t rows, const fl
   }
 }
 
+// ---- the plain forms -------------------------------------------------------------------------------------------------
+
+int64_t reference_workspace(const MlpShape& shape, int64_t rows) { return layers_workspace(shape, 2 * rows); }
+
+void forward_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
+                       float* workspace, const MlpProducts&) {
+  layers_forward({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
+                  .tape = tape},
+                 workspace, true);
+}
+
+void value_and_tangent_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+                                 int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape,
+                                 float* workspace) {
+  layers_forward({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
+                  .tape = tape, .tangent_rows = tangent_rows, .dx = dx, .dx_cols = shape.width[0], .dy = dy},
+                 workspace, true);
+}
+
+void backward_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
+                        const float* dy, float* dx, float* dparams, float* workspace) {
+  layers_backward({.shape = &shape, .params = params, .rows = rows, .x = x, .tape = const_cast<float*>(tape), .dy = dy,
+                   .dx = dx, .dx_cols = shape.width[0], .dparams = dparams},
+                  workspace, true);
+}
+
 }  // namespace
 
 void add_mlp(DeviceKernels& k) {
@@ -162,6 +188,10 @@ void add_mlp(DeviceKernels& k) {
   k.mlp_value_and_tangent = value_and_tangent;
   k.mlp_value_and_directions = value_and_directions;
   k.mlp_backward = backward;
+  k.mlp_reference_workspace = reference_workspace;
+  k.mlp_forward_reference = forward_reference;
+  k.mlp_value_and_tangent_reference = value_and_tangent_reference;
+  k.mlp_backward_reference = backward_reference;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

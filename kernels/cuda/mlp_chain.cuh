@@ -38,7 +38,7 @@ struct ChainProduct {
   int first_column;      // of the result, where a wide one goes in several products
   int depth, depth_log2; // of a slice in k: 8, 16, 32 or 64
   int pitch;             // of a slice in shared memory
-  int tiles;             // of 8 columns that each warp has: 1, 2, 4 or 8
+  int tiles;             // of 8 columns that each warp has: 1, 2, 4; in wide tiles 1, 4, 8
   int lanes_log2;        // that copy one row of a slice
   bool aligned, transposed;
   bool to_global;        // the result is not the next product's input
@@ -209,9 +209,12 @@ struct Stream {
 
 enum class Kind { forward, transposed, bfloat16 };
 
-// use(row, column, sum, sum of the next column) for all of the warp's sums, when no thread needs the input any more.
-template <class T, int Tiles, Kind kind, class Use>
-__device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainProduct& p, bool first, Use&& use) {
+// The result replaces the activations, or goes to the rows output.to(row) (null: nowhere) with output.start(row) added
+// (null: nothing), or, if the product is split, each warp's share of it goes to a place of its own in the activations.
+// No thread needs the input then.
+template <class T, int Tiles, Kind kind, class Output>
+__device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainProduct& p, bool first,
+                                                const Output& output) {
   const int warp = warp_index(), lane = lane_index(), group = lane / 4, rest = lane % 4;
   const int k_all = p.k, depth = p.depth, pitch = p.pitch;
   const bool split = p.split;
@@ -232,6 +235,9 @@ __device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainPr
     const float* const b = slice + (kind == Kind::transposed ? (first_column + group) * pitch + rest
                                                              : rest * pitch + first_column + group);
     const int end = k_all - k < depth ? k_all - k : depth;
+    // Two steps at once where there are few results to keep the tensor cores busy while the next numbers come.
+    [[maybe_unused]] constexpr int steps = T::row_tiles * Tiles <= 4 ? 2 : 1;
+#pragma unroll steps
     for (int j = split ? ((warp - k / 8) & 7) * 8 : 0; j < end; j += split ? 64 : 8) {
       const auto b_word = [&](int t, int half) {
         return kind == Kind::transposed ? b[t * 8 * pitch + j + half * 4] : b[(j + half * 4) * pitch + t * 8];
@@ -249,61 +255,76 @@ __device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainPr
           for (int t = 0; t < Tiles; ++t) mma_bfloat16(sums[m][t], words, parts[t]);
         }
       } else {
-        Parts<2> parts[Tiles];
-#pragma unroll
-        for (int t = 0; t < Tiles; ++t) parts[t] = split_b(b_word(t, 0), b_word(t, 1));
+        Parts<4> row_parts[T::row_tiles];
 #pragma unroll
         for (int m = 0; m < T::row_tiles; ++m) {
           uint32_t words[4];
           a_words(m, words);
-          const Parts<4> row_parts = split_a(words);
+          row_parts[m] = split_a(words);
+        }
 #pragma unroll
-          for (int t = 0; t < Tiles; ++t) multiply(sums[m][t], row_parts, parts[t]);
+        for (int t = 0; t < Tiles; ++t) {
+          const Parts<2> parts = split_b(b_word(t, 0), b_word(t, 1));
+#pragma unroll
+          for (int m = 0; m < T::row_tiles; ++m) multiply(sums[m][t], row_parts[m], parts);
         }
       }
     }
   }
   __syncthreads();
+  const int col = first_column + rest * 2;
+  if (!p.to_global || split) {
+    const int to_pitch = split ? Tiles * 8 : T::pitch;
+    float* const to = stream.activations + (split ? warp * T::rows : 0) * to_pitch + col;
+#pragma unroll
+    for (int m = 0; m < T::row_tiles; ++m)
+#pragma unroll
+      for (int t = 0; t < Tiles; ++t)
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          *reinterpret_cast<float2*>(to + (m * 16 + half * 8 + group) * to_pitch + t * 8) =
+              make_float2(sums[m][t][2 * half], sums[m][t][2 * half + 1]);
+    return;
+  }
 #pragma unroll
   for (int m = 0; m < T::row_tiles; ++m)
 #pragma unroll
-    for (int t = 0; t < Tiles; ++t)
+    for (int half = 0; half < 2; ++half) {
+      const int row = m * 16 + half * 8 + group;
+      float* const to = output.to(row);
+      const float* const start = output.start(row);
+      if (!to) continue;
 #pragma unroll
-      for (int half = 0; half < 2; ++half)
-        use(m * 16 + half * 8 + group, first_column + t * 8 + rest * 2, sums[m][t][2 * half], sums[m][t][2 * half + 1]);
+      for (int t = 0; t < Tiles; ++t)
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const int j = col + t * 8 + i;
+          if (j < p.n) to[j] = sums[m][t][2 * half + i] + (start ? start[j] : 0.0f);
+        }
+    }
 }
 
-// Product `index` of the chain. Its result replaces the activations; or it goes to output(row, column, sum), column
-// within the product, and the activations are spoilt if it is split. Call it with all threads; ends with no barrier.
+// Product `index` of the chain. Call it with all threads; ends with no barrier.
 template <class T, Kind kind, class Output>
-__device__ __forceinline__ void chain_product(Stream<T>& stream, int index, Output&& output) {
+__device__ __forceinline__ void chain_product(Stream<T>& stream, int index, const Output& output) {
   const ChainProduct& p = stream.chain.product[index];
-  float* const activations = stream.activations;
-  const int partial_pitch = p.tiles * 8;
-  const auto use = [&](int row, int col, float sum, float next) {
-    if (!p.to_global) {
-      *reinterpret_cast<float2*>(activations + row * T::pitch + col) = make_float2(sum, next);
-    } else if (p.split) {
-      float* const partial = activations + (warp_index() * T::rows + row) * partial_pitch + col;
-      *reinterpret_cast<float2*>(partial) = make_float2(sum, next);
-    } else {
-      if (col < p.n) output(row, col, sum);
-      if (col + 1 < p.n) output(row, col + 1, next);
-    }
-  };
   const bool first = index == 0;
-  if (p.tiles == 1) multiply_slices<T, 1, kind>(stream, p, first, use);
-  else if (p.tiles == 2) multiply_slices<T, 2, kind>(stream, p, first, use);
-  else if (!T::wide || p.tiles == 4) multiply_slices<T, 4, kind>(stream, p, first, use);
-  else if constexpr (T::wide) multiply_slices<T, 8, kind>(stream, p, first, use);
+  if (p.tiles == 1) multiply_slices<T, 1, kind>(stream, p, first, output);
+  else if (!T::wide && p.tiles == 2) multiply_slices<T, 2, kind>(stream, p, first, output);
+  else if (!T::wide || p.tiles == 4) multiply_slices<T, 4, kind>(stream, p, first, output);
+  else multiply_slices<T, T::column_tiles, kind>(stream, p, first, output);
   if (!p.to_global || !p.split) return;
   __syncthreads();
+  const int pitch = p.tiles * 8;
   for (int e = static_cast<int>(threadIdx.x); e < T::rows * p.n; e += chain_threads) {
     const int row = e / p.n, col = e % p.n;
+    float* const to = output.to(row);
+    const float* const start = output.start(row);
+    if (!to) continue;
     float sum = 0;
 #pragma unroll
-    for (int w = 0; w < warps; ++w) sum += activations[(w * T::rows + row) * partial_pitch + col];
-    output(row, col, sum);
+    for (int w = 0; w < warps; ++w) sum += stream.activations[(w * T::rows + row) * pitch + col];
+    to[col] = sum + (start ? start[col] : 0.0f);
   }
 }
 
@@ -325,7 +346,7 @@ void add_product(Chain& chain, const float* weight, int64_t stride, int64_t k, i
     p.split = to_global && p.n <= 32;
     p.aligned = reinterpret_cast<uintptr_t>(weight) % 16 == 0 && stride % 4 == 0;
     const int tiles = (p.n + 7) / 8, each = p.split ? tiles : (tiles + warps - 1) / warps;
-    p.tiles = each <= 1 ? 1 : each <= 2 ? 2 : each <= 4 ? 4 : 8;
+    p.tiles = each <= 1 ? 1 : each <= 2 && !T::wide ? 2 : each <= 4 ? 4 : 8;
     const int columns = p.tiles * (p.split ? 8 : 64);
     const auto pitch = [&](int depth) { return transposed ? depth + 4 : p.split ? 8 * (p.tiles | 1) : columns + 8; };
     // The deepest slice that has room; that of the input, 36 floats a row, is in the activations.

@@ -8,11 +8,11 @@ namespace {
 
 // ---- cotangents ------------------------------------------------------------------------------------------------------
 
-template <class T, bool with_sums>
+template <class T>
 __global__ void __launch_bounds__(chain_threads, 1) backward_kernel(const __grid_constant__ Chain chain) {
   const TileRows rows = tile_rows<T>(chain);
   Stream<T> stream(chain, rows, shared_memory<float>());
-  backward_tile<T, with_sums>(chain, rows, stream, 0);
+  backward_tile(chain, rows, stream, 0);
   copy_async_wait<0>();
 }
 
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(chain_threads, 1) value_and_gradient_kernel(co
   Stream<T> stream(chain, rows, shared_memory<float>());
   forward_tile<T, false, false>(chain, rows, stream);
   __syncthreads();   // the sums of the output are read
-  backward_tile<T, false>(chain, rows, stream, chain.layers);
+  backward_tile(chain, rows, stream, chain.layers);
   copy_async_wait<0>();
 }
 
@@ -84,8 +84,7 @@ int64_t backward_in_tiles(const BackwardPass& pass, float* kept) {
   add_way_back<T>(chain, s, pass.params, pass.dx, pass.dx_cols, pass.first_input);
   chain.x = pass.dy, chain.x_cols = static_cast<int>(s.width[s.layers]);
   chain.plain_tiles = tiles_of(pass.rows, T::rows);
-  launch(pass.dparams ? backward_kernel<T, true> : backward_kernel<T, false>,
-         static_cast<unsigned>(chain.plain_tiles), chain_threads, T::shared_bytes, chain);
+  launch(backward_kernel<T>, static_cast<unsigned>(chain.plain_tiles), chain_threads, T::shared_bytes, chain);
   return chain.plain_tiles;
 }
 
@@ -220,12 +219,10 @@ void add_gradients(const BackwardPass& pass, int64_t tiles, float* kept, float* 
 
 }  // namespace
 
-constexpr int64_t few = 1024;
-
 void chain_value_and_gradient(const ForwardPass& pass, float* gradient) {
   if (pass.rows == 0) return;
   if (widest_hidden(*pass.shape) > 256) gradient_in_tiles<Tile<1, 8>>(pass, gradient);
-  else if (pass.rows <= few) gradient_in_tiles<Tile<1, 4>>(pass, gradient);
+  else if (pass.rows <= few_rows()) gradient_in_tiles<Tile<1, 4>>(pass, gradient);
   else gradient_in_tiles<Tile<2, 4>>(pass, gradient);
 }
 
@@ -242,7 +239,7 @@ void chain_backward(const BackwardPass& pass, float* workspace) {
   float* const kept = aligned(workspace);
   float* const partial = kept_layer(s, s.layers - 1, pass.rows, kept).h;   // what lies behind the last hidden layer
   const int64_t tiles = widest_hidden(s) > 256   ? backward_in_tiles<Tile<1, 8>>(pass, kept)
-                        : pass.rows <= few       ? backward_in_tiles<Tile<1, 4>>(pass, kept)
+                        : pass.rows <= few_rows()     ? backward_in_tiles<Tile<1, 4>>(pass, kept)
                                                  : backward_in_tiles<Tile<2, 4>>(pass, kept);
   if (pass.dparams) add_gradients(pass, tiles, kept, partial);
 }

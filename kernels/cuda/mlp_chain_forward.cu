@@ -90,27 +90,25 @@ void chain_prepare(const MlpShape& s, const float* params, Precision precision, 
 }
 
 // Few rows go in small tiles, over many multiprocessors; many in large ones, which read the weights less often.
+int64_t few_rows() { return 8 * multiprocessors(); }
+int64_t some_rows() { return 32 * multiprocessors(); }
+
 void chain_forward(const ForwardPass& pass, Precision precision, const float* prepared) {
   if (pass.rows == 0) return;
-  constexpr int64_t few = 1024, some = 4096;
   const bool wide = widest_hidden(*pass.shape) > 256;
   if (prepared) prepared = aligned(const_cast<float*>(prepared));
-  if (pass.tangent_rows) {
-    const int64_t rows = pass.rows + pass.tangent_rows * pass.directions;
-    if (wide) forward_in_tiles<Tile<2, 8>, true, false>(pass, prepared);
-    else if (rows <= some) forward_in_tiles<Tile<2, 4>, true, false>(pass, prepared);
-    else forward_in_tiles<Tile<4, 4>, true, false>(pass, prepared);
-  } else if (precision == Precision::bfloat16) {
+  const int64_t rows = pass.rows + pass.tangent_rows * pass.directions;
+  if (precision == Precision::bfloat16) {   // half the weights to read: tiles of one size do
     if (wide) forward_in_tiles<Tile<2, 8>, false, true>(pass, prepared);
-    else if (pass.rows <= few) forward_in_tiles<Tile<1, 4>, false, true>(pass, prepared);
-    else forward_in_tiles<Tile<4, 4>, false, true>(pass, prepared);
+    else forward_in_tiles<Tile<2, 4>, false, true>(pass, prepared);
   } else if (wide) {
-    if (pass.rows <= few) forward_in_tiles<Tile<1, 8>, false, false>(pass, prepared);
-    else forward_in_tiles<Tile<2, 8>, false, false>(pass, prepared);
+    forward_in_tiles<Tile<2, 8>, true, false>(pass, prepared);
+  } else if (pass.tangent_rows == 0 && rows <= few_rows()) {
+    forward_in_tiles<Tile<1, 4>, false, false>(pass, prepared);
+  } else if (pass.tangent_rows == 0 && rows > some_rows()) {
+    forward_in_tiles<Tile<4, 4>, false, false>(pass, prepared);
   } else {
-    if (pass.rows <= few) forward_in_tiles<Tile<1, 4>, false, false>(pass, prepared);
-    else if (pass.rows <= some) forward_in_tiles<Tile<2, 4>, false, false>(pass, prepared);
-    else forward_in_tiles<Tile<4, 4>, false, false>(pass, prepared);
+    forward_in_tiles<Tile<2, 4>, true, false>(pass, prepared);
   }
 }
 

@@ -74,6 +74,8 @@ void layers_backward(const BackwardPass&, float* workspace, bool plain);
 
 // ---- mlp_chain_forward.cu, mlp_chain_backward.cu: all layers in one kernel, hidden widths up to 512 ------------------
 bool chain_fits(const MlpShape&);
+int64_t few_rows();    // up to which tiles are small, and
+int64_t some_rows();   // up to which they are not large
 // Weights of the layers from 1 on in the form the products take fastest, once for many passes.
 int64_t chain_prepared_size(const MlpShape&);
 void chain_prepare(const MlpShape&, const float* params, Precision, float* prepared);

@@ -115,12 +115,11 @@ __device__ void scale_and_shift(Row<T>& row, const Row<T>& scale, const Row<T>& 
   for (int i = 0; i < row.count; ++i) row[i] = fmaf(row[i], scale[i], shift[i]);
 }
 
-// The parameters of a layer that a lane needs.
+// The parameters of a norm that a lane needs.
 template <class T>
-struct RowParameters {
-  Row<T> bias, scale, shift;
-  __device__ RowParameters(const Chain& chain, const ChainLayer& layer, bool with_bias) {
-    if (with_bias) bias = load_row<T>(layer.bias, layer.cols);
+struct NormParameters {
+  Row<T> scale, shift;
+  __device__ NormParameters(const Chain& chain, const ChainLayer& layer) {
     if (chain.norm != Norm::none) scale = load_row<T>(layer.scale, layer.cols), shift = load_row<T>(layer.shift, layer.cols);
   }
 };
@@ -145,21 +144,17 @@ __device__ void store_output(float* to, Row<T>& row, int cols) {
 // Tile row i, of sums without their start, becomes the output of hidden layer l; so do its tangents [first, last), which
 // begin at tile row `tangents`.
 template <class T, bool with_tangents, bool half>
-__device__ __forceinline__ void finish_row(const Chain& chain, int l, const TileRows& rows, const RowParameters<T>& p,
+__device__ __forceinline__ void finish_row(const Chain& chain, int l, const TileRows& rows, const NormParameters<T>& p,
                                            float* activations, int i, int first, int last, bool store) {
   const ChainLayer& layer = chain.layer[l];
   const int cols = layer.cols;
   const int64_t number = rows.first + i;
   float* const at = activations + i * T::pitch;
   Row<T> row = load_pairs<T>(at, cols), slope, n;
-  if (l == 0 && chain.start) {
-    const Row<T> start = load_row<T>(chain.start + (chain.first_row + number) / chain.group * cols, cols);
+  const Row<T> begin = load_row<T>(
+      l == 0 && chain.start ? chain.start + (chain.first_row + number) / chain.group * cols : layer.bias, cols);
 #pragma unroll
-    for (int j = 0; j < row.count; ++j) row[j] += start[j];
-  } else {
-#pragma unroll
-    for (int j = 0; j < row.count; ++j) row[j] += p.bias[j];
-  }
+  for (int j = 0; j < row.count; ++j) row[j] += begin[j];
   float mean = 0, rstd = 0;
   const bool taped = store && layer.tape.kept;
   if (chain.norm == Norm::before_activation) normalise(row, cols, mean, rstd), n = row;
@@ -199,64 +194,76 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
 template <class T, bool with_tangents, bool half>
 __device__ __forceinline__ void finish_rows(const Chain& chain, int l, const TileRows& rows, float* activations) {
   constexpr int at_once = 4;   // directions for which the slopes are computed once
-  const RowParameters<T> p(chain, chain.layer[l], l > 0 || !chain.start);
-  if constexpr (with_tangents) {
+  const NormParameters<T> p(chain, chain.layer[l]);
+  if constexpr (!with_tangents) {
+    for (int i = warp_index(); i < rows.values; i += warps)
+      finish_row<T, false, half>(chain, l, rows, p, activations, i, 0, 0, true);
+  } else {
+    // Many directions of a row go to several warps; the values are then written once all tangents are.
     const int chunks = rows.directions > at_once ? (rows.directions + at_once - 1) / at_once : 1;
-    for (int unit = warp_index(); unit < rows.values * chunks; unit += warps) {
-      const int i = unit / chunks, first = unit % chunks * at_once, left = rows.directions - first;
-      finish_row<T, true, half>(chain, l, rows, p, activations, i, first, first + (left < at_once ? left : at_once),
-                                chunks == 1);
+#pragma unroll 1
+    for (int pass = 0; pass < (chunks == 1 ? 1 : 2); ++pass) {
+      if (pass) __syncthreads();
+      const int each = pass ? 1 : chunks;
+#pragma unroll 1
+      for (int unit = warp_index(); unit < rows.values * each; unit += warps) {
+        const int first = pass ? 0 : unit % each * at_once, left = pass ? 0 : rows.directions - first;
+        finish_row<T, true, half>(chain, l, rows, p, activations, unit / each, first,
+                                  first + (left < at_once ? left : at_once), pass || chunks == 1);
+      }
     }
-    if (chunks == 1) return;
-    __syncthreads();   // the values are written when all their tangents are
   }
-  for (int i = warp_index(); i < rows.values; i += warps)
-    finish_row<T, false, half>(chain, l, rows, p, activations, i, 0, 0, true);
 }
+
+// Where the result of the last layer goes.
+struct ForwardOutput {
+  const Chain& chain;
+  const TileRows& rows;
+  int first_column;
+
+  __device__ float* to(int row) const {
+    const int tangent = row - rows.tangents_at;
+    if (row < rows.values)
+      return rows.writes_values ? chain.y + (rows.first + row) * chain.y_cols + first_column : nullptr;
+    if (tangent < 0 || tangent >= rows.tangents) return nullptr;
+    return chain.dy + (rows.first_tangent + tangent) * chain.y_cols + first_column;
+  }
+  __device__ const float* start(int row) const {
+    return row < rows.values ? chain.layer[chain.layers - 1].bias + first_column : nullptr;
+  }
+};
 
 // The whole forward pass of a tile.
 template <class T, bool with_tangents, bool half>
 __device__ __forceinline__ void forward_tile(const Chain& chain, const TileRows& rows, Stream<T>& stream) {
-  int index = 0;
-  for (int l = 0; l < chain.layers; ++l) {
-    const bool last = l + 1 == chain.layers;
-    do {
-      const int first_column = chain.product[index].first_column;
-      const auto output = [&](int row, int col, float sum) {
-        col += first_column;
-        const int tangent = row - rows.tangents_at;
-        if (row < rows.values) {
-          if (rows.writes_values) chain.y[(rows.first + row) * chain.y_cols + col] = sum + chain.layer[l].bias[col];
-        } else if (with_tangents && tangent >= 0 && tangent < rows.tangents) {
-          chain.dy[(rows.first_tangent + tangent) * chain.y_cols + col] = sum;
-        }
-      };
-      if (half && l > 0) chain_product<T, half ? Kind::bfloat16 : Kind::forward>(stream, index, output);
-      else chain_product<T, Kind::forward>(stream, index, output);
-      ++index;
-    } while (last && index < chain.products && !chain.product[index].transposed);
-    if (last) return;
+  for (int l = 0, index = 0; index < chain.products && !chain.product[index].transposed; ++index) {
+    const ForwardOutput output{chain, rows, chain.product[index].first_column};
+    if constexpr (half) {
+      if (index == 0) chain_product<T, Kind::forward>(stream, index, output);
+      else chain_product<T, Kind::bfloat16>(stream, index, output);
+    } else {
+      chain_product<T, Kind::forward>(stream, index, output);
+    }
+    if (chain.product[index].to_global) continue;
     __syncthreads();
-    finish_rows<T, with_tangents, half>(chain, l, rows, stream.activations);
+    finish_rows<T, with_tangents, half>(chain, l++, rows, stream.activations);
   }
 }
 
 // ---- and back --------------------------------------------------------------------------------------------------------
 
-// The tile's cotangents of hidden layer l's output become those of its dense layer's output. With `top` they are that
-// row for all.
-template <class T, bool with_sums>
-__device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileRows& rows, float* activations,
-                                          const float* top) {
+// The tile's cotangents of hidden layer l's output, or chain.top for all rows, become those of its dense layer's output.
+template <class T>
+__device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileRows& rows, Stream<T>& stream, bool top) {
   const ChainLayer& layer = chain.layer[l];
   const int cols = layer.cols;
   const int64_t pitch = pitch_of(cols);
-  const RowParameters<T> p(chain, layer, false);
+  const NormParameters<T> p(chain, layer);
   Row<T> sum_bias{}, sum_shift{}, sum_scale{};
   for (int i = warp_index(); i < rows.values; i += warps) {
     const int64_t number = rows.first + i;
-    float* const at = activations + i * T::pitch;
-    Row<T> d = top ? load_row<T>(top, cols) : load_pairs<T>(at, cols), slope;
+    float* const at = stream.activations + i * T::pitch;
+    Row<T> d = top ? load_row<T>(chain.top, cols) : load_pairs<T>(at, cols), slope;
     Row<T> n = load_pairs<T>(layer.tape.kept + number * pitch, cols), h = n;
     const float rstd = layer.tape.rstd[number], mean = layer.tape.mean[number];
     if (chain.norm == Norm::before_activation) scale_and_shift(h, p.scale, p.shift);
@@ -273,7 +280,7 @@ __device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileR
     if (chain.norm != Norm::none) {
 #pragma unroll
       for (int j = 0; j < d.count; ++j) {
-        if constexpr (with_sums) sum_shift[j] += d[j], sum_scale[j] = fmaf(d[j], n[j], sum_scale[j]);
+        sum_shift[j] += d[j], sum_scale[j] = fmaf(d[j], n[j], sum_scale[j]);
         d[j] *= p.scale[j];
       }
       normalise_tangent(d, n, cols, rstd);
@@ -283,14 +290,14 @@ __device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileR
       for (int j = 0; j < d.count; ++j) d[j] *= slope[j];
     clear_beyond(d, cols);
     store_pairs(at, d, whole_step(cols));
-    if constexpr (with_sums) {
+    if (layer.h) {
       store_pairs(layer.h + number * pitch, h, even(cols));
       store_pairs(layer.dz + number * pitch, d, even(cols));
 #pragma unroll
       for (int j = 0; j < d.count; ++j) sum_bias[j] += d[j];
     }
   }
-  if constexpr (with_sums) {
+  if (layer.h) {
     float* const sums = layer.sums + (int64_t{blockIdx.x} * warps + warp_index()) * 3 * pitch;
     store_pairs(sums, sum_bias, even(cols));
     store_pairs(sums + pitch, sum_shift, even(cols));
@@ -298,24 +305,33 @@ __device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileR
   }
 }
 
-// From the cotangents of hidden layer l's sums, in the activations, or, if first, from those of product `index`'s input,
-// down to the inputs.
-template <class T, bool with_sums>
+// Where the gradient by the inputs goes.
+struct BackwardOutput {
+  const Chain& chain;
+  const TileRows& rows;
+  int first_column;
+
+  __device__ float* to(int row) const {
+    return row < rows.values ? chain.gradient + (rows.first + row) * chain.gradient_cols + first_column : nullptr;
+  }
+  __device__ const float* start(int) const { return nullptr; }
+};
+
+// The way back through the products `index` and on: from the given cotangents of the last hidden layer's output, or from
+// the input of product 0.
+template <class T>
 __device__ __forceinline__ void backward_tile(const Chain& chain, const TileRows& rows, Stream<T>& stream, int index) {
   int l = chain.layers - 2;
-  if (chain.top) {
-    pull_rows<T, with_sums>(chain, l, rows, stream.activations, chain.top);
-    --l;
-  }
-  for (; index < chain.products; ++index) {
-    const int first_column = chain.product[index].first_column;
-    chain_product<T, Kind::transposed>(stream, index, [&](int row, int col, float sum) {
-      if (row < rows.values) chain.gradient[(rows.first + row) * chain.gradient_cols + first_column + col] = sum;
-    });
-    if (chain.product[index].to_global) continue;
-    __syncthreads();
-    pull_rows<T, with_sums>(chain, l, rows, stream.activations, nullptr);
-    --l;
+  bool given = chain.top != nullptr;
+  for (;;) {
+    if (!given) {
+      if (index == chain.products) return;
+      chain_product<T, Kind::transposed>(stream, index, BackwardOutput{chain, rows, chain.product[index].first_column});
+      if (chain.product[index++].to_global) continue;
+      __syncthreads();
+    }
+    pull_rows(chain, l--, rows, stream, given);
+    given = false;
   }
 }
 

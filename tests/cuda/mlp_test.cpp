@@ -61,8 +61,8 @@ const Activation activations[] = {Activation::relu, Activation::gelu, Activation
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
 // Every kind of layer at small odd widths, and one kind each at the widths where the kernels change: the least, several
-// tiles of columns, a tile that is cut off, wide inputs, 256, more than 256, and more than the kernels of whole networks
-// hold.
+// tiles of columns, one that is cut off, parameters that are not aligned, wide inputs and outputs, 256, more than 256, and
+// more than the kernels of whole networks hold.
 template <class F>
 void for_networks(F&& f) {
   const auto one = [&](const std::vector<int64_t>& width, Activation activation, Norm norm, int64_t first = 0) {
@@ -79,6 +79,7 @@ void for_networks(F&& f) {
   one({20, 64, 101}, Activation::mish, Norm::before_activation, 3);
   one({24, 72, 21}, Activation::relu, Norm::none, 1);
   one({9, 256, 6}, Activation::gelu, Norm::before_activation);
+  one({3, 100, 290}, Activation::relu, Norm::none);
   one({5, 300, 2}, Activation::tanh, Norm::after_activation);
   one({5, 600, 12, 2}, Activation::gelu, Norm::before_activation);
 }
@@ -89,12 +90,6 @@ double error(const Floats& got, const Floats& want) {
   for (float v : want) largest = std::max(largest, std::abs(double{v}));
   return largest_error(got, want, largest);
 }
-
-// What a forward pass leaves on each side.
-struct Taped {
-  OnDevice::Array<float> tape;
-  Floats cpu_tape;
-};
 
 Floats workspace(const Network& net, int64_t rows) {
   return numbers(mlp_workspace(net.shape, rows));
@@ -109,8 +104,45 @@ constexpr double tolerance = 2e-5;
 
 }  // namespace
 
+// Protects the plain forms, with which the others can be compared where there is no CPU twin at hand: values, tangents and
+// pullback of every kind of layer.
+TEST_CASE("mlp: the plain forms") {
+  on_each_device([](OnDevice& d) {
+    double worst = 0;
+    for (const Activation activation : activations)
+      for (const Norm norm : norms) {
+        const Network net = network({6, 17, 33, 5}, activation, norm);
+        const MlpShape& s = net.shape;
+        INFO("activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
+        const int64_t rows = 5, tangent_rows = 2;
+        const Floats x = normals(rows * 6, 1), dx = normals(tangent_rows * 6, 2), dy = normals(rows * 5, 3);
+        Floats y = numbers(rows * 5), tangent = numbers(tangent_rows * 5), back = numbers(rows * 6);
+        Floats tape = numbers(mlp_tape_size(s, rows)), gradient(net.params.size());
+        mlp_value_and_tangent(s, net.params.data(), rows, x.data(), tangent_rows, dx.data(), y.data(), tangent.data(),
+                              tape.data(), workspace(net, 2 * rows).data());
+        mlp_backward(s, net.params.data(), rows, x.data(), tape.data(), dy.data(), back.data(), gradient.data(),
+                     workspace(net, rows).data());
+
+        const auto params = d.up(net.params), on_x = d.up(x), scratch = d.room(d.k.mlp_reference_workspace(s, rows));
+        const auto on_y = d.room(y.size()), on_tangent = d.room(tangent.size()), on_back = d.room(back.size());
+        const auto on_tape = d.room(d.k.mlp_tape_size(s, rows)), on_gradient = d.up(Floats(gradient.size()));
+        d.k.mlp_forward_reference(s, params, rows, on_x, on_y, nullptr, scratch, {});
+        CHECK(error(d.down(on_y), y) < tolerance);
+        d.k.mlp_value_and_tangent_reference(s, params, rows, on_x, tangent_rows, d.up(dx), on_y, on_tangent, on_tape,
+                                            scratch);
+        d.k.mlp_backward_reference(s, params, rows, on_x, on_tape, d.up(dy), on_back, on_gradient, scratch);
+        for (const double e : {error(d.down(on_y), y), error(d.down(on_tangent), tangent), error(d.down(on_back), back),
+                               error(d.down(on_gradient), gradient)}) {
+          CHECK(e < tolerance);
+          worst = std::max(worst, e);
+        }
+      }
+    MESSAGE(d.k.name, ": plain forms ", worst);
+  });
+}
+
 // Protects values with and without a tape, which must not change a bit, and tangents of none, some and all rows, in full
-// tiles of rows and in such as are cut off.
+// tiles of rows and in such as are cut off. The sizes of tiles change at 16 and 64 rows on the emulator.
 TEST_CASE("mlp: value and tangent") {
   on_each_device([](OnDevice& d) {
     double worst = 0, worst_tangent = 0;
@@ -118,7 +150,7 @@ TEST_CASE("mlp: value and tangent") {
       const MlpShape& s = net.shape;
       const auto params = d.up(net.params);
       const bool small = net.params.size() < 2000;
-      for (const int64_t rows : small ? std::vector<int64_t>{1, 37, 70} : std::vector<int64_t>{18}) {
+      for (const int64_t rows : small ? std::vector<int64_t>{1, 37, 70} : std::vector<int64_t>{3, 18}) {
         CAPTURE(rows);
         const Floats x = normals(rows * net.in(), 1);
         const auto on_x = d.up(x), y = d.room(rows * net.out()), scratch = workspace(d, net, rows);
@@ -130,7 +162,7 @@ TEST_CASE("mlp: value and tangent") {
         worst = std::max(worst, error(got, want));
 
         const auto tape = d.room(static_cast<size_t>(d.k.mlp_tape_size(s, rows)));
-        for (const int64_t tangent_rows : small ? std::vector<int64_t>{0, rows / 3, rows} : std::vector<int64_t>{7}) {
+        for (const int64_t tangent_rows : small ? std::vector<int64_t>{0, rows / 3, rows} : std::vector<int64_t>{std::min<int64_t>(rows, 7)}) {
           CAPTURE(tangent_rows);
           const Floats dx = normals(tangent_rows * net.in(), 2);
           Floats dy = numbers(tangent_rows * net.out());
@@ -242,6 +274,7 @@ TEST_CASE("mlp: value and gradient by the own inputs") {
     one(network({30, 64, 64, 1}, Activation::gelu, Norm::before_activation, 1), 21, 1, 1);
     one(network({280, 256, 1}, Activation::mish, Norm::after_activation), 270, 17, 17);
     one(network({7, 300, 1}, Activation::relu, Norm::before_activation), 3, 6, 2);
+    one(network({7, 100, 36, 1}, Activation::relu, Norm::before_activation), 3, 6, 2);
     one(network({7, 600, 1}, Activation::relu, Norm::before_activation), 3, 6, 2);
     MESSAGE(d.k.name, ": gradient ", worst);
   });
@@ -308,7 +341,7 @@ TEST_CASE("mlp: forward in bfloat16") {
       const auto params = d.up(net.params), on_x = d.up(x), y = d.room(want.size()), scratch = workspace(d, net, rows);
       d.k.mlp_forward(s, params, rows, on_x, y, nullptr, scratch, Precision::bfloat16);
       const Floats got = d.down(y);
-      CHECK(error(got, want) < 2e-2);
+      CHECK(error(got, want) < 5e-3);
       worst = std::max(worst, error(got, want));
       to_float32 = std::max(to_float32, error(got, precise));
       const auto ready = d.room(static_cast<size_t>(d.k.mlp_prepared_size(s)));
