@@ -115,13 +115,18 @@ __device__ void scale_and_shift(Row<T>& row, const Row<T>& scale, const Row<T>& 
   for (int i = 0; i < row.count; ++i) row[i] = fmaf(row[i], scale[i], shift[i]);
 }
 
-// The parameters of a norm that a lane needs.
+// The parameters of a layer's norm, in registers or, in wide tiles, which have none to spare, loaded each time.
 template <class T>
 struct NormParameters {
-  Row<T> scale, shift;
-  __device__ NormParameters(const Chain& chain, const ChainLayer& layer) {
-    if (chain.norm != Norm::none) scale = load_row<T>(layer.scale, layer.cols), shift = load_row<T>(layer.shift, layer.cols);
+  const ChainLayer& layer;
+  Row<T> kept_scale, kept_shift;
+
+  __device__ NormParameters(const Chain& chain, const ChainLayer& layer) : layer(layer) {
+    if (!T::wide && chain.norm != Norm::none)
+      kept_scale = load_row<T>(layer.scale, layer.cols), kept_shift = load_row<T>(layer.shift, layer.cols);
   }
+  __device__ Row<T> scale() const { return T::wide ? load_row<T>(layer.scale, layer.cols) : kept_scale; }
+  __device__ Row<T> shift() const { return T::wide ? load_row<T>(layer.shift, layer.cols) : kept_shift; }
 };
 
 // ---- forward ---------------------------------------------------------------------------------------------------------
@@ -159,14 +164,16 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
   const bool taped = store && layer.tape.kept;
   if (chain.norm == Norm::before_activation) normalise(row, cols, mean, rstd), n = row;
   if (taped) store_pairs(layer.tape.kept + number * pitch_of(cols), row, even(cols));
-  if (chain.norm == Norm::before_activation) scale_and_shift(row, p.scale, p.shift);
+  if (chain.norm == Norm::before_activation) scale_and_shift(row, p.scale(), p.shift());
   if constexpr (with_tangents) activate_row(chain.activation, row, slope);
   else activate_row(chain.activation, row);
   if (chain.norm == Norm::after_activation) {
     clear_beyond(row, cols);
     normalise(row, cols, mean, rstd), n = row;
-    scale_and_shift(row, p.scale, p.shift);
+    scale_and_shift(row, p.scale(), p.shift());
   }
+  if (store) store_output<T, half>(at, row, cols);
+  if (taped && lane_index() == 0) layer.tape.rstd[number] = rstd, layer.tape.mean[number] = mean;
   if constexpr (with_tangents) {
     for (int direction = first; direction < last; ++direction) {
       float* const tangent = activations + (rows.tangents_at + i * rows.directions + direction) * T::pitch;
@@ -176,8 +183,9 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
         for (int j = 0; j < d.count; ++j) d[j] *= slope[j];
       if (chain.norm != Norm::none) {
         normalise_tangent(d, n, cols, rstd);
+        const Row<T> scale = p.scale();
 #pragma unroll
-        for (int j = 0; j < d.count; ++j) d[j] *= p.scale[j];
+        for (int j = 0; j < d.count; ++j) d[j] *= scale[j];
       }
       if (chain.norm != Norm::after_activation)
 #pragma unroll
@@ -185,9 +193,6 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
       store_output<T, false>(tangent, d, cols);
     }
   }
-  if (!store) return;
-  store_output<T, half>(at, row, cols);
-  if (taped && lane_index() == 0) layer.tape.rstd[number] = rstd, layer.tape.mean[number] = mean;
 }
 
 // The tile's rows. Call it between barriers.
@@ -266,22 +271,23 @@ __device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileR
     Row<T> d = top ? load_row<T>(chain.top, cols) : load_pairs<T>(at, cols), slope;
     Row<T> n = load_pairs<T>(layer.tape.kept + number * pitch, cols), h = n;
     const float rstd = layer.tape.rstd[number], mean = layer.tape.mean[number];
-    if (chain.norm == Norm::before_activation) scale_and_shift(h, p.scale, p.shift);
+    if (chain.norm == Norm::before_activation) scale_and_shift(h, p.scale(), p.shift());
     activate_row(chain.activation, h, slope);
     if (chain.norm == Norm::after_activation) {
 #pragma unroll
       for (int j = 0; j < n.count; ++j) n[j] = column(j) < cols ? (h[j] - mean) * rstd : 0.0f;
       h = n;
-      scale_and_shift(h, p.scale, p.shift);
+      scale_and_shift(h, p.scale(), p.shift());
     } else {
 #pragma unroll
       for (int j = 0; j < d.count; ++j) d[j] *= slope[j];
     }
     if (chain.norm != Norm::none) {
+      const Row<T> scale = p.scale();
 #pragma unroll
       for (int j = 0; j < d.count; ++j) {
         sum_shift[j] += d[j], sum_scale[j] = fmaf(d[j], n[j], sum_scale[j]);
-        d[j] *= p.scale[j];
+        d[j] *= scale[j];
       }
       normalise_tangent(d, n, cols, rstd);
     }
