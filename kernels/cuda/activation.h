@@ -23,7 +23,8 @@ __device__ inline float activate(float x) {
   } else if constexpr (activation == Activation::gelu) {
     const float inside = at_least(-10.0f, x);
     return inside * (1.0f / (1.0f + gelu_exp(inside)));
-  } else if constexpr (activation == Activation::mish) {  // with w = exp x, tanh(log(1 + w)) = n / (n + 2), n = w (w + 2)
+  } else if constexpr (activation == Activation::mish) {
+    // With w = exp x, tanh(log(1 + w)) = n / (n + 2), n = w (w + 2).
     const float w = expf(at_most(20.0f, x)), n = w * (w + 2.0f);
     return x > 20.0f ? x : at_least(-104.0f, x) * (n / (n + 2.0f));
   } else {

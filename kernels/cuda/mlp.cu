@@ -56,15 +56,16 @@ void prepare(const MlpShape& shape, const float* params, Precision precision, fl
 
 void forward(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
              float* workspace, const MlpProducts& products) {
-  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y, .tape = tape},
+  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
+                .tape = tape},
                workspace, products);
 }
 
 void forward_projected(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
                            int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
                            const MlpProducts& products) {
-  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = own, .x_cols = own_cols, .first_input = first_input,
-           .start = start, .group = group, .y = y},
+  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = own, .x_cols = own_cols,
+                .first_input = first_input, .start = start, .group = group, .y = y},
           workspace, products);
 }
 
@@ -89,7 +90,8 @@ void forward_shared(const MlpShape& shape, const float* params, int64_t rows, in
 }
 
 __global__ void fill_ones(int64_t n, float* x) {
-  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x) x[i] = 1;
+  const int64_t first = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  for (int64_t i = first; i < n; i += int64_t{gridDim.x} * blockDim.x) x[i] = 1;
 }
 
 void value_and_gradient_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols,
@@ -148,7 +150,7 @@ void backward(const MlpShape& shape, const float* params, int64_t rows, const fl
   }
 }
 
-// ---- the plain forms -------------------------------------------------------------------------------------------------
+// ---- the plain forms ------------------------------------------------------------------------------------------------
 
 int64_t reference_workspace(const MlpShape& shape, int64_t rows) { return layers_workspace(shape, 2 * rows); }
 

@@ -13,12 +13,13 @@ constexpr int warps = 8, chain_threads = 32 * warps;
 __device__ inline int warp_index() { return static_cast<int>(threadIdx.x) / 32; }
 __device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % 32; }
 
-// ---- sizes -----------------------------------------------------------------------------------------------------------
+// ---- sizes ----------------------------------------------------------------------------------------------------------
 
 // 16 RowTiles rows, and widths up to 64 ColumnTiles: that many results of mma has each warp at most. All fit in 99 KB.
 template <int RowTiles, int ColumnTiles>
 struct Tile {
-  static constexpr int row_tiles = RowTiles, column_tiles = ColumnTiles, rows = 16 * RowTiles, columns = 64 * ColumnTiles;
+  static constexpr int row_tiles = RowTiles, column_tiles = ColumnTiles;
+  static constexpr int rows = 16 * RowTiles, columns = 64 * ColumnTiles;
   static constexpr int pitch = columns + 4;   // of activations; spreads the rows of a fragment over the banks
   static constexpr bool wide = ColumnTiles == 8;
   static constexpr int slice = wide ? (RowTiles == 1 ? 6144 : 4160) : RowTiles == 4 ? 4224 : 5120;   // floats
@@ -27,7 +28,7 @@ struct Tile {
   static_assert(shared_bytes <= 99 * 1024);
 };
 
-// ---- what a kernel is told -------------------------------------------------------------------------------------------
+// ---- what a kernel is told ------------------------------------------------------------------------------------------
 
 // Result [rows, n] = input [rows, k] times the matrix that lies at `weight`: [k, n], or [n, k] if transposed, rows
 // `stride` apart. With bfloat16 a number of k is a word of two.
@@ -120,10 +121,10 @@ __device__ TileRows tile_rows(const Chain& c) {
   return rows;
 }
 
-// ---- the stream of slices --------------------------------------------------------------------------------------------
+// ---- the stream of slices -------------------------------------------------------------------------------------------
 
-// A part [rows, cols] of a matrix to shared memory, with zeros beyond valid_rows and valid_cols. 2^lanes_log2 lanes take
-// a row.
+// A part [rows, cols] of a matrix to shared memory, with zeros beyond valid_rows and valid_cols. 2^lanes_log2 lanes
+// take a row.
 __device__ inline void copy_part(float* to, int pitch, const float* from, int64_t stride, int rows, int valid_rows,
                                  int cols, int valid_cols, bool aligned, int lanes_log2) {
   const int lane = lane_index(), lanes = 1 << lanes_log2, rows_at_once = 32 >> lanes_log2;
@@ -205,7 +206,7 @@ struct Stream {
   }
 };
 
-// ---- one product -----------------------------------------------------------------------------------------------------
+// ---- one product ----------------------------------------------------------------------------------------------------
 
 enum class Kind { forward, transposed, bfloat16 };
 
@@ -231,7 +232,8 @@ __device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainPr
     const int stage = stream.take();
     const float* const slice = stream.slices + stage * T::slice;
     const int a_pitch = first ? depth + 4 : T::pitch;
-    const float* const a = (first ? stream.input_slice(stage) : stream.activations + k) + lane % 16 * a_pitch + lane / 16 * 4;
+    const float* const input = first ? stream.input_slice(stage) : stream.activations + k;
+    const float* const a = input + lane % 16 * a_pitch + lane / 16 * 4;
     const float* const b = slice + (kind == Kind::transposed ? (first_column + group) * pitch + rest
                                                              : rest * pitch + first_column + group);
     const int end = k_all - k < depth ? k_all - k : depth;
@@ -246,7 +248,8 @@ __device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainPr
       if constexpr (kind == Kind::bfloat16) {
         uint32_t parts[Tiles][2];
 #pragma unroll
-        for (int t = 0; t < Tiles; ++t) parts[t][0] = __float_as_uint(b_word(t, 0)), parts[t][1] = __float_as_uint(b_word(t, 1));
+        for (int t = 0; t < Tiles; ++t)
+          parts[t][0] = __float_as_uint(b_word(t, 0)), parts[t][1] = __float_as_uint(b_word(t, 1));
 #pragma unroll
         for (int m = 0; m < T::row_tiles; ++m) {
           uint32_t words[4];
@@ -328,7 +331,7 @@ __device__ __forceinline__ void chain_product(Stream<T>& stream, int index, cons
   }
 }
 
-// ---- host: laying out a chain ----------------------------------------------------------------------------------------
+// ---- host: laying out a chain ---------------------------------------------------------------------------------------
 
 // Adds a product to the chain, or several where the result is wider than a tile and goes to global memory.
 template <class T>
@@ -351,7 +354,8 @@ void add_product(Chain& chain, const float* weight, int64_t stride, int64_t k, i
     const auto pitch = [&](int depth) { return transposed ? depth + 4 : p.split ? 8 * (p.tiles | 1) : columns + 8; };
     // The deepest slice that has room; that of the input, 36 floats a row, is in the activations.
     p.depth = chain.products == 0 ? 32 : 64;
-    while (p.depth > 8 && ((transposed ? columns : p.depth) * pitch(p.depth) > T::slice || p.depth / 2 >= p.k)) p.depth /= 2;
+    const auto size = [&](int depth) { return (transposed ? columns : depth) * pitch(depth); };
+    while (p.depth > 8 && (size(p.depth) > T::slice || p.depth / 2 >= p.k)) p.depth /= 2;
     p.depth_log2 = p.depth == 8 ? 3 : p.depth == 16 ? 4 : p.depth == 32 ? 5 : 6;
     p.pitch = pitch(p.depth);
     const int units = ((transposed ? p.depth : p.n) + (p.aligned ? 3 : 0)) / (p.aligned ? 4 : 1);

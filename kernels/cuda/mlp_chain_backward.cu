@@ -6,7 +6,7 @@
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-// ---- cotangents ------------------------------------------------------------------------------------------------------
+// ---- cotangents -----------------------------------------------------------------------------------------------------
 
 template <class T>
 __global__ void __launch_bounds__(chain_threads, 1) backward_kernel(const __grid_constant__ Chain chain) {
@@ -88,7 +88,7 @@ int64_t backward_in_tiles(const BackwardPass& pass, float* kept) {
   return chain.plain_tiles;
 }
 
-// ---- parameters ------------------------------------------------------------------------------------------------------
+// ---- parameters -----------------------------------------------------------------------------------------------------
 
 // weight [m, n] += h^T dz over all rows; or, of a chunk of them, to the chunk's place in memory.
 struct WeightGradient {
@@ -164,7 +164,8 @@ __global__ void __launch_bounds__(ProductTile::threads) parameter_kernel(const _
 // The chunks of weight blockIdx.y, in order.
 __global__ void add_weight_chunks(const __grid_constant__ Gradients g) {
   const WeightGradient& job = g.weight[blockIdx.y];
-  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < job.m * job.n; e += int64_t{gridDim.x} * blockDim.x) {
+  const int64_t thread = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  for (int64_t e = thread; e < job.m * job.n; e += int64_t{gridDim.x} * blockDim.x) {
     float sum = 0;
     for (int c = 0; c < g.chunks; ++c) sum += g.partial[c * g.chunk_size + job.at + e];
     job.to[e] += sum;

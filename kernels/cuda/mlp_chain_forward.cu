@@ -14,7 +14,8 @@ __global__ void __launch_bounds__(chain_threads, 1) forward_kernel(const __grid_
   copy_async_wait<0>();
 }
 
-// Rows of 2 k and 2 k + 1 of a weight [in, out] in one word each, rounded to bfloat16; rows of words pitch_of(out) apart.
+// Rows of 2 k and 2 k + 1 of a weight [in, out] in one word each, rounded to bfloat16; rows of words pitch_of(out)
+// apart.
 __global__ void pack_pairs(int64_t in, int64_t out, const float* weight, float* to) {
   const int64_t pitch = pitch_of(out), count = (in + 1) / 2 * pitch;
   for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < count; e += int64_t{gridDim.x} * blockDim.x) {

@@ -98,8 +98,8 @@ __global__ void finish_rows(Finish f, int64_t rows, float* z, int64_t tangent_ro
   });
 }
 
-// The cotangent d of a layer's output becomes that of the dense layer's output. h: the layer's output once more; dshift,
-// dscale: what the row adds to the gradient of the norm. Those three or none.
+// The cotangent d of a layer's output becomes that of the dense layer's output. h: the layer's output once more;
+// dshift, dscale: what the row adds to the gradient of the norm. Those three or none.
 template <Activation activation>
 __device__ void pull_row(const Finish& f, const float* kept, float rstd, float mean, float* d, float* h, float* dshift,
                          float* dscale) {

@@ -52,8 +52,8 @@ struct ForwardPass {
   float* dy = nullptr;
 };
 
-// One pass back: from dy [rows, out] to dx [rows, dx_cols], the gradient by the inputs first_input, ..., and to dparams,
-// to which it adds.
+// One pass back: from dy [rows, out] to dx [rows, dx_cols], the gradient by the inputs first_input, ..., and to
+// dparams, to which it adds.
 struct BackwardPass {
   const MlpShape* shape = nullptr;
   const float* params = nullptr;
@@ -67,12 +67,12 @@ struct BackwardPass {
   float* dparams = nullptr;
 };
 
-// ---- mlp_layers.cu: any width; `plain` for the readable form, with one thread a sum ----------------------------------
+// ---- mlp_layers.cu: any width; `plain` for the readable form, with one thread a sum ---------------------------------
 int64_t layers_workspace(const MlpShape&, int64_t rows);   // rows with and without tangents, together
 void layers_forward(const ForwardPass&, float* workspace, bool plain);
 void layers_backward(const BackwardPass&, float* workspace, bool plain);
 
-// ---- mlp_chain_forward.cu, mlp_chain_backward.cu: all layers in one kernel, hidden widths up to 512 ------------------
+// ---- mlp_chain_forward.cu, mlp_chain_backward.cu: all layers in one kernel, hidden widths up to 512 -----------------
 bool chain_fits(const MlpShape&);
 int64_t few_rows();    // up to which tiles are small, and
 int64_t some_rows();   // up to which they are not large

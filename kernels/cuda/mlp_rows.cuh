@@ -3,8 +3,8 @@
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/mlp_chain.cuh"
 
-// Norm and activation of a tile's rows in shared memory, their tangents and their pullback: a warp takes a row, and each
-// lane keeps the columns 64 i + 2 lane and the next of it in registers.
+// Norm and activation of a tile's rows in shared memory, their tangents and their pullback: a warp takes a row, and
+// each lane keeps the columns 64 i + 2 lane and the next of it in registers.
 namespace meander::kernels::MEANDER_CUDA {
 
 // What a lane has of a row; zero beyond the last column.
@@ -129,7 +129,7 @@ struct NormParameters {
   __device__ Row<T> shift() const { return T::wide ? load_row<T>(layer.shift, layer.cols) : kept_shift; }
 };
 
-// ---- forward ---------------------------------------------------------------------------------------------------------
+// ---- forward --------------------------------------------------------------------------------------------------------
 
 // Writes the layer's output; what the next product takes in beyond the last column is zero.
 template <class T, bool half>
@@ -146,8 +146,8 @@ __device__ void store_output(float* to, Row<T>& row, int cols) {
   }
 }
 
-// Tile row i, of sums without their start, becomes the output of hidden layer l; so do its tangents [first, last), which
-// begin at tile row `tangents`.
+// Tile row i, of sums without their start, becomes the output of hidden layer l; so do its tangents [first, last),
+// which begin at tile row `tangents`.
 template <class T, bool with_tangents, bool half>
 __device__ __forceinline__ void finish_row(const Chain& chain, int l, const TileRows& rows, const NormParameters<T>& p,
                                            float* activations, int i, int first, int last, bool store) {
@@ -255,11 +255,13 @@ __device__ __forceinline__ void forward_tile(const Chain& chain, const TileRows&
   }
 }
 
-// ---- and back --------------------------------------------------------------------------------------------------------
+// ---- and back -------------------------------------------------------------------------------------------------------
 
-// The tile's cotangents of hidden layer l's output, or chain.top for all rows, become those of its dense layer's output.
+// The tile's cotangents of hidden layer l's output, or chain.top for all rows, become those of its dense layer's
+// output.
 template <class T>
-__device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileRows& rows, Stream<T>& stream, bool top) {
+__device__ __forceinline__ void pull_rows(const Chain& chain, int l, const TileRows& rows, Stream<T>& stream,
+                                          bool top) {
   const ChainLayer& layer = chain.layer[l];
   const int cols = layer.cols;
   const int64_t pitch = pitch_of(cols);
@@ -323,8 +325,8 @@ struct BackwardOutput {
   __device__ const float* start(int) const { return nullptr; }
 };
 
-// The way back through the products `index` and on: from the given cotangents of the last hidden layer's output, or from
-// the input of product 0.
+// The way back through the products `index` and on: from the given cotangents of the last hidden layer's output, or
+// from the input of product 0.
 template <class T>
 __device__ __forceinline__ void backward_tile(const Chain& chain, const TileRows& rows, Stream<T>& stream, int index) {
   int l = chain.layers - 2;

@@ -7,7 +7,7 @@
 // big big + big small + small big leaves out only small small, 2^-22 of the product.
 namespace meander::kernels::MEANDER_CUDA {
 
-// ---- fragments in two parts ------------------------------------------------------------------------------------------
+// ---- fragments in two parts -----------------------------------------------------------------------------------------
 
 template <int N>
 struct Parts {
@@ -42,7 +42,7 @@ __device__ inline void multiply(float (&sum)[4], const Parts<4>& a, const Parts<
   for (int i = 0; i < 4; ++i) sum[i] += step[i];
 }
 
-// ---- a tile of a product by a block ----------------------------------------------------------------------------------
+// ---- a tile of a product by a block ---------------------------------------------------------------------------------
 
 // A factor as it lies in memory: rows of `cols` numbers, `stride` apart. Whole groups of 16 bytes can be copied where
 // `aligned`.
@@ -64,7 +64,8 @@ struct ProductTile {
   static_assert(size * (depth + 4) == depth * (size + 8));
 };
 
-// Rows [row, row + Rows) and columns [col, col + Cols) of f to shared memory, rows `pitch` apart; zero beyond the edges.
+// Rows [row, row + Rows) and columns [col, col + Cols) of f to shared memory, rows `pitch` apart; zeros beyond the
+// edges.
 template <int Rows, int Cols>
 __device__ void copy_slice(float* to, int pitch, const Factor& f, int64_t row, int64_t col) {
   const auto copy = [&](int r, int c, int count, auto&& instruction) {
@@ -96,8 +97,8 @@ __device__ void for_sums(const TileSums& sums, F&& f) {
       f(warp / 2 * 16 + lane / 4 + i / 2 * 8, warp % 2 * 32 + t * 8 + lane % 4 * 2 + i % 2, sums[t][i]);
 }
 
-// sums = a b over k in [first_k, last_k), for the tile at (row, col) of a result [rows, cols]. a is [m, k], or [k, m] if
-// a_by_k; b is [k, n] if b_by_k, or [n, k]. Each sum runs over k in order.
+// sums = a b over k in [first_k, last_k), for the tile at (row, col) of a result [rows, cols]. a is [m, k], or [k, m]
+// if a_by_k; b is [k, n] if b_by_k, or [n, k]. Each sum runs over k in order.
 template <bool a_by_k, bool b_by_k>
 __device__ void product_tile(TileSums& sums, const Factor& a, const Factor& b, int64_t row, int64_t col, int64_t rows,
                              int64_t cols, int64_t first_k, int64_t last_k) {
@@ -150,8 +151,8 @@ __device__ void product_tile(TileSums& sums, const Factor& a, const Factor& b, i
       for (int t = 0; t < 4; ++t) {
         const int n = warp_col + t * 8 + group;
         if (col + warp_col + t * 8 >= cols) break;
-        if constexpr (b_by_k) multiply(sums[t], part, split_b(sb[(k + rest) * by_k + n], sb[(k + rest + 4) * by_k + n]));
-        else multiply(sums[t], part, split_b(sb[n * by_row + k + rest], sb[n * by_row + k + rest + 4]));
+        const float* const b0 = b_by_k ? sb + (k + rest) * by_k + n : sb + n * by_row + k + rest;
+        multiply(sums[t], part, split_b(b0[0], b0[b_by_k ? 4 * by_k : 4]));
       }
     }
   }
@@ -159,7 +160,7 @@ __device__ void product_tile(TileSums& sums, const Factor& a, const Factor& b, i
   __syncthreads();
 }
 
-// ---- whole products, queued ------------------------------------------------------------------------------------------
+// ---- whole products, queued -----------------------------------------------------------------------------------------
 
 // c [m, n] = a b, rows of c `stride` apart, with
 //   start: null, or what the sums begin with: start[(first_row + row) / group * start_stride + col];

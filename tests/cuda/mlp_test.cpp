@@ -61,8 +61,8 @@ const Activation activations[] = {Activation::relu, Activation::gelu, Activation
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
 // Every kind of layer at small odd widths, and one kind each at the widths where the kernels change: the least, several
-// tiles of columns, one that is cut off, parameters that are not aligned, wide inputs and outputs, 256, more than 256, and
-// more than the kernels of whole networks hold.
+// tiles of columns, one that is cut off, parameters that are not aligned, wide inputs and outputs, 256, more than 256,
+// and more than the kernels of whole networks hold.
 template <class F>
 void for_networks(F&& f) {
   const auto one = [&](const std::vector<int64_t>& width, Activation activation, Norm norm, int64_t first = 0) {
@@ -98,14 +98,14 @@ OnDevice::Array<float> workspace(OnDevice& d, const Network& net, int64_t rows) 
   return d.room(static_cast<size_t>(d.k.mlp_workspace(net.shape, rows)));
 }
 
-// Float32 on both sides, sums of some hundred terms through up to three layers in another order; LayerNorm of few columns
-// amplifies what comes in.
+// Float32 on both sides, sums of some hundred terms through up to three layers in another order; LayerNorm of few
+// columns amplifies what comes in.
 constexpr double tolerance = 2e-5;
 
 }  // namespace
 
-// Protects the plain forms, with which the others can be compared where there is no CPU twin at hand: values, tangents and
-// pullback of every kind of layer.
+// Protects the plain forms, with which the others can be compared where there is no CPU twin at hand: values, tangents
+// and pullback of every kind of layer.
 TEST_CASE("mlp: the plain forms") {
   on_each_device([](OnDevice& d) {
     double worst = 0;
@@ -141,8 +141,8 @@ TEST_CASE("mlp: the plain forms") {
   });
 }
 
-// Protects values with and without a tape, which must not change a bit, and tangents of none, some and all rows, in full
-// tiles of rows and in such as are cut off. The sizes of tiles change at 16 and 64 rows on the emulator.
+// Protects values with and without a tape, which must not change a bit, and tangents of none, some and all rows, in
+// full tiles of rows and in such as are cut off. The sizes of tiles change at 16 and 64 rows on the emulator.
 TEST_CASE("mlp: value and tangent") {
   on_each_device([](OnDevice& d) {
     double worst = 0, worst_tangent = 0;
@@ -162,7 +162,8 @@ TEST_CASE("mlp: value and tangent") {
         worst = std::max(worst, error(got, want));
 
         const auto tape = d.room(static_cast<size_t>(d.k.mlp_tape_size(s, rows)));
-        for (const int64_t tangent_rows : small ? std::vector<int64_t>{0, rows / 3, rows} : std::vector<int64_t>{std::min<int64_t>(rows, 7)}) {
+        for (const int64_t tangent_rows : small ? std::vector<int64_t>{0, rows / 3, rows}
+                                                : std::vector<int64_t>{std::min<int64_t>(rows, 7)}) {
           CAPTURE(tangent_rows);
           const Floats dx = normals(tangent_rows * net.in(), 2);
           Floats dy = numbers(tangent_rows * net.out());
@@ -245,8 +246,8 @@ TEST_CASE("mlp: shared and projected inputs") {
   });
 }
 
-// Protects value and gradient by the own inputs in one pass, for every kind of layer, several tiles of rows, and more own
-// inputs than a tile has columns.
+// Protects value and gradient by the own inputs in one pass, for every kind of layer, several tiles of rows, and more
+// own inputs than a tile has columns.
 TEST_CASE("mlp: value and gradient by the own inputs") {
   on_each_device([](OnDevice& d) {
     double worst = 0;
@@ -260,8 +261,8 @@ TEST_CASE("mlp: value and gradient by the own inputs") {
         mlp_value_and_gradient_shared(s, net.params.data(), rows, own_cols, own.data(), group, shared.data(), own_leads,
                                       y.data(), gradient.data(), workspace(net, rows).data());
         const auto on_y = d.room(y.size()), on_gradient = d.room(gradient.size());
-        d.k.mlp_value_and_gradient_shared(s, d.up(net.params), rows, own_cols, d.up(own), group, d.up(shared), own_leads,
-                                          on_y, on_gradient, workspace(d, net, rows));
+        d.k.mlp_value_and_gradient_shared(s, d.up(net.params), rows, own_cols, d.up(own), group, d.up(shared),
+                                          own_leads, on_y, on_gradient, workspace(d, net, rows));
         CHECK(error(d.down(on_y), y) < tolerance);
         const Floats got = d.down(on_gradient);
         CHECK(error(got, gradient) < tolerance);
@@ -324,8 +325,8 @@ TEST_CASE("mlp: backward") {
   });
 }
 
-// Protects bfloat16 products, with weights made ready and without. The same roundings as the CPU's, but a number close to
-// the middle between two bfloat16 may fall to the other side: 2^-8 of a term of the next sum, now and then.
+// Protects bfloat16 products, with weights made ready and without. The same roundings as the CPU's, but a number close
+// to the middle between two bfloat16 may fall to the other side: 2^-8 of a term of the next sum, now and then.
 TEST_CASE("mlp: forward in bfloat16") {
   on_each_device([](OnDevice& d) {
     double worst = 0, to_float32 = 0;
@@ -360,7 +361,8 @@ TEST_CASE("mlp: prepared weights") {
       if (net.params.size() > 2000) return;
       const int64_t rows = 5;
       const auto params = d.up(net.params), x = d.up(normals(rows * net.in(), 1)), y = d.room(rows * net.out());
-      const auto scratch = workspace(d, net, rows), ready = d.room(static_cast<size_t>(d.k.mlp_prepared_size(net.shape)));
+      const auto scratch = workspace(d, net, rows);
+      const auto ready = d.room(static_cast<size_t>(d.k.mlp_prepared_size(net.shape)));
       d.k.mlp_forward(net.shape, params, rows, x, y, nullptr, scratch, {});
       const Floats plain = d.down(y);
       d.k.mlp_prepare(net.shape, params, Precision::float32, ready);
