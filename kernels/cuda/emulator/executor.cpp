@@ -131,7 +131,8 @@ struct Block {
 };
 
 std::recursive_mutex executor_mutex;       // one kernel at a time
-std::vector<Fiber*>& fibers = *new std::vector<Fiber*>;   // kept to the end of the process
+Fiber* fibers[1024];                       // kept to the end of the process; no vector, whose accesses would be seen
+size_t fiber_count = 0;
 Block* block = nullptr;
 Fiber* running = nullptr;
 [[maybe_unused]] ucontext_t host_context;
@@ -267,15 +268,15 @@ MEANDER_UNSEEN void fiber_main() {
 }
 
 MEANDER_UNSEEN Fiber& fiber_at(size_t i) {
-  while (fibers.size() <= i) {
+  while (fiber_count <= i) {
     Fiber* f = new Fiber;
     f->stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (f->stack == MAP_FAILED) throw Failure("no memory for the emulator's stacks");
-    f->index = static_cast<int>(fibers.size());
+    f->index = static_cast<int>(fiber_count);
 #if defined(__SANITIZE_THREAD__)
     f->sanitizer_thread = __tsan_create_fiber(0);
 #endif
-    fibers.push_back(f);
+    fibers[fiber_count++] = f;
   }
   return *fibers[i];
 }
@@ -544,10 +545,10 @@ MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, 
       for (unsigned x = 0; x < grid.x; ++x) {
         run_block({x, y, z}, grid, size, shared_bytes);
         if (failure[0]) {
-          for (Fiber* f : fibers) {   // they stand in the middle of it: from the start the next time
-            f->started = false;
-            f->fake_stack = nullptr;
-            SharedMemory::open(f->stack, stack_size);
+          for (size_t i = 0; i < fiber_count; ++i) {   // they stand in the middle of it: from the start the next time
+            fibers[i]->started = false;
+            fibers[i]->fake_stack = nullptr;
+            SharedMemory::open(fibers[i]->stack, stack_size);
           }
           throw Failure(failure);
         }
