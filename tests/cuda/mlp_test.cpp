@@ -1,25 +1,15 @@
 #include "kernels/mlp.h"
 
 #include <algorithm>
-#include <random>
 #include <utility>
 
-#include "on_device.h"
+#include "against_cpu.h"
 
 // Multi-layer perceptrons on a device, each function against its CPU twin.
 namespace meander {
 namespace {
 
 using namespace kernels;
-using Floats = std::vector<float>;
-
-Floats normals(int64_t n, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  Floats x(static_cast<size_t>(n));
-  for (float& v : x) v = normal(generator);
-  return x;
-}
 Floats numbers(int64_t n) { return Floats(static_cast<size_t>(n), NAN); }
 
 struct Network {
