@@ -6,18 +6,16 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <map>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "kernels/cuda/emulator/memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -130,7 +128,6 @@ struct Block {
   uint64_t progress = 0;                   // arrivals and departures
 };
 
-std::recursive_mutex executor_mutex;       // one kernel at a time
 Fiber* fibers[1024];                       // kept to the end of the process; no vector, whose accesses would be seen
 size_t fiber_count = 0;
 Block* block = nullptr;
@@ -281,80 +278,7 @@ MEANDER_UNSEEN Fiber& fiber_at(size_t i) {
   return *fibers[i];
 }
 
-// ---- memory ----------------------------------------------------------------------------------------------------------
-
-// One range of addresses; open to this process only while a kernel or a copy runs.
-struct DeviceMemory {
-  static constexpr size_t reserve = size_t{32} << 30, page = 4096, huge_page = size_t{2} << 20;
-  std::byte* base = nullptr;
-  size_t used = 0;                          // from the base
-  std::map<void*, size_t> blocks;           // address -> bytes, whole pages
-  std::multimap<size_t, void*> free_blocks;
-  int open_count = 0;
-
-  // In whole huge pages, of which there are few: changing the protection of each small one takes a millisecond.
-  void protect(int how) {
-    if (used) mprotect(base, (used + huge_page - 1) / huge_page * huge_page, how);
-  }
-};
-DeviceMemory& memory() {
-  static DeviceMemory m;
-  return m;
-}
-
-struct OpenMemory {
-  OpenMemory() {
-    if (memory().open_count++ == 0) memory().protect(PROT_READ | PROT_WRITE);
-  }
-  ~OpenMemory() {
-    if (--memory().open_count == 0) memory().protect(PROT_NONE);
-  }
-};
-
 }  // namespace
-
-void* allocate(size_t size) {
-  const std::lock_guard lock(executor_mutex);
-  DeviceMemory& m = memory();
-  if (!m.base) {
-    void* p = mmap(nullptr, DeviceMemory::reserve + DeviceMemory::huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) throw Failure("no address space for the emulator's device memory");
-    m.base = static_cast<std::byte*>(p) + (DeviceMemory::huge_page - reinterpret_cast<uintptr_t>(p) % DeviceMemory::huge_page);
-    madvise(m.base, DeviceMemory::reserve, MADV_HUGEPAGE);
-  }
-  // At least one byte more, closed to the kernels where the address sanitizer looks.
-  const size_t taken = (size + DeviceMemory::page) / DeviceMemory::page * DeviceMemory::page;
-  void* p;
-  if (const auto f = m.free_blocks.find(taken); f != m.free_blocks.end()) {
-    p = f->second;
-    m.free_blocks.erase(f);
-  } else {
-    if (m.used + taken > DeviceMemory::reserve) throw Failure("the emulator's device memory is used up");
-    p = m.base + m.used;
-    m.used += taken;
-  }
-  m.blocks[p] = taken;
-  const OpenMemory open;
-  if (m.open_count > 1) m.protect(PROT_READ | PROT_WRITE);
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_UNPOISON_MEMORY_REGION(p, taken);
-#endif
-  std::memset(p, 0xff, taken);
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(p) + size, taken - size);
-#endif
-  return p;
-}
-
-void deallocate(void* p) {
-  if (!p) return;
-  const std::lock_guard lock(executor_mutex);
-  DeviceMemory& m = memory();
-  const auto found = m.blocks.find(p);
-  if (found == m.blocks.end()) throw Failure("the emulator was asked to free memory it did not give");
-  m.free_blocks.emplace(found->second, p);
-  m.blocks.erase(found);
-}
 
 // ---- what kernels ask ------------------------------------------------------------------------------------------------
 
@@ -517,15 +441,16 @@ MEANDER_UNSEEN void run_block(dim3 at, dim3 grid, dim3 size, size_t shared_bytes
   block = nullptr;
 }
 
+}  // namespace
+
 MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, size_t shared_bytes) {
   const unsigned threads = size.x * size.y * size.z;
   if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
       shared_bytes > 227 * 1024)
     throw Failure(message("an impossible launch: grid ", describe(grid).s, ", block ", describe(size).s, ", ", shared_bytes,
                           " bytes of shared memory"));
-  const std::lock_guard lock(executor_mutex);
+  const DeviceAtWork at_work;
   if (running) throw Failure("a kernel was started from within a kernel");
-  const OpenMemory open;
 #if defined(__SANITIZE_THREAD__)
   host_sanitizer_thread = __tsan_get_current_fiber();
 #endif
@@ -554,88 +479,5 @@ MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, 
         }
       }
 }
-
-}  // namespace
-
-// ---- streams and graphs ----------------------------------------------------------------------------------------------
-
-struct Graph {
-  struct Step {
-    Body body = nullptr;                       // a kernel, or
-    std::vector<std::byte> arguments;
-    dim3 grid, block;
-    size_t shared_bytes = 0;
-    void* to = nullptr;                        // a copy, or a fill where `from` is null
-    const void* from = nullptr;
-    int byte = 0;
-    size_t size = 0;
-  };
-  std::vector<Step> steps;
-};
-
-namespace {
-thread_local Graph* capturing = nullptr;
-
-void copy_now(void* to, const void* from, size_t size) {
-  const std::lock_guard lock(executor_mutex);
-  const OpenMemory open;
-  std::memmove(to, from, size);
-}
-void fill_now(void* p, int byte, size_t size) {
-  const std::lock_guard lock(executor_mutex);
-  const OpenMemory open;
-  std::memset(p, byte, size);
-}
-}  // namespace
-
-namespace {
-std::atomic<uint64_t> started{0};
-}
-uint64_t launches() { return started; }
-
-void start(Body function, const void* bytes, size_t size, dim3 grid, dim3 block_size, size_t shared_bytes) {
-  ++started;
-  if (!capturing) return run(function, bytes, grid, block_size, shared_bytes);
-  Graph::Step step;
-  step.body = function;
-  // Aligned as any argument wants it: the vector's memory comes from operator new.
-  step.arguments.assign(static_cast<const std::byte*>(bytes), static_cast<const std::byte*>(bytes) + size);
-  step.grid = grid, step.block = block_size, step.shared_bytes = shared_bytes;
-  capturing->steps.push_back(std::move(step));
-}
-
-void copy(void* to, const void* from, size_t size) {
-  if (!size) return;
-  if (!capturing) return copy_now(to, from, size);
-  Graph::Step step;
-  step.to = to, step.from = from, step.size = size;
-  capturing->steps.push_back(std::move(step));
-}
-
-void fill(void* p, int byte, size_t size) {
-  if (!size) return;
-  if (!capturing) return fill_now(p, byte, size);
-  Graph::Step step;
-  step.to = p, step.byte = byte, step.size = size;
-  capturing->steps.push_back(std::move(step));
-}
-
-void begin_capture() {
-  if (capturing) throw Failure("the stream is being captured already");
-  capturing = new Graph;
-}
-Graph* end_capture() { return std::exchange(capturing, nullptr); }
-
-void replay(const Graph& graph) {
-  for (const Graph::Step& s : graph.steps) {
-    if (s.body)
-      run(s.body, s.arguments.data(), s.grid, s.block, s.shared_bytes);
-    else if (s.from)
-      copy_now(s.to, s.from, s.size);
-    else
-      fill_now(s.to, s.byte, s.size);
-  }
-}
-void destroy(Graph* graph) { delete graph; }
 
 }  // namespace meander::kernels::emulated

@@ -58,6 +58,7 @@ void async_wait(int groups_left);
 // ---- starting --------------------------------------------------------------------------------------------------------
 
 using Body = void (*)(const void* arguments);
+void run(Body body, const void* arguments, dim3 grid, dim3 block, size_t shared_bytes);   // now
 // Runs the kernel now, or records it if the stream is being captured: function and argument bytes.
 void start(Body body, const void* arguments, size_t size, dim3 grid, dim3 block, size_t shared_bytes);
 
