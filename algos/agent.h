@@ -49,6 +49,8 @@ class Agent {
   virtual int kind_of_update(const Batch&) const { return -1; }
   // What was computed from the parameters before is outdated: they changed by other means than the functions here.
   virtual void outdate() {}
+  // Computes now what acting would otherwise compute first after an update, and keeps it.
+  virtual void prepare_to_act() {}
 
   // Parameters, targets and optimiser state under their names. load throws Error on a missing or wrong tensor.
   virtual void save(SafetensorsWriter& file) const = 0;

@@ -21,7 +21,9 @@ ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& op
       actor_(actor_network_.layout.size()),
       flow_(actor_network_, actor_.params, sampling_steps, euler),
       critic_(observations, options.horizon * actions,
-              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation}, seed) {
+              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation}, seed),
+      candidates_(observations, options.horizon * actions, flow_, false,
+                  {&critic_.trunk(), {&critic_.online[0].params, &critic_.online[1].params}, {}, false}) {
   actor_network_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   std::vector<float> discounts;
   for (int i = 0; i < return_steps(); ++i) discounts.push_back(static_cast<float>(std::pow(options.discount, double(i))));
@@ -83,16 +85,19 @@ void ChunkLearner::parameters_changed() {
   critic_.outdate();
 }
 
-void ChunkLearner::explore(std::span<const float> state, uint64_t step, std::span<float> chunk) {
+void ChunkLearner::choose(std::span<const float> state, const kernels::RandomKey& noise, std::span<float> chunk) {
   ArenaScope scope;
-  const Choice c = best_candidate(state_row(state), candidate_noise(Purpose::explore, step, 1));
-  fetch(c.chosen, chunk.data());
+  const Tensor s = state_row(state);
+  fetch(candidates_.best(s, noise, options_.candidates, [&](Tensor drawn) { return best_candidate(s, drawn).chosen; }),
+        chunk.data());
+}
+
+void ChunkLearner::explore(std::span<const float> state, uint64_t step, std::span<float> chunk) {
+  choose(state, key(Purpose::explore, step), chunk);
 }
 
 void ChunkLearner::act(std::span<const float> state, uint64_t step, std::span<float> chunk) {
-  ArenaScope scope;
-  const Choice c = best_candidate(state_row(state), candidate_noise(Purpose::evaluate, step, 1));
-  fetch(c.chosen, chunk.data());
+  choose(state, key(Purpose::evaluate, step), chunk);
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

@@ -2,8 +2,7 @@
 
 #include "algos/learner.h"
 #include "algos/settings.h"
-#include "nn/flow_network.h"
-#include "nn/flow_sampler.h"
+#include "nn/candidates.h"
 #include "nn/twin_critic.h"
 
 namespace meander {
@@ -53,10 +52,12 @@ class ChunkLearner : public Learner {
 
   void explore(std::span<const float> state, uint64_t step, std::span<float> chunk) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> chunk) override;
+  void prepare_to_act() override { flow_.times(); }
 
  protected:
   ChunkLearner(int observations, int actions, const ChunkOptions& options, Times times, int64_t sampling_steps,
                bool euler, uint64_t seed);
+  void choose(std::span<const float> state, const kernels::RandomKey& noise, std::span<float> chunk);
   void parameters_changed() override;
 
   // The two critics' losses of one update, by the best of N candidates at s'; metrics[0], [1] get them.
@@ -70,6 +71,7 @@ class ChunkLearner : public Learner {
   Trained actor_;
   FlowSampler flow_;
   TwinCritic critic_;
+  Candidates candidates_;
   Buffer discounts_;   // gamma^i, [1, n]
 };
 

@@ -85,6 +85,7 @@ void DeviceAgent::queue(const Batch& placed, uint64_t step) {
   device_.copy(inputs_.there, inputs_.host, inputs_.bytes);
   device_.fill(results_.there + metrics_bytes_, 0, sizeof(uint32_t));
   agent_->update(placed, step, {reinterpret_cast<float*>(results_.there), metrics_bytes_ / sizeof(float)});
+  agent_->prepare_to_act();
   device_.copy(results_.host, results_.there, results_.bytes);
 }
 
@@ -112,10 +113,14 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
     }
     if (record) kind.graph = device_.end_capture();
     kind.ran = true;
+    queued_last_ = number;
     kind.losses = queued.losses;
   }
-  if (kind.graph) device_.launch_graph(kind.graph);
-  agent_->outdate();
+  if (kind.graph) {
+    device_.launch_graph(kind.graph);
+    ++QueuedUpdate::repeated();
+    if (queued_last_ != number) agent_->outdate();   // another kind of update may have made and kept more than this
+  }
   device_.synchronise();
 
   std::memcpy(metrics.data(), results_.host, metrics_bytes_);

@@ -59,6 +59,7 @@ class DeviceAgent final : public Agent {
   Exchange inputs_, results_;
   size_t metrics_bytes_ = 0;
   std::map<int, Kind> kinds_;
+  int queued_last_ = -1;   // the kind whose work the agent itself went through last
 };
 
 }  // namespace meander

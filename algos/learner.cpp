@@ -35,15 +35,13 @@ void Learner::load(const SafetensorsFile& file) {
 
 Tensor Learner::normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const {
   const Tensor x = empty(rows, cols);
-  kernels::current().philox_normal({seed_, static_cast<uint32_t>(purpose), step}, QueuedUpdate::place_of(step), x.size(),
-                                   x.f32());
+  kernels::current().philox_normal(key(purpose, step), QueuedUpdate::place_of(step), x.size(), x.f32());
   return x;
 }
 
 Tensor Learner::uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const {
   const Tensor x = empty(rows, cols);
-  kernels::current().philox_uniform({seed_, static_cast<uint32_t>(purpose), step}, QueuedUpdate::place_of(step), x.size(),
-                                    x.f32());
+  kernels::current().philox_uniform(key(purpose, step), QueuedUpdate::place_of(step), x.size(), x.f32());
   return x;
 }
 

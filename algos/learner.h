@@ -40,6 +40,7 @@ class Learner : public Agent {
   virtual void parameters_changed() {}   // from outside: what was computed from them is outdated
   void outdate() final { parameters_changed(); }
 
+  kernels::RandomKey key(Purpose purpose, uint64_t step) const { return {seed_, static_cast<uint32_t>(purpose), step}; }
   Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   // One of the two columns [rows, 1] that the sampler makes times of.

@@ -23,7 +23,11 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       log_alpha_(1),
       target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       flow_(mean_velocity_, actor_.params, settings.sampling_steps, settings.share_equal_times == 1),
-      acting_precision_(settings.bfloat16_acting ? kernels::Precision::bfloat16 : kernels::Precision::float32) {
+      acting_precision_(settings.bfloat16_acting ? kernels::Precision::bfloat16 : kernels::Precision::float32),
+      candidates_(observations, actions, flow_, false,
+                  {&critic_network_.trunk(), {&target_[0].params, &target_[1].params}, critic_network_.atoms(),
+                   settings.clipped_double_q},
+                  acting_precision_) {
   temperature_.add("log_alpha", {1}, Initial::zero);
   mean_velocity_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   average_divergence_.layout.initialise(divergence_.params, Stream(seed, Purpose::initialise_divergence, 0));
@@ -325,15 +329,18 @@ void Mfpo::parameters_changed() {
 
 void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
-  const Tensor noise = normals(Purpose::explore, step, 1, actions_);
-  const Tensor a = clip(flow_(state_row(state), noise, acting_precision_), -1, 1).tensor;
-  fetch(a, action.data());
+  const Tensor s = state_row(state);
+  fetch(candidates_.one(s, key(Purpose::explore, step),
+                        [&](Tensor noise) { return clip(flow_(s, noise, acting_precision_), -1, 1).tensor; }),
+        action.data());
 }
 
 void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
-  const Tensor noise = normals(Purpose::evaluate, step, settings_.evaluation_candidates, actions_);
-  fetch(best_candidate(state_row(state), noise).chosen, action.data());
+  const Tensor s = state_row(state);
+  fetch(candidates_.best(s, key(Purpose::evaluate, step), settings_.evaluation_candidates,
+                         [&](Tensor noise) { return best_candidate(s, noise).chosen; }),
+        action.data());
 }
 
 }  // namespace meander

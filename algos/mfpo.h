@@ -4,8 +4,8 @@
 #include "algos/mean_flow.h"
 #include "algos/settings.h"
 #include "core/mfpo_operations.h"
+#include "nn/candidates.h"
 #include "nn/critic.h"
-#include "nn/flow_sampler.h"
 
 namespace meander {
 
@@ -136,6 +136,7 @@ class Mfpo final : public Learner, public PolicyLearner {
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
   int kind_of_update(const Batch&) const override { return 0; }
+  void prepare_to_act() override { flow_.times(); }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
   // One update with the given draws.
@@ -161,6 +162,7 @@ class Mfpo final : public Learner, public PolicyLearner {
   mutable FlowSampler flow_;                // of the actor; keeps what its parameters alone decide
   ReadyWeights ready_target_[2];
   kernels::Precision acting_precision_;
+  Candidates candidates_;
 };
 
 }  // namespace meander

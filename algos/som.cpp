@@ -26,7 +26,9 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
               seed),
       actor_(mean_velocity_.layout.size()),
       noise_log_scale_(1),
-      flow_(mean_velocity_, actor_.params, 1, false) {
+      flow_(mean_velocity_, actor_.params, 1, false),
+      candidates_(observations, actions, flow_, settings.bound == "tanh",
+                  {&critic_.trunk(), {&critic_.online[0].params, &critic_.online[1].params}, {}, true}) {
   mean_velocity_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   noise_.add("log_scale", {1}, Initial::zero);
   const float log_scale = static_cast<float>(settings.noise_log_scale);
@@ -268,20 +270,21 @@ void Som::parameters_changed() {
   critic_.outdate();
 }
 
+Tensor Som::choose(std::span<const float> state, const kernels::RandomKey& noise) {
+  const Tensor s = state_row(state);
+  return candidates_.best(s, noise, settings_.candidates, [&](Tensor drawn) {
+    return settings_.candidates > 1 ? best_candidate(s, drawn).chosen : sample(s, drawn);
+  });
+}
+
 void Som::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
-  const Tensor noise = normals(Purpose::explore, step, settings_.candidates, actions_);
-  const Tensor chosen = settings_.candidates > 1 ? best_candidate(state_row(state), noise).chosen
-                                                 : sample(state_row(state), noise);
-  fetch(with_noise(chosen, Purpose::exploration_noise, step), action.data());
+  fetch(with_noise(choose(state, key(Purpose::explore, step)), Purpose::exploration_noise, step), action.data());
 }
 
 void Som::act(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
-  const Tensor noise = normals(Purpose::evaluate, step, settings_.candidates, actions_);
-  const Tensor chosen = settings_.candidates > 1 ? best_candidate(state_row(state), noise).chosen
-                                                 : sample(state_row(state), noise);
-  fetch(chosen, action.data());
+  fetch(choose(state, key(Purpose::evaluate, step)), action.data());
 }
 
 }  // namespace meander

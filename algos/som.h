@@ -3,7 +3,7 @@
 #include "algos/learner.h"
 #include "algos/mean_flow.h"
 #include "algos/settings.h"
-#include "nn/flow_sampler.h"
+#include "nn/candidates.h"
 #include "nn/twin_critic.h"
 
 namespace meander {
@@ -96,6 +96,7 @@ class Som final : public Learner, public PolicyLearner {
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
+  void prepare_to_act() override { flow_.times(); }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:
@@ -106,6 +107,7 @@ class Som final : public Learner, public PolicyLearner {
   void update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
                      std::span<float> metrics);
   void update_noise(uint64_t step, std::span<float> metrics);
+  Tensor choose(std::span<const float> state, const kernels::RandomKey& noise);   // [1, A]
   Tensor with_noise(Tensor action, Purpose purpose, uint64_t step) const;
 
   SomSettings settings_;
@@ -116,6 +118,7 @@ class Som final : public Learner, public PolicyLearner {
   ParameterLayout noise_;                   // one number, l
   Trained noise_log_scale_;
   FlowSampler flow_;
+  Candidates candidates_;
   Buffer policy_metrics_;                   // of the last policy update, for the updates without one
   mutable std::vector<float> saved_metrics_;   // what a file being written reads
 };

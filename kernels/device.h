@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/arrays.h"
+#include "kernels/candidates.h"
 #include "kernels/dense.h"
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
@@ -128,6 +129,10 @@ struct DeviceKernels {
   decltype(&kernels::proposal_weights) proposal_weights;
   decltype(&kernels::proposal_velocity) proposal_velocity;
   decltype(&kernels::soft_target) soft_target;
+
+  // ---- candidates.h; null on the CPU, where a launch costs nothing and the functions above do as well -----------------
+  int64_t (*candidates_workspace)(const CandidatesOf&);        // floats; 0: too large for this device to do in one go
+  void (*best_candidate)(const CandidatesOf&, float* workspace);
 };
 
 enum class Device { cpu, cuda, cuda_emulated };

@@ -3,7 +3,7 @@
 namespace meander {
 
 void FlowSampler::outdate() {
-  times_current_ = false;
+  times_kept_.outdate();
   for (ReadyWeights& ready : ready_) ready.outdate();
 }
 
@@ -13,12 +13,12 @@ Tensor FlowSampler::times_of(const FlowNetwork& network, Value params) const {
 }
 
 Tensor FlowSampler::times() {
-  if (!times_current_) {
+  if (!times_kept_.current()) {
     ArenaScope scope;
     const Tensor times = times_of(network_, params_.tensor());
     if (times_.size() == 0) times_ = Buffer(times.size());
     assign(times_.tensor(), times.reshape(1, times.size()));
-    times_current_ = true;
+    times_kept_.made();
   }
   return view(times_.data(), steps_, times_.size() / steps_);
 }

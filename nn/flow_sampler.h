@@ -42,17 +42,20 @@ class FlowSampler {
 
   // What the times of the steps contribute to the first layer of a network like this one, [T, width].
   Tensor times_of(const FlowNetwork& network, Value params) const;
+  Tensor times();   // of this one, kept
+
+  const FlowNetwork& network() const { return network_; }
+  const Buffer& params() const { return params_; }
+  int64_t steps() const { return steps_; }
 
  private:
-  Tensor times();
-
   const FlowNetwork& network_;
   const Buffer& params_;
   int64_t steps_;
   bool euler_;
   Buffer step_begin_, step_end_;   // t and r of each step
   Buffer times_;
-  bool times_current_ = false;
+  Kept times_kept_;
   ReadyWeights ready_[2];   // float32, bfloat16
 };
 

@@ -29,6 +29,24 @@ struct QueuedUpdate {
     if (current()->recorded) throw Failure("a recorded update uses a step that is not its own");
     return nullptr;
   }
+  // How often this thread has repeated a recorded update.
+  static uint64_t& repeated() {
+    thread_local uint64_t times = 0;
+    return times;
+  }
+};
+
+// Says of something computed from parameters, and kept, whether it is still what they give. What an update makes, its
+// repetitions make again; anything else is outdated by one of these.
+class Kept {
+ public:
+  bool current() const { return stamp_ == always || stamp_ == QueuedUpdate::repeated(); }
+  void made() { stamp_ = QueuedUpdate::current() ? always : QueuedUpdate::repeated(); }
+  void outdate() { stamp_ = never; }
+
+ private:
+  static constexpr uint64_t never = ~uint64_t{0}, always = never - 1;
+  uint64_t stamp_ = never;
 };
 
 }  // namespace meander

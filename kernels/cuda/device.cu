@@ -1,7 +1,9 @@
 #include "kernels/cuda/kernels.h"
 
 #include <cstring>
+#include <map>
 #include <new>
+#include <utility>
 
 #include "core/error.h"
 #include "kernels/cuda/devices.h"
@@ -34,6 +36,21 @@ int multiprocessors() {
     return n;
   }();
   return count;
+}
+
+int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
+  thread_local std::map<std::pair<const void*, size_t>, int> known;   // asking takes longer than a launch
+  const auto [found, asked_first] = known.try_emplace({kernel, shared_bytes}, 0);
+  if (!asked_first) return found->second;
+  int device = 0, most_shared = 0, supported = 0, blocks = 0;
+  MEANDER_CUDA_CHECK(cudaGetDevice(&device));
+  MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&most_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&supported, cudaDevAttrCooperativeLaunch, device));
+  if (!supported || shared_bytes > static_cast<size_t>(most_shared)) return 0;
+  MEANDER_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          static_cast<int>(shared_bytes)));
+  MEANDER_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes));
+  return found->second = blocks * multiprocessors();
 }
 
 namespace {
@@ -145,6 +162,7 @@ const DeviceKernels& table() {
     add_embedding(k);
     add_losses(k);
     add_mfpo(k);
+    add_candidates(k);
     return k;
   }();
   return kernels;

@@ -1,33 +1,17 @@
 #include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include "kernels/cuda/random.h"
 
 // Random numbers: kernels/philox.h and kernels/truncated_normal.h.
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-// ---- Philox: a thread works out a block of four words, and what is made of them ---------------------------------------
+// ---- Philox ----------------------------------------------------------------------------------------------------------
 
 struct Bits {
   using Result = uint32_t;
   __device__ void operator()(const I (&word)[4], uint32_t (&y)[4]) const {
 #pragma unroll
     for (int w = 0; w < 4; ++w) y[w] = static_cast<uint32_t>(word[w]);
-  }
-};
-struct Uniform {
-  using Result = float;
-  __device__ void operator()(const I (&word)[4], float (&y)[4]) const {
-#pragma unroll
-    for (int w = 0; w < 4; ++w) y[w] = uniform_of(static_cast<uint32_t>(word[w]));
-  }
-};
-struct Normal {
-  using Result = float;
-  __device__ void operator()(const I (&word)[4], float (&y)[4]) const {
-    float u[4];
-    Uniform{}(word, u);
-    box_muller(u[0], u[1], y[0], y[1]);
-    box_muller(u[2], u[3], y[2], y[3]);
   }
 };
 struct Index {
@@ -47,8 +31,8 @@ __global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Ma
   const uint64_t at = step ? *step : key.step;
   const bool wide = aligned(out);
   for_elements((n + 3) / 4, [&](int64_t block) {
-    I word[4] = {static_cast<I>(block), static_cast<I>(key.purpose), static_cast<I>(at), static_cast<I>(at >> 32)};
-    philox_rounds(static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32), word);
+    I word[4];
+    philox_words(key, at, block, word);
     typename Make::Result y[4];
     make(word, y);
     if (wide && 4 * block + 4 <= n) return store4(out, block, together(y));

@@ -36,16 +36,24 @@ struct Memory {
   }
 };
 
-// What the launch of one block reports, or nothing.
-template <class... Parameters, class... Arguments>
-std::string report(void (*kernel)(Parameters...), dim3 block, size_t shared_bytes, const Arguments&... arguments) {
+// What a launch reports, or nothing: of one block, or of several at the same time.
+template <class Start>
+std::string report_of(Start start) {
   std::string what;
   try {
-    launch(kernel, 1, block, shared_bytes, arguments...);
+    start();
   } catch (const Failure& failure) {
     what = failure.what();
   }
   return what;
+}
+template <class... Parameters, class... Arguments>
+std::string report(void (*kernel)(Parameters...), dim3 block, size_t shared_bytes, const Arguments&... arguments) {
+  return report_of([&] { launch(kernel, 1, block, shared_bytes, arguments...); });
+}
+template <class... Parameters, class... Arguments>
+std::string report_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
+  return report_of([&] { launch_together(kernel, grid, block, 0, arguments...); });
 }
 bool has(const std::string& text, const std::string& part) {
   const bool found = text.find(part) != std::string::npos;
@@ -102,6 +110,20 @@ __global__ void vote(uint32_t* y) {
   }
 }
 
+// Each block takes over, round by round, what the block before it has; shared memory is a block's own.
+__global__ void hand_on(int* y, uint32_t* arrived, bool wait) {
+  MEANDER_SHARED(int, mine, 1);
+  const unsigned block = blockIdx.x, before = (block + gridDim.x - 1) % gridDim.x;
+  if (threadIdx.x == 0) mine[0] = static_cast<int>(block);
+  for (int round = 0; round < 3; ++round) {
+    if (threadIdx.x == 0) y[block] = mine[0];
+    if (wait) wait_for_grid(arrived);
+    if (threadIdx.x == 1) mine[0] = y[before] + 10;
+    wait_for_grid(arrived);
+  }
+  if (threadIdx.x == 1) y[block] = mine[0];
+}
+
 __global__ void count(int* total, float* sum) {
   atomicAdd(total, 1);
   atomicAdd(sum, 0.5f);
@@ -125,6 +147,16 @@ TEST_CASE("emulator: shared memory and barriers") {
   const Memory<float> from(x), y(64);
   CHECK(report(reverse, 64, 64 * sizeof(float), from.data, y.data) == "");
   CHECK(y.host() == want);
+}
+
+// Protects kernels whose blocks wait for each other: they run at the same time, in shared memory of their own.
+TEST_CASE("emulator: a barrier of the whole grid") {
+  const Memory<int> y(4);
+  const Memory<uint32_t> arrived(1);
+  for (int again = 0; again < 2; ++again) {
+    CHECK(report_together(hand_on, 4, 64, y.data, arrived.data, true) == "");
+    CHECK(y.host() == std::vector<int>{31, 32, 33, 30});   // three places on, 10 a round
+  }
 }
 
 // Protects the values at the ends of a warp and of a part of one, as CUDA defines them.
@@ -272,6 +304,22 @@ __global__ void two_barriers() {
 __global__ void barrier_in_loop() {   // not all take the same number of rounds
   for (unsigned i = 0; i < 1 + threadIdx.x / 32; ++i) __syncthreads();
 }
+__global__ void leave_before_grid(unsigned who) {
+  if (blockIdx.x == who && threadIdx.x == 3) return;
+  wait_for_grid(nullptr);
+}
+__global__ void two_grid_barriers() {
+  if (blockIdx.x == 1)
+    wait_for_grid(nullptr);
+  else
+    wait_for_grid(nullptr);
+}
+__global__ void block_and_grid() {
+  if (threadIdx.x < 16)
+    __syncthreads();
+  else
+    wait_for_grid(nullptr);
+}
 __global__ void diverge() {
   if (threadIdx.x < 16)
     __shfl_xor_sync(whole_warp, 1, 1);
@@ -314,6 +362,15 @@ TEST_CASE("emulator reports threads at different barriers") {
   CHECK(has(report(warp_and_block, 32, 0), "wait for each other"));
 }
 
+TEST_CASE("emulator reports a barrier of the grid that not all reach") {
+  CHECK(has(report_together(leave_before_grid, 3, 32, 1u), "threads of the grid never reach"));
+  CHECK(has(report_together(leave_before_grid, 3, 32, 2u), "threads of the grid never reach"));
+  CHECK(report_together(leave_before_grid, 3, 32, 3u) == "");
+  CHECK(has(report_together(two_grid_barriers, 2, 32), "the threads of the grid diverge"));
+  CHECK(has(report_together(block_and_grid, 2, 32), "the threads of the grid wait for each other"));
+  CHECK(has(report(leave_before_grid, 32, 0, 3u), "not started by launch_together"));
+}
+
 TEST_CASE("emulator reports a warp operation whose lanes diverge or name the wrong lanes") {
   CHECK(has(report(diverge, 32, 0), "the lanes of a warp diverge"));
   CHECK(has(report(leave_warp, 32, 0), "thread 5 has left"));
@@ -327,6 +384,7 @@ TEST_CASE("emulator refuses what no GPU can launch") {
   CHECK(has(report(leave_warp, 1025, 0), "an impossible launch"));
   CHECK(has(report(leave_warp, 32, 228 * 1024), "an impossible launch"));
   CHECK(has(report(leave_warp, 0, 0), "an impossible launch"));
+  CHECK(has(report_together(leave_before_grid, most_blocks_together + 1, 32, 9u), "blocks at once"));
   CHECK_THROWS_AS(place(), Failure);   // and device code on the host
 }
 
@@ -582,6 +640,9 @@ TEST_CASE("planted: no barrier after a copy" * doctest::skip()) {
 TEST_CASE("planted: no barrier in a warp" * doctest::skip()) {
   launch(within_warp, 1, 32, 0, Memory<float>(32).data, false);
 }
+TEST_CASE("planted: no barrier in a grid" * doctest::skip()) {
+  launch_together(hand_on, 2, 32, 0, Memory<int>(2).data, Memory<uint32_t>(1).data, false);
+}
 TEST_CASE("planted: two threads store to one place" * doctest::skip()) {
   launch(all_store, 1, 2, 0, Memory<float>(1).data);
 }
@@ -591,8 +652,10 @@ TEST_CASE("the thread sanitizer sees a missing barrier") {
   CHECK(report(pass_on, 64, 0, y.data, true, true) == "");   // here it must not see one
   CHECK(report(fetch_for_all, 64, 64 * sizeof(float), x.data, y.data, true) == "");
   CHECK(report(within_warp, 32, 0, y.data, true) == "");
+  CHECK(report_together(hand_on, 2, 32, Memory<int>(2).data, Memory<uint32_t>(1).data, true) == "");
   for (const std::string name : {"planted: no barrier before", "planted: no barrier after",
                                  "planted: no barrier after a copy", "planted: no barrier in a warp",
+                                 "planted: no barrier in a grid",
                                  "planted: two threads store to one place"}) {
     CAPTURE(name);
     const Run run = run_case(name);

@@ -40,6 +40,7 @@ inline void __syncthreads(std::source_location where = std::source_location::cur
 inline void __syncwarp(uint32_t mask = 0xffffffffu, std::source_location where = std::source_location::current()) {
   warp_barrier(mask, where);
 }
+inline void wait_for_grid(uint32_t*, std::source_location where = std::source_location::current()) { grid_barrier(where); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 

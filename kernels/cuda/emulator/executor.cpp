@@ -52,7 +52,7 @@ struct AsyncCopy {
   size_t size, valid;
 };
 
-// The shared memory of the running block: filled with 0xff, which reads as NaN, and closed to the kernel but for the
+// The shared memory of a running block: filled with 0xff, which reads as NaN, and closed to the kernel but for the
 // bytes it asked for, so that the address sanitizer sees one too many. Not from the heap: the thread sanitizer would take
 // the allocation by one fiber for a write of that fiber.
 struct SharedMemory {
@@ -93,7 +93,9 @@ struct SharedMemory {
     taken = 0, count = 0, dynamic = bytes;
     take(bytes);
   }
-} shared;
+};
+
+struct Block;
 
 struct Fiber {
   ucontext_t context;                      // how it starts, and, sanitized, where it stands
@@ -103,7 +105,9 @@ struct Fiber {
   void* fake_stack = nullptr;              // of the address sanitizer
   void* sanitizer_thread = nullptr;        // of the thread sanitizer
   ThreadPlace place;
-  int index = 0;
+  Block* block = nullptr;
+  int number = 0;                          // among all fibers
+  int index = 0;                           // in the block
   bool done = false;
   const char* waits_for = nullptr;         // for the report of a block that stands still
   std::source_location where;
@@ -125,12 +129,23 @@ struct Block {
   std::source_location where;
   char sync[2];
   std::vector<Warp> warps;
+  SharedMemory* shared = nullptr;
+};
+
+// The blocks that run at the same time: one, or all of a grid whose blocks wait for each other.
+struct Team {
+  bool whole_grid = false;
+  int threads = 0, alive = 0, arrived = 0;
+  uint64_t generation = 0;
+  std::source_location where;
+  char sync[2];
   uint64_t progress = 0;                   // arrivals and departures
 };
 
-Fiber* fibers[1024];                       // kept to the end of the process; no vector, whose accesses would be seen
+Fiber* fibers[1024 * most_blocks_together];   // kept to the end of the process; no vector, whose accesses would be seen
 size_t fiber_count = 0;
-Block* block = nullptr;
+SharedMemory shared_memories[most_blocks_together];
+Team* team = nullptr;
 Fiber* running = nullptr;
 [[maybe_unused]] ucontext_t host_context;
 [[maybe_unused]] jmp_buf host_jump;
@@ -201,8 +216,8 @@ MEANDER_UNSEEN void switch_to(Fiber* to) {
 }
 
 MEANDER_UNSEEN Fiber* next_alive(int after) {
-  for (int i = 1; i <= block->threads; ++i) {
-    Fiber* f = fibers[static_cast<size_t>((after + i) % block->threads)];
+  for (int i = 1; i <= team->threads; ++i) {
+    Fiber* f = fibers[static_cast<size_t>((after + i) % team->threads)];
     if (!f->done) return f;
   }
   return nullptr;
@@ -211,7 +226,7 @@ MEANDER_UNSEEN Fiber* next_alive(int after) {
 MEANDER_UNSEEN void stand_still() {
   char text[600] = "";
   int shown = 0;
-  for (int i = 0; i < block->threads && shown < 4; ++i) {
+  for (int i = 0; i < team->threads && shown < 4; ++i) {
     const Fiber& f = *fibers[static_cast<size_t>(i)];
     if (i > 0 && f.waits_for == fibers[static_cast<size_t>(i - 1)]->waits_for) continue;
     const size_t n = std::strlen(text);
@@ -221,7 +236,7 @@ MEANDER_UNSEEN void stand_still() {
       std::snprintf(text + n, sizeof text - n, " thread %d at %s %s;", i, f.waits_for, describe(f.where).s);
     ++shown;
   }
-  fail("the threads of the block wait for each other:%s", text);
+  fail("the threads of the %s wait for each other:%s", team->whole_grid ? "grid" : "block", text);
 }
 
 // Lets the others run until `ready` holds. When nobody has come any further in a whole round, nobody will.
@@ -230,14 +245,14 @@ MEANDER_UNSEEN void wait_until(const char* what, const std::source_location& whe
   Fiber* const self = running;
   self->waits_for = what;
   self->where = where;
-  uint64_t seen = block->progress;
+  uint64_t seen = team->progress;
   while (!ready()) {
-    Fiber* next = next_alive(self->index);
+    Fiber* next = next_alive(self->number);
     release(&end_sync);
     if (next != self) switch_to(next);
     if (ready()) break;
-    if (block->progress == seen) stand_still();
-    seen = block->progress;
+    if (team->progress == seen) stand_still();
+    seen = team->progress;
   }
   self->waits_for = nullptr;
 }
@@ -255,11 +270,15 @@ MEANDER_UNSEEN void fiber_main() {
     release(&end_sync);
     self->done = true;
     self->waits_for = nullptr;
-    --block->alive;
-    ++block->progress;
-    if (block->arrived > 0 && block->arrived == block->alive)
-      fail("a thread leaves the kernel while the rest of its block waits at the barrier %s", describe(block->where).s);
-    Fiber* next = next_alive(self->index);
+    Block& b = *self->block;
+    --b.alive;
+    --team->alive;
+    ++team->progress;
+    if (b.arrived > 0 && b.arrived == b.alive)
+      fail("a thread leaves the kernel while the rest of its block waits at the barrier %s", describe(b.where).s);
+    if (team->arrived > 0 && team->arrived == team->alive)
+      fail("a thread leaves the kernel while the rest of the grid waits at the barrier %s", describe(team->where).s);
+    Fiber* next = next_alive(self->number);
     switch_to(next);
   }
 }
@@ -269,7 +288,7 @@ MEANDER_UNSEEN Fiber& fiber_at(size_t i) {
     Fiber* f = new Fiber;
     f->stack = mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (f->stack == MAP_FAILED) throw Failure("no memory for the emulator's stacks");
-    f->index = static_cast<int>(fiber_count);
+    f->number = static_cast<int>(fiber_count);
 #if defined(__SANITIZE_THREAD__)
     f->sanitizer_thread = __tsan_create_fiber(0);
 #endif
@@ -304,7 +323,7 @@ MEANDER_UNSEEN const ThreadPlace& place() {
 MEANDER_UNSEEN int lane() { return running->index % 32; }
 
 MEANDER_UNSEEN void block_barrier(std::source_location where) {
-  Block& b = *block;
+  Block& b = *running->block;
   const uint64_t generation = b.generation;
   if (b.arrived == 0)
     b.where = where;
@@ -312,7 +331,7 @@ MEANDER_UNSEEN void block_barrier(std::source_location where) {
     fail("the threads of the block diverge: one is at the barrier %s, another at %s", describe(where).s,
          describe(b.where).s);
   release(&b.sync[generation & 1]);
-  ++b.progress;
+  ++team->progress;
   if (++b.arrived == b.alive) {
     if (b.alive != b.threads)
       fail("a barrier that %d threads of the block never reach, at %s", b.threads - b.alive, describe(where).s);
@@ -324,12 +343,34 @@ MEANDER_UNSEEN void block_barrier(std::source_location where) {
   acquire(&b.sync[generation & 1]);
 }
 
+MEANDER_UNSEEN void grid_barrier(std::source_location where) {
+  Team& t = *team;
+  if (!t.whole_grid) fail("a barrier of the grid, at %s, in a kernel that was not started by launch_together", describe(where).s);
+  const uint64_t generation = t.generation;
+  if (t.arrived == 0)
+    t.where = where;
+  else if (!same(t.where, where))
+    fail("the threads of the grid diverge: one is at the barrier %s, another at %s", describe(where).s,
+         describe(t.where).s);
+  release(&t.sync[generation & 1]);
+  ++t.progress;
+  if (++t.arrived == t.alive) {
+    if (t.alive != t.threads)
+      fail("a barrier that %d threads of the grid never reach, at %s", t.threads - t.alive, describe(where).s);
+    t.arrived = 0;
+    ++t.generation;
+  } else {
+    wait_until("the barrier of the grid", where, [&] { return t.generation != generation; });
+  }
+  acquire(&t.sync[generation & 1]);
+}
+
 namespace {
 
 // Returns the generation that ended; all lanes of the mask have come.
 MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, std::source_location where, const char* what) {
   const int index = running->index, lane = index % 32;
-  Warp& w = block->warps[static_cast<size_t>(index / 32)];
+  Warp& w = running->block->warps[static_cast<size_t>(index / 32)];
   const uint64_t generation = w.generation;
   if (!(mask >> lane & 1)) fail("a lane that the mask of a warp operation leaves out, at %s", describe(where).s);
   if (w.arrived == 0) {
@@ -343,7 +384,7 @@ MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, std::
   if (size > 4 * slot_words) fail("a warp exchange of more than 64 bytes");
   copy_unseen(w.slots[generation & 1] + static_cast<size_t>(lane) * slot_words, mine, size);
   w.arrived |= 1u << lane;
-  ++block->progress;
+  ++team->progress;
   if (w.arrived == mask) {
     w.arrived = 0;
     ++w.generation;
@@ -357,11 +398,11 @@ MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, std::
 
 MEANDER_UNSEEN const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, std::source_location where) {
   const uint64_t generation = meet(mask, mine, size, where, "the warp operation");
-  return block->warps[static_cast<size_t>(running->index / 32)].slots[generation & 1];
+  return running->block->warps[static_cast<size_t>(running->index / 32)].slots[generation & 1];
 }
 
 MEANDER_UNSEEN void warp_barrier(uint32_t mask, std::source_location where) {
-  Warp& w = block->warps[static_cast<size_t>(running->index / 32)];
+  Warp& w = running->block->warps[static_cast<size_t>(running->index / 32)];
   const uint64_t parity = w.generation & 1;
   release(&w.sync[parity]);
   meet(mask, nullptr, 0, where, "the warp barrier");
@@ -369,11 +410,13 @@ MEANDER_UNSEEN void warp_barrier(uint32_t mask, std::source_location where) {
 }
 
 MEANDER_UNSEEN std::byte* dynamic_shared_memory() {
+  const SharedMemory& shared = *running->block->shared;
   if (!shared.dynamic) fail("the kernel uses dynamic shared memory but was started with none");
   return shared.base;
 }
 
 MEANDER_UNSEEN std::byte* static_shared_memory(const void* tag, size_t size) {
+  SharedMemory& shared = *running->block->shared;
   for (int i = 0; i < shared.count; ++i)
     if (shared.arrays[i].tag == tag) return shared.arrays[i].data;
   if (shared.count == SharedMemory::most_arrays || shared.dynamic + shared.taken + size > SharedMemory::size)
@@ -419,36 +462,52 @@ MEANDER_UNSEEN void async_wait(int groups_left) {
 
 namespace {
 
-MEANDER_UNSEEN void prepare(Fiber& f, unsigned i, dim3 at, dim3 grid, dim3 size) {
-  f.place = {{i % size.x, i / size.x % size.y, i / (size.x * size.y)}, at, size, grid};
+MEANDER_UNSEEN void prepare(Fiber& f, Block& block, unsigned i, dim3 at, const Launch& l) {
+  const dim3 size = l.block;
+  f.place = {{i % size.x, i / size.x % size.y, i / (size.x * size.y)}, at, size, l.grid};
+  f.block = &block;
+  f.index = static_cast<int>(i);
   f.done = false;
   f.waits_for = nullptr;
   f.open_copies.clear();
   f.groups.clear();
 }
 
-MEANDER_UNSEEN void run_block(dim3 at, dim3 grid, dim3 size, size_t shared_bytes) {
-  const int threads = static_cast<int>(size.x * size.y * size.z);
-  Block here;
-  here.threads = here.alive = threads;
-  here.warps = std::vector<Warp>(static_cast<size_t>((threads + 31) / 32));
-  shared.reset(shared_bytes);
-  block = &here;
-  for (int i = 0; i < threads; ++i) prepare(fiber_at(static_cast<size_t>(i)), static_cast<unsigned>(i), at, grid, size);
+// The blocks [first, first + count) of the grid at once.
+MEANDER_UNSEEN void run_blocks(unsigned first, unsigned count, const Launch& l) {
+  const unsigned threads = l.block.x * l.block.y * l.block.z;
+  Team here;
+  here.whole_grid = l.together;
+  here.threads = here.alive = static_cast<int>(threads * count);
+  std::vector<Block> blocks(count);
+  for (unsigned b = 0; b < count; ++b) {
+    Block& block = blocks[b];
+    block.threads = block.alive = static_cast<int>(threads);
+    block.warps = std::vector<Warp>(static_cast<size_t>((threads + 31) / 32));
+    block.shared = &shared_memories[b];
+    block.shared->reset(l.shared_bytes);
+    const unsigned n = first + b;
+    const dim3 at{n % l.grid.x, n / l.grid.x % l.grid.y, n / (l.grid.x * l.grid.y)};
+    for (unsigned i = 0; i < threads; ++i) prepare(fiber_at(b * threads + i), block, i, at, l);
+  }
+  team = &here;
   release(&start_sync);
   switch_to(fibers[0]);
   acquire(&end_sync);
-  block = nullptr;
+  team = nullptr;
 }
 
 }  // namespace
 
-MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, size_t shared_bytes) {
-  const unsigned threads = size.x * size.y * size.z;
-  if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 ||
-      shared_bytes > 227 * 1024)
-    throw Failure(message("an impossible launch: grid ", describe(grid).s, ", block ", describe(size).s, ", ", shared_bytes,
-                          " bytes of shared memory"));
+MEANDER_UNSEEN void run(Body function, const void* bytes, const Launch& l) {
+  const unsigned threads = l.block.x * l.block.y * l.block.z;
+  if (threads == 0 || threads > 1024 || l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0 || l.grid.y > 65535 ||
+      l.grid.z > 65535 || l.shared_bytes > 227 * 1024)
+    throw Failure(message("an impossible launch: grid ", describe(l.grid).s, ", block ", describe(l.block).s, ", ",
+                          l.shared_bytes, " bytes of shared memory"));
+  const unsigned blocks = l.grid.x * l.grid.y * l.grid.z;
+  if (l.together && blocks > most_blocks_together)
+    throw Failure(message("an impossible launch: ", blocks, " blocks at once, of ", most_blocks_together));
   const DeviceAtWork at_work;
   if (running) throw Failure("a kernel was started from within a kernel");
 #if defined(__SANITIZE_THREAD__)
@@ -465,19 +524,17 @@ MEANDER_UNSEEN void run(Body function, const void* bytes, dim3 grid, dim3 size, 
   body = function;
   arguments = bytes;
   failure[0] = 0;
-  for (unsigned z = 0; z < grid.z; ++z)
-    for (unsigned y = 0; y < grid.y; ++y)
-      for (unsigned x = 0; x < grid.x; ++x) {
-        run_block({x, y, z}, grid, size, shared_bytes);
-        if (failure[0]) {
-          for (size_t i = 0; i < fiber_count; ++i) {   // they stand in the middle of it: from the start the next time
-            fibers[i]->started = false;
-            fibers[i]->fake_stack = nullptr;
-            SharedMemory::open(fibers[i]->stack, stack_size);
-          }
-          throw Failure(failure);
-        }
-      }
+  const unsigned at_once = l.together ? blocks : 1;
+  for (unsigned first = 0; first < blocks; first += at_once) {
+    run_blocks(first, at_once, l);
+    if (!failure[0]) continue;
+    for (size_t i = 0; i < fiber_count; ++i) {   // they stand in the middle of it: from the start the next time
+      fibers[i]->started = false;
+      fibers[i]->fake_stack = nullptr;
+      SharedMemory::open(fibers[i]->stack, stack_size);
+    }
+    throw Failure(failure);
+  }
 }
 
 }  // namespace meander::kernels::emulated

@@ -37,6 +37,8 @@ int lane();
 
 // All threads of the block. Divergence (a thread that left, or stands at another barrier) is reported.
 void block_barrier(std::source_location where);
+// All threads of the grid, in a kernel started by launch_together. Likewise.
+void grid_barrier(std::source_location where);
 // The lanes of `mask`, which must all come with the same mask, at the same place. Each gives `size` bytes (at most 64)
 // and sees those of all: the result is an array of 32 slots, kept until the lane's next exchange but one.
 constexpr size_t slot_words = 16;
@@ -58,12 +60,18 @@ void async_wait(int groups_left);
 // ---- starting --------------------------------------------------------------------------------------------------------
 
 using Body = void (*)(const void* arguments);
-void run(Body body, const void* arguments, dim3 grid, dim3 block, size_t shared_bytes);   // now
+struct Launch {
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+  bool together = false;                           // all blocks at the same time
+};
+constexpr unsigned most_blocks_together = 4;
+void run(Body body, const void* arguments, const Launch&);   // now
 // Runs the kernel now, or records it if the stream is being captured: function and argument bytes.
-void start(Body body, const void* arguments, size_t size, dim3 grid, dim3 block, size_t shared_bytes);
+void start(Body body, const void* arguments, size_t size, const Launch&);
 
 template <class... Parameters, class... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Arguments&... arguments) {
+void start_kernel(void (*kernel)(Parameters...), const Launch& launch, const Arguments&... arguments) {
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> parameters;
@@ -72,7 +80,20 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   start([](const void* p) {
     const Call& c = *static_cast<const Call*>(p);
     std::apply(c.kernel, c.parameters);
-  }, &call, sizeof call, grid, block, shared_bytes);
+  }, &call, sizeof call, launch);
+}
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, const Arguments&... arguments) {
+  start_kernel(kernel, {grid, block, shared_bytes, false}, arguments...);
+}
+template <class... Parameters, class... Arguments>
+void launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                     const Arguments&... arguments) {
+  start_kernel(kernel, {grid, block, shared_bytes, true}, arguments...);
+}
+template <class... Parameters>
+int blocks_together(void (*)(Parameters...), int /*threads*/, size_t shared_bytes) {
+  return shared_bytes <= 227 * 1024 ? static_cast<int>(most_blocks_together) : 0;
 }
 
 // ---- the device ------------------------------------------------------------------------------------------------------

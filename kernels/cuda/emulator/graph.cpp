@@ -14,8 +14,7 @@ struct Graph {
   struct Step {
     Body body = nullptr;                       // a kernel, or
     std::vector<std::byte> arguments;
-    dim3 grid, block;
-    size_t shared_bytes = 0;
+    Launch launch;
     void* to = nullptr;                        // a copy, or a fill where `from` is null
     const void* from = nullptr;
     int byte = 0;
@@ -42,14 +41,14 @@ std::atomic<uint64_t> started{0};
 
 uint64_t launches() { return started; }
 
-void start(Body function, const void* bytes, size_t size, dim3 grid, dim3 block_size, size_t shared_bytes) {
+void start(Body function, const void* bytes, size_t size, const Launch& launch) {
   ++started;
-  if (!capturing) return run(function, bytes, grid, block_size, shared_bytes);
+  if (!capturing) return run(function, bytes, launch);
   Graph::Step step;
   step.body = function;
   // Aligned as any argument wants it: the vector's memory comes from operator new.
   step.arguments.assign(static_cast<const std::byte*>(bytes), static_cast<const std::byte*>(bytes) + size);
-  step.grid = grid, step.block = block_size, step.shared_bytes = shared_bytes;
+  step.launch = launch;
   capturing->steps.push_back(std::move(step));
 }
 
@@ -78,7 +77,7 @@ Graph* end_capture() { return std::exchange(capturing, nullptr); }
 void replay(const Graph& graph) {
   for (const Graph::Step& s : graph.steps) {
     if (s.body)
-      run(s.body, s.arguments.data(), s.grid, s.block, s.shared_bytes);
+      run(s.body, s.arguments.data(), s.launch);
     else if (s.from)
       copy_now(s.to, s.from, s.size);
     else
