@@ -81,7 +81,6 @@ Batch DeviceAgent::place(const Batch& batch, uint64_t step) {
 
 // All the work of an update, done or recorded.
 void DeviceAgent::queue(const Batch& placed, uint64_t step) {
-  agent_->outdate();   // what was kept from before would be missing from the record
   device_.copy(inputs_.there, inputs_.host, inputs_.bytes);
   device_.fill(results_.there + metrics_bytes_, 0, sizeof(uint32_t));
   agent_->update(placed, step, {reinterpret_cast<float*>(results_.there), metrics_bytes_ / sizeof(float)});
@@ -96,25 +95,29 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
   const int number = agent_->kind_of_update(batch);
   Kind& kind = kinds_[number];
 
-  if (!kind.graph) {
-    const bool record = number >= 0 && kind.ran;
-    QueuedUpdate queued{step, reinterpret_cast<const uint64_t*>(inputs_.there),
-                        reinterpret_cast<uint32_t*>(results_.there + metrics_bytes_), record, {}};
+  const bool record = !kind.graph && number >= 0 && kind.ran;
+  QueuedUpdate queued{step, reinterpret_cast<const uint64_t*>(inputs_.there),
+                      reinterpret_cast<uint32_t*>(results_.there + metrics_bytes_), record, {}};
+  {
     const struct Current {
       explicit Current(QueuedUpdate* q) { QueuedUpdate::current() = q; }
       ~Current() { QueuedUpdate::current() = nullptr; }
     } current(&queued);
-    if (record) device_.begin_capture();
-    try {
-      queue(placed, step);
-    } catch (...) {
-      if (record) device_.destroy_graph(device_.end_capture());
-      throw;
+    if (record) agent_->outdate();   // what was kept from before would be missing from the record,
+    agent_->prepare_to_act();        // but for this, which every update leaves behind
+    if (!kind.graph) {
+      if (record) device_.begin_capture();
+      try {
+        queue(placed, step);
+      } catch (...) {
+        if (record) device_.destroy_graph(device_.end_capture());
+        throw;
+      }
+      if (record) kind.graph = device_.end_capture();
+      kind.ran = true;
+      kind.losses = queued.losses;
+      queued_last_ = number;
     }
-    if (record) kind.graph = device_.end_capture();
-    kind.ran = true;
-    queued_last_ = number;
-    kind.losses = queued.losses;
   }
   if (kind.graph) {
     device_.launch_graph(kind.graph);

@@ -12,7 +12,7 @@
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-constexpr int most_candidates = 64, most_width = 512;
+constexpr int most_width = 512;
 
 // A row of activations as mlp_rows.cuh has it.
 struct Widest {
@@ -47,7 +47,7 @@ struct Plan {
 struct View {
   const SharedNetwork& network;
   const float* params;
-  const float* start;
+  float* start;
   int part, critic;
 
   __device__ int width(int l) const { return static_cast<int>(network.shape.width[l]); }
@@ -81,8 +81,8 @@ __device__ void draw_noise(const CandidatesOf& c, float* x) {
   }
 }
 
-// start = bias + state W over the inputs first_input, ...: the block's columns of it.
-__device__ void share_of_state(const CandidatesOf& c, const View& v, int first_input, float* start, float* partial) {
+// v.start = bias + state W over the inputs first_input, ...: the block's columns of it.
+__device__ void share_of_state(const CandidatesOf& c, const View& v, int first_input, float* partial) {
   const int n = v.width(1), columns = v.network.columns[0], splits = chain_threads / columns;
   const int col = static_cast<int>(threadIdx.x) % columns, split = static_cast<int>(threadIdx.x) / columns;
   const int j = v.part * columns + col;
@@ -96,7 +96,7 @@ __device__ void share_of_state(const CandidatesOf& c, const View& v, int first_i
   if (split == 0 && j < n) {
     sum = v.params[v.network.shape.bias[0] + j];
     for (int s = 0; s < splits; ++s) sum += partial[s * columns + col];
-    start[j] = sum;
+    v.start[j] = sum;
   }
   __syncthreads();
 }
@@ -128,15 +128,15 @@ __device__ void first_layer(const Plan& p, const View& v, int first_input, const
   __syncthreads();
 }
 
-// Layer l's sums, `from_pitch` apart, become its output in shared memory: a warp takes a row. Zero beyond the width.
-__device__ void finish_layer(const Plan& p, const View& v, int l, const float* from, int from_pitch, const float* bias,
-                             float* activations) {
+// Layer l's sums, `from_pitch` apart, become its output in shared memory: a warp takes a row. Zero beyond the width. The
+// first layer's have their bias.
+__device__ void finish_layer(const Plan& p, const View& v, int l, const float* from, int from_pitch, float* activations) {
   const MlpShape& shape = v.network.shape;
   const int cols = v.width(l + 1), rows = static_cast<int>(p.c.candidates);
   for (int i = warp_index(); i < rows; i += warps) {
     Numbers row = load_row<Widest>(from + i * from_pitch, cols);
-    if (bias) {
-      const Numbers begin = load_row<Widest>(bias, cols);
+    if (l > 0) {
+      const Numbers begin = load_row<Widest>(v.params + shape.bias[l], cols);
 #pragma unroll
       for (int j = 0; j < row.count; ++j) row[j] += begin[j];
     }
@@ -216,18 +216,6 @@ __device__ float* share_layer(const Plan& p, const View& v, int l, const float* 
   return sums;
 }
 
-// All hidden layers.
-__device__ void hidden_layers(const Plan& p, const View& v, int first_input, const float* more, const float* x,
-                              float* shared, int& turn) {
-  float* const activations = shared;
-  first_layer(p, v, first_input, more, x, activations);
-  finish_layer(p, v, 0, activations, p.pitch, nullptr, activations);
-  for (int l = 1; l < v.last(); ++l) {
-    const float* const sums = share_layer(p, v, l, activations, shared, turn);
-    finish_layer(p, v, l, sums, p.sums_pitch, v.params + v.network.shape.bias[l], activations);
-  }
-}
-
 // ---- the choice -----------------------------------------------------------------------------------------------------
 
 __device__ float warp_max(float x) {
@@ -278,40 +266,55 @@ __device__ void choose(const Plan& p, const float* outputs, const float* x, floa
 __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_constant__ Plan p) {
   const CandidatesOf& c = p.c;
   float* const shared = shared_memory<float>();
+  float* const activations = shared;
   float* const x = shared + p.x;
   const int actions = static_cast<int>(c.actions), block = static_cast<int>(blockIdx.x);
-  const View flow{p.flow, c.flow_params, p.start[0], block, 0};
   const int which = c.critic && block >= p.critic.parts ? 1 : 0;
-  const View critic{p.critic, c.critic_params[which], p.start[1 + which], block - which * p.critic.parts, which};
+  const auto view = [&](bool critic) {
+    return critic ? View{p.critic, c.critic_params[which], p.start[1 + which], block - which * p.critic.parts, which}
+                  : View{p.flow, c.flow_params, p.start[0], block, 0};
+  };
 
-  fetch_slices(shared, flow, true);
-  if (c.critic) fetch_slices(shared, critic, false);
-  copy_async_commit();
   draw_noise(c, x);
-  share_of_state(c, flow, actions, p.start[0], shared + p.partial);
-  if (c.critic) share_of_state(c, critic, 0, p.start[1 + which], shared + p.partial);
+  for (int n = 0; n < (c.critic ? 2 : 1); ++n) {
+    const View v = view(n);
+    fetch_slices(shared, v, n == 0);
+    share_of_state(c, v, n == 0 ? actions : 0, shared + p.partial);
+  }
+  copy_async_commit();
   copy_async_wait<0>();
   wait_for_grid(p.arrived);
 
+  // The passes of the policy, then one of the critics: in one loop, for the kernel should fit in the instruction cache.
+  const int steps = static_cast<int>(c.steps);
+  const float step = static_cast<float>(-1.0 / static_cast<double>(steps));
+  const float* sums = nullptr;
   int turn = 0;
-  const float step = static_cast<float>(-1.0 / static_cast<double>(c.steps));
-  for (int i = 0; i < c.steps; ++i) {
-    hidden_layers(p, flow, 0, c.times + int64_t{i} * flow.width(1), x, shared, turn);
-    const float* const bias = c.flow_params + p.flow.shape.bias[flow.last()];
-    multiply_layer(p, flow, flow.last(), shared, shared, [&](int row, int col, float sum) {
-      if (col < actions) x[row * actions + col] += step * (sum + bias[col]);
+  for (int pass = 0; pass < steps + (c.critic ? 1 : 0); ++pass) {
+    const bool scoring = pass == steps;
+    const View v = view(scoring);
+    for (int l = 0; l < v.last(); ++l) {
+      if (l == 0)
+        first_layer(p, v, scoring ? static_cast<int>(c.observations) : 0,
+                    scoring ? nullptr : c.times + int64_t{pass} * v.width(1), x, activations);
+      else
+        sums = share_layer(p, v, l, activations, shared, turn);
+      finish_layer(p, v, l, l == 0 ? activations : sums, l == 0 ? p.pitch : p.sums_pitch, activations);
+    }
+    if (scoring) {
+      sums = share_layer(p, v, v.last(), activations, shared, turn);
+      break;
+    }
+    const float* const bias = v.params + v.network.shape.bias[v.last()];
+    multiply_layer(p, v, v.last(), activations, shared, [&](int row, int col, float sum) {
+      if (col >= actions) return;
+      float& to = x[row * actions + col];
+      to += step * (sum + bias[col]);
+      if (pass + 1 == steps) to = c.squash ? tanh(to) : minimum(maximum(to, -1.0f), 1.0f);
     });
     __syncthreads();
   }
-  for (int i = static_cast<int>(threadIdx.x); i < c.candidates * actions; i += chain_threads)
-    x[i] = c.squash ? tanh(x[i]) : minimum(maximum(x[i], -1.0f), 1.0f);
-  __syncthreads();
-  const float* outputs = nullptr;
-  if (c.critic) {
-    hidden_layers(p, critic, static_cast<int>(c.observations), nullptr, x, shared, turn);
-    outputs = share_layer(p, critic, critic.last(), shared, shared, turn) - which * c.candidates * p.sums_pitch;
-  }
-  if (block == 0) choose(p, outputs, x, shared + p.partial);
+  if (block == 0) choose(p, sums, x, shared + p.partial);   // of the first critic, the second's beyond
 }
 
 // ---- host -----------------------------------------------------------------------------------------------------------
@@ -373,7 +376,7 @@ Plan plan_for(const CandidatesOf& c, int blocks) {
 // As many blocks as give each 8 columns of the policy's layers and 16 of its critic's, or as many as there is room for;
 // 0 if the networks are too large for that.
 int blocks_for(const CandidatesOf& c) {
-  if (c.candidates > most_candidates || c.actions > most_width || !fits(*c.flow) || (c.critic && !fits(*c.critic))) return 0;
+  if (c.actions > most_width || !fits(*c.flow) || (c.critic && !fits(*c.critic))) return 0;
   int64_t columns = 0;
   for (int l = 1; l < c.flow->layers; ++l) columns = std::max(columns, c.flow->width[l]);
   if (c.critic)

@@ -5,6 +5,7 @@
 #include "algos/settings.h"
 #include "batches.h"
 #include "kernels/cuda/devices.h"
+#include "kernels/cuda/emulator/executor.h"
 
 using namespace meander;
 using namespace meander::testing;
@@ -71,6 +72,26 @@ TEST_CASE("an agent on a device learns and acts as on the CPU") {
         for (size_t i = 0; i < a.size(); ++i) CHECK(b[i] == doctest::Approx(a[i]).epsilon(1e-2));
       }
     }
+}
+
+// Protects the time of an action: from the state to the chosen action it is one launch, also right after an update, which
+// leaves behind what acting needs of the parameters.
+TEST_CASE("acting on a device is one launch") {
+  kernels::emulated::register_emulator();
+  const kernels::DeviceKernels& device = *kernels::device_kernels(kernels::Device::cuda_emulated);
+  for (const std::string name : {"mfpo", "som", "mvp", "qc"}) {
+    CAPTURE(name);
+    const auto settings = small(name);
+    DeviceAgent agent(device, [&] { return settings->make_agent(S, A, 3); });
+    std::vector<float> metrics(agent.metric_names().size()), action(static_cast<size_t>(agent.chunk() * A));
+    const std::vector<float> state{0.1f, -0.5f, 0.9f};
+    for (uint64_t u = 1; u <= 4; ++u) {
+      agent.update(random_batch(rows, S, A, u, agent.chunk(), agent.return_steps()).batch, u, metrics);
+      const uint64_t before = kernels::emulated::launches();
+      agent.act(state, u, action);
+      CHECK(kernels::emulated::launches() == before + 1);
+    }
+  }
 }
 
 // Protects the last good parameters: a loss that is not finite is named, and nothing has learnt from it.
