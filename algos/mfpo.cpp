@@ -7,6 +7,11 @@
 // The algorithm phase by phase, in the order of an update (at the end). Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {
 
+static kernels::Precision precision_of(const std::string& name) {
+  using kernels::Precision;
+  return name == "tf32" ? Precision::tf32 : name == "bfloat16" ? Precision::bfloat16 : Precision::float32;
+}
+
 Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed)
     : Learner(observations, actions, seed),
       settings_(settings),
@@ -23,7 +28,9 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       log_alpha_(1),
       target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       flow_(mean_velocity_, actor_.params, settings.sampling_steps, settings.share_equal_times == 1),
-      acting_precision_(settings.bfloat16_acting ? kernels::Precision::bfloat16 : kernels::Precision::float32),
+      drawing_precision_(precision_of(settings.drawing_precision)),
+      scoring_precision_(precision_of(settings.scoring_precision)),
+      acting_precision_(precision_of(settings.acting_precision)),
       candidates_(observations, actions, flow_, false,
                   {&critic_network_.trunk(), {&target_[0].params, &target_[1].params}, critic_network_.atoms(),
                    settings.clipped_double_q},
@@ -50,11 +57,6 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
 Number Mfpo::alpha() const {
   const Value alpha = exp(log_alpha_.tensor());
   return settings_.alpha_floor > 0 ? maximum(alpha, full(1, 1, settings_.alpha_floor)).tensor : alpha.tensor;
-}
-
-kernels::Precision Mfpo::precision(bool scoring) const {
-  const bool half = settings_.bfloat16 == "proposals" || (scoring && settings_.bfloat16 == "scoring");
-  return half ? kernels::Precision::bfloat16 : kernels::Precision::float32;
 }
 
 Tensor Mfpo::both(Value q1, Value q2) const {
@@ -128,7 +130,7 @@ Tensor Mfpo::all_proposals(Tensor policy_action, Tensor gaussian_action, int64_t
 Mfpo::ProposalValues Mfpo::proposal_values(Tensor state, Tensor action) const {
   ProposalValues v;
   for (int i : {0, 1})
-    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action, precision(true)), state.rows,
+    v.q[i] = reshape(critic_network_.value(critic_[i].tensor(), state, action, scoring_precision_), state.rows,
                      action.rows / state.rows).tensor;
   v.chosen = both(v.q[0], v.q[1]);
   return v;
@@ -270,7 +272,7 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
 
   // 3. Actor.
   const Interval time = interval(draws.interval_a, draws.interval_b);
-  const FlowSample policy = sample(state, draws.proposal_noise, precision(false));
+  const FlowSample policy = sample(state, draws.proposal_noise, drawing_precision_);
   const Tensor first = first_proposal(policy.action, state.rows);
   const Tensor x = interpolate(first, draws.flow_noise, time.t);
   GaussianProposals gaussian{};

@@ -26,8 +26,8 @@ struct MfpoSettings final : AlgorithmSettings {
   std::string mixture = "ess";              // ess, half
   int64_t probes = 2;                       // N
   bool divergence_network = true;
-  std::string bfloat16 = "none";            // none, scoring, proposals: which phases without gradient round products
-  bool bfloat16_acting = false;
+  std::string drawing_precision = "float32", scoring_precision = "float32";   // float32, tf32, bfloat16: of the products
+  std::string acting_precision = "float32";                                   // where no gradient passes
   int64_t evaluation_candidates = 10;
   bool clipped_double_q = true;
   int64_t atoms = 101;
@@ -148,7 +148,6 @@ class Mfpo final : public Learner, public PolicyLearner {
   void update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   void update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
                      std::span<float> metrics);
-  kernels::Precision precision(bool scoring) const;   // of drawing or scoring the proposals
   Tensor both(Value q1, Value q2) const;    // the smaller, or the mean without clipped double Q
 
   MfpoSettings settings_;
@@ -161,7 +160,7 @@ class Mfpo final : public Learner, public PolicyLearner {
 
   mutable FlowSampler flow_;                // of the actor; keeps what its parameters alone decide
   ReadyWeights ready_target_[2];
-  kernels::Precision acting_precision_;
+  kernels::Precision drawing_precision_, scoring_precision_, acting_precision_;   // of proposals; of candidates
   Candidates candidates_;
 };
 

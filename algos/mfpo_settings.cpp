@@ -4,6 +4,7 @@ namespace meander {
 
 std::vector<Setting> MfpoSettings::settings() {
   const double tiny = 1e-12;
+  const std::vector<std::string> precisions = {"float32", "tf32", "bfloat16"};
   return {
       {"batch_size", &batch_size, "rows", "transitions in one update", 1, 65536, {}},
       {"discount", &discount, "", "gamma, the weight of the next step's value", 0, 1, {}},
@@ -23,10 +24,10 @@ std::vector<Setting> MfpoSettings::settings() {
       {"probes", &probes, "a state", "N, Hutchinson probes of the divergence", 1, 64, {}},
       {"divergence_network", &divergence_network, "",
        "learn the average divergence; without it log-probabilities are those of the noise", 0, 1, {}},
-      {"bfloat16", &bfloat16, "",
-       "where products may round their factors to bfloat16: scoring the proposals, or drawing and scoring them", 0, 0,
-       {"none", "scoring", "proposals"}},
-      {"bfloat16_acting", &bfloat16_acting, "", "the same for exploration and evaluation", 0, 1, {}},
+      {"drawing_precision", &drawing_precision, "",
+       "of the factors of products that draw the proposals; tf32 counts on CUDA alone", 0, 0, precisions},
+      {"scoring_precision", &scoring_precision, "", "the same for scoring them", 0, 0, precisions},
+      {"acting_precision", &acting_precision, "", "the same for exploration and evaluation", 0, 0, precisions},
       {"evaluation_candidates", &evaluation_candidates, "a state",
        "actions sampled in evaluation, the best by the target critics is taken", 1, 4096, {}},
       {"clipped_double_q", &clipped_double_q, "", "use the smaller of the two critics, else their mean", 0, 1, {}},

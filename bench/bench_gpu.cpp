@@ -126,6 +126,9 @@ void networks(Bench& bench, const std::vector<int64_t>& all_rows, const std::vec
       k.mlp_forward(shape, params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
                     kernels::Precision::bfloat16);
     });
+    bench.time("mlp_forward_tf32" + of, flop, bytes, [&] {
+      k.mlp_forward(shape, params.data(), rows, x.data(), y.data(), nullptr, workspace.data(), kernels::Precision::tf32);
+    });
     bench.time("mlp_value_and_tangent" + of, 2 * flop, bytes, [&] {
       k.mlp_value_and_tangent(shape, params.data(), rows, x.data(), rows, dx.data(), y.data(), dy.data(), tape.data(),
                               workspace.data());

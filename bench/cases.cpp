@@ -229,8 +229,8 @@ struct Learner {
   static MfpoSettings settings(const Task& task, Precision precision) {
     MfpoSettings s;
     s.clipped_double_q = task.clipped_double_q;
-    s.bfloat16_acting = precision == Precision::bfloat16;
-    s.bfloat16 = s.bfloat16_acting ? "proposals" : "none";
+    if (precision == Precision::bfloat16)
+      s.drawing_precision = s.scoring_precision = s.acting_precision = "bfloat16";
     return s;
   }
   Learner(const Data& data, const Task& task, Precision precision)

@@ -27,7 +27,7 @@ class FlowSampler {
     const Value params = params_.tensor(), of_state = network_.share_of_state(params, state);
     const Tensor of_times = times();
     const kernels::MlpProducts& products =
-        ready_[precision == kernels::Precision::bfloat16].of(network_.trunk(), params_, precision);
+        ready_[static_cast<int>(precision)].of(network_.trunk(), params_, precision);
     Value x = noise;
     for (int64_t i = 0; i < steps_; ++i) {
       at_step(i, x.tensor);
@@ -56,7 +56,7 @@ class FlowSampler {
   Buffer step_begin_, step_end_;   // t and r of each step
   Buffer times_;
   Kept times_kept_;
-  ReadyWeights ready_[2];   // float32, bfloat16
+  ReadyWeights ready_[3];   // by precision
 };
 
 }  // namespace meander

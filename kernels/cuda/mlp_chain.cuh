@@ -208,7 +208,7 @@ struct Stream {
 
 // ---- one product ----------------------------------------------------------------------------------------------------
 
-enum class Kind { forward, transposed, bfloat16 };
+enum class Kind { forward, transposed, tf32, bfloat16 };
 
 // The result replaces the activations, or goes to the rows output.to(row) (null: nowhere) with output.start(row) added
 // (null: nothing), or, if the product is split, each warp's share of it goes to a place of its own in the activations.
@@ -256,6 +256,17 @@ __device__ __forceinline__ void multiply_slices(Stream<T>& stream, const ChainPr
           a_words(m, words);
 #pragma unroll
           for (int t = 0; t < Tiles; ++t) mma_bfloat16(sums[m][t], words, parts[t]);
+        }
+      } else if constexpr (kind == Kind::tf32) {   // the activations were rounded when they were stored
+        uint32_t parts[Tiles][2];
+#pragma unroll
+        for (int t = 0; t < Tiles; ++t) parts[t][0] = to_tf32(b_word(t, 0)), parts[t][1] = to_tf32(b_word(t, 1));
+#pragma unroll
+        for (int m = 0; m < T::row_tiles; ++m) {
+          uint32_t words[4];
+          a_words(m, words);
+#pragma unroll
+          for (int t = 0; t < Tiles; ++t) mma_tf32(sums[m][t], words, parts[t]);
         }
       } else {
         Parts<4> row_parts[T::row_tiles];

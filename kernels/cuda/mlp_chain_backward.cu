@@ -20,7 +20,7 @@ template <class T>
 __global__ void __launch_bounds__(chain_threads, 1) value_and_gradient_kernel(const __grid_constant__ Chain chain) {
   const TileRows rows = tile_rows<T>(chain);
   Stream<T> stream(chain, rows, shared_memory<float>());
-  forward_tile<T, false, false>(chain, rows, stream);
+  forward_tile<T, false, Precision::float32>(chain, rows, stream);
   __syncthreads();   // the sums of the output are read
   backward_tile(chain, rows, stream, chain.layers);
   copy_async_wait<0>();

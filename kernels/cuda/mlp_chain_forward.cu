@@ -6,11 +6,11 @@
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-template <class T, bool with_tangents, bool half>
+template <class T, bool with_tangents, Precision precision>
 __global__ void __launch_bounds__(chain_threads, 1) forward_kernel(const __grid_constant__ Chain chain) {
   const TileRows rows = tile_rows<T>(chain);
   Stream<T> stream(chain, rows, shared_memory<float>());
-  forward_tile<T, with_tangents, half>(chain, rows, stream);
+  forward_tile<T, with_tangents, precision>(chain, rows, stream);
   copy_async_wait<0>();
 }
 
@@ -36,7 +36,7 @@ int64_t prepared_layer_size(const MlpShape& s, int l, Precision precision) {
   return (precision == Precision::bfloat16 ? (s.width[l] + 1) / 2 : s.width[l]) * pitch_of(s.width[l + 1]);
 }
 
-template <class T, bool with_tangents, bool half>
+template <class T, bool with_tangents, Precision precision>
 void forward_in_tiles(const ForwardPass& pass, const float* prepared) {
   const MlpShape& s = *pass.shape;
   Chain chain = chain_of(s, pass.params, pass.rows, pass.tape);
@@ -44,8 +44,8 @@ void forward_in_tiles(const ForwardPass& pass, const float* prepared) {
     const int64_t in = l ? s.width[l] : pass.x_cols, out = s.width[l + 1];
     const bool last = l + 1 == s.layers;
     if (l && prepared) {
-      add_product<T>(chain, prepared, pitch_of(out), half ? (in + 1) / 2 : in, out, false, last);
-      prepared += prepared_layer_size(s, l, half ? Precision::bfloat16 : Precision::float32);
+      add_product<T>(chain, prepared, pitch_of(out), precision == Precision::bfloat16 ? (in + 1) / 2 : in, out, false, last);
+      prepared += prepared_layer_size(s, l, precision);
     } else {
       add_product<T>(chain, pass.params + s.weight[l] + (l ? 0 : pass.first_input * out), out, in, out, false, last);
     }
@@ -64,7 +64,7 @@ void forward_in_tiles(const ForwardPass& pass, const float* prepared) {
   chain.dx = pass.dx, chain.dx_cols = static_cast<int>(pass.dx_cols), chain.first_dx = static_cast<int>(pass.first_dx);
   chain.dy = pass.dy;
   const int64_t tiles = chain.plain_tiles + tiles_of(pass.tangent_rows, chain.values_a_tile) * chain.chunks_a_row;
-  launch(forward_kernel<T, with_tangents, half>, static_cast<unsigned>(tiles), chain_threads, T::shared_bytes, chain);
+  launch(forward_kernel<T, with_tangents, precision>, static_cast<unsigned>(tiles), chain_threads, T::shared_bytes, chain);
 }
 
 }  // namespace
@@ -100,16 +100,20 @@ void chain_forward(const ForwardPass& pass, Precision precision, const float* pr
   if (prepared) prepared = aligned(const_cast<float*>(prepared));
   const int64_t rows = pass.rows + pass.tangent_rows * pass.directions;
   if (precision == Precision::bfloat16) {   // half the weights to read: tiles of one size do
-    if (wide) forward_in_tiles<Tile<2, 8>, false, true>(pass, prepared);
-    else forward_in_tiles<Tile<2, 4>, false, true>(pass, prepared);
+    if (wide) forward_in_tiles<Tile<2, 8>, false, Precision::bfloat16>(pass, prepared);
+    else forward_in_tiles<Tile<2, 4>, false, Precision::bfloat16>(pass, prepared);
+  } else if (precision == Precision::tf32) {
+    if (wide) forward_in_tiles<Tile<2, 8>, false, Precision::tf32>(pass, prepared);
+    else if (rows > some_rows()) forward_in_tiles<Tile<4, 4>, false, Precision::tf32>(pass, prepared);
+    else forward_in_tiles<Tile<2, 4>, false, Precision::tf32>(pass, prepared);
   } else if (wide) {
-    forward_in_tiles<Tile<2, 8>, true, false>(pass, prepared);
+    forward_in_tiles<Tile<2, 8>, true, Precision::float32>(pass, prepared);
   } else if (pass.tangent_rows == 0 && rows <= few_rows()) {
-    forward_in_tiles<Tile<1, 4>, false, false>(pass, prepared);
+    forward_in_tiles<Tile<1, 4>, false, Precision::float32>(pass, prepared);
   } else if (pass.tangent_rows == 0 && rows > some_rows()) {
-    forward_in_tiles<Tile<4, 4>, false, false>(pass, prepared);
+    forward_in_tiles<Tile<4, 4>, false, Precision::float32>(pass, prepared);
   } else {
-    forward_in_tiles<Tile<2, 4>, true, false>(pass, prepared);
+    forward_in_tiles<Tile<2, 4>, true, Precision::float32>(pass, prepared);
   }
 }
 

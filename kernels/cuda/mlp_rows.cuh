@@ -132,23 +132,26 @@ struct NormParameters {
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 // Writes the layer's output; what the next product takes in beyond the last column is zero.
-template <class T, bool half>
+template <class T, Precision precision>
 __device__ void store_output(float* to, Row<T>& row, int cols) {
   clear_beyond(row, cols);
-  if constexpr (half) {
+  if constexpr (precision == Precision::bfloat16) {
     __syncwarp();   // the words lie elsewhere than the numbers: all lanes have read theirs
 #pragma unroll
     for (int i = 0; i < row.count; i += 2)
       if (column(i) / 2 < whole_step((cols + 1) / 2))
         reinterpret_cast<uint32_t*>(to)[column(i) / 2] = pack_bfloat16(row[i], row[i + 1]);
   } else {
+    if constexpr (precision == Precision::tf32)
+#pragma unroll
+      for (int i = 0; i < row.count; ++i) row[i] = __uint_as_float(to_tf32(row[i]));
     store_pairs(to, row, whole_step(cols));
   }
 }
 
 // Tile row i, of sums without their start, becomes the output of hidden layer l; so do its tangents [first, last),
 // which begin at tile row `tangents`.
-template <class T, bool with_tangents, bool half>
+template <class T, bool with_tangents, Precision precision>
 __device__ __forceinline__ void finish_row(const Chain& chain, int l, const TileRows& rows, const NormParameters<T>& p,
                                            float* activations, int i, int first, int last, bool store) {
   const ChainLayer& layer = chain.layer[l];
@@ -172,7 +175,7 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
     normalise(row, cols, mean, rstd), n = row;
     scale_and_shift(row, p.scale(), p.shift());
   }
-  if (store) store_output<T, half>(at, row, cols);
+  if (store) store_output<T, precision>(at, row, cols);
   if (taped && lane_index() == 0) layer.tape.rstd[number] = rstd, layer.tape.mean[number] = mean;
   if constexpr (with_tangents) {
     for (int direction = first; direction < last; ++direction) {
@@ -190,19 +193,19 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
       if (chain.norm != Norm::after_activation)
 #pragma unroll
         for (int j = 0; j < d.count; ++j) d[j] *= slope[j];
-      store_output<T, false>(tangent, d, cols);
+      store_output<T, Precision::float32>(tangent, d, cols);
     }
   }
 }
 
 // The tile's rows. Call it between barriers.
-template <class T, bool with_tangents, bool half>
+template <class T, bool with_tangents, Precision precision>
 __device__ __forceinline__ void finish_rows(const Chain& chain, int l, const TileRows& rows, float* activations) {
   constexpr int at_once = 4;   // directions for which the slopes are computed once
   const NormParameters<T> p(chain, chain.layer[l]);
   if constexpr (!with_tangents) {
     for (int i = warp_index(); i < rows.values; i += warps)
-      finish_row<T, false, half>(chain, l, rows, p, activations, i, 0, 0, true);
+      finish_row<T, false, precision>(chain, l, rows, p, activations, i, 0, 0, true);
   } else {
     // Many directions of a row go to several warps; the values are then written once all tangents are.
     const int chunks = rows.directions > at_once ? (rows.directions + at_once - 1) / at_once : 1;
@@ -213,7 +216,7 @@ __device__ __forceinline__ void finish_rows(const Chain& chain, int l, const Til
 #pragma unroll 1
       for (int unit = warp_index(); unit < rows.values * each; unit += warps) {
         const int first = pass ? 0 : unit % each * at_once, left = pass ? 0 : rows.directions - first;
-        finish_row<T, true, half>(chain, l, rows, p, activations, unit / each, first,
+        finish_row<T, true, precision>(chain, l, rows, p, activations, unit / each, first,
                                   first + (left < at_once ? left : at_once), pass || chunks == 1);
       }
     }
@@ -239,19 +242,19 @@ struct ForwardOutput {
 };
 
 // The whole forward pass of a tile.
-template <class T, bool with_tangents, bool half>
+template <class T, bool with_tangents, Precision precision>
 __device__ __forceinline__ void forward_tile(const Chain& chain, const TileRows& rows, Stream<T>& stream) {
   for (int l = 0, index = 0; index < chain.products && !chain.product[index].transposed; ++index) {
     const ForwardOutput output{chain, rows, chain.product[index].first_column};
-    if constexpr (half) {
-      if (index == 0) chain_product<T, Kind::forward>(stream, index, output);
-      else chain_product<T, Kind::bfloat16>(stream, index, output);
-    } else {
+    if constexpr (precision == Precision::float32) {
       chain_product<T, Kind::forward>(stream, index, output);
+    } else {
+      if (index == 0) chain_product<T, Kind::forward>(stream, index, output);
+      else chain_product<T, precision == Precision::tf32 ? Kind::tf32 : Kind::bfloat16>(stream, index, output);
     }
     if (chain.product[index].to_global) continue;
     __syncthreads();
-    finish_rows<T, with_tangents, half>(chain, l++, rows, stream.activations);
+    finish_rows<T, with_tangents, precision>(chain, l++, rows, stream.activations);
   }
 }
 

@@ -75,9 +75,9 @@ TEST_CASE("switches do what they say") {
   Mfpo exact(S, A, small(), 3);
   train(exact, 3, metrics);
   const float q_mean = metric(exact, metrics, "q_mean"), entropy = metric(exact, metrics, "entropy");
-  const auto scoring = run([](MfpoSettings& s) { s.bfloat16 = "scoring"; });
+  const auto scoring = run([](MfpoSettings& s) { s.scoring_precision = "bfloat16"; });
   CHECK(metric(*scoring, metrics, "q_mean") == doctest::Approx(q_mean).epsilon(0.02));
-  const auto proposals = run([](MfpoSettings& s) { s.bfloat16 = "proposals"; });
+  const auto proposals = run([](MfpoSettings& s) { s.drawing_precision = s.scoring_precision = "bfloat16"; });
   CHECK(metric(*proposals, metrics, "entropy") == doctest::Approx(entropy).epsilon(0.02));
   CHECK(all_parameters(*scoring) != all_parameters(*unchanged));
   CHECK(all_parameters(*proposals) != all_parameters(*scoring));
@@ -86,7 +86,7 @@ TEST_CASE("switches do what they say") {
 // Eight bits of each factor: 3 % of an action, and never the same.
 TEST_CASE("acting in bfloat16 is near acting in float32") {
   MfpoSettings half = small();
-  half.bfloat16_acting = true;
+  half.acting_precision = "bfloat16";
   Mfpo agent(S, A, half, 3), reference(S, A, small(), 3);
   const std::vector<float> state(S, 0.3f);
   std::vector<float> a(A), exact(A);

@@ -34,14 +34,14 @@ TEST_CASE("runs are grouped by what decides them") {
   Folder folder;
   const auto groups = groups_of({write_run(folder, "a", "Pendulum-v1", {"seed=3", "alpha=0.5", "steps=100"}),
                                  write_run(folder, "b", "Pendulum-v1", {"seed=1", "alpha=0.5", "threads=2"}),
-                                 write_run(folder, "c", "Pendulum-v1", {"seed=1", "alpha=0.1", "bfloat16=scoring"}),
+                                 write_run(folder, "c", "Pendulum-v1", {"seed=1", "alpha=0.1", "mixture=half"}),
                                  write_run(folder, "d", "Hopper-v4", {"seed=1", "alpha=0.5"})});
   REQUIRE(groups.size() == 3);
   REQUIRE(groups[0].runs.size() == 2);
   CHECK(groups[0].runs[0].seed == 1);  // in the order of the seeds
   CHECK(groups[0].runs[1].seed == 3);
-  CHECK(groups[0].label == "bfloat16=none alpha=0.5");
-  CHECK(groups[1].label == "bfloat16=scoring alpha=0.1");
+  CHECK(groups[0].label == "mixture=ess alpha=0.5");
+  CHECK(groups[1].label == "mixture=half alpha=0.1");
   CHECK(groups[2].label == "mfpo");  // alone on its environment, whose own defaults are no difference
   CHECK(groups[2].environment == "Hopper-v4");
   CHECK_THROWS_WITH_AS(groups_of({folder.file("a"), folder.file("a")}), doctest::Contains("same configuration"), Error);

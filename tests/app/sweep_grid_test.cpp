@@ -9,12 +9,12 @@ using namespace meander;
 // Protects what a sweep runs and how its folders are called: a name that changes would start finished runs again.
 TEST_CASE("the grid is the product of the values and the seeds") {
   const auto runs = grid_runs({parse_grid_axis("alpha=0.05,0.1"), parse_grid_axis("atoms=11"),
-                               parse_grid_axis("bfloat16=none,scoring")}, parse_seeds("3..4"));
+                               parse_grid_axis("mixture=ess,half")}, parse_seeds("3..4"));
   REQUIRE(runs.size() == 8);
-  CHECK(runs[0].name == "alpha=0.05,bfloat16=none,s3");
-  CHECK(runs[1].name == "alpha=0.05,bfloat16=none,s4");
-  CHECK(runs[2].name == "alpha=0.05,bfloat16=scoring,s3");
-  CHECK(runs[7].name == "alpha=0.1,bfloat16=scoring,s4");
+  CHECK(runs[0].name == "alpha=0.05,mixture=ess,s3");
+  CHECK(runs[1].name == "alpha=0.05,mixture=ess,s4");
+  CHECK(runs[2].name == "alpha=0.05,mixture=half,s3");
+  CHECK(runs[7].name == "alpha=0.1,mixture=half,s4");
   CHECK(runs[7].seed == 4);
   REQUIRE(runs[7].assignments.size() == 3);
   CHECK(runs[7].assignments[1].key == "atoms");

@@ -91,7 +91,7 @@ TEST_CASE("a product is as accurate as float32's") {
         device = std::max(device, std::abs(got[i * n + j] - exact) / size);
         chain = std::max(chain, std::abs(sum - exact) / size);
       }
-    MESSAGE(d.k.name, ": ", device, ", a chain of fma: ", chain);
+    MESSAGE(std::string(d.k.name), ": ", device, ", a chain of fma: ", chain);
     CHECK(device < 4 * chain);
   });
 }

@@ -127,7 +127,7 @@ TEST_CASE("mlp: the plain forms") {
           worst = std::max(worst, e);
         }
       }
-    MESSAGE(d.k.name, ": plain forms ", worst);
+    MESSAGE(std::string(d.k.name), ": plain forms ", worst);
   });
 }
 
@@ -168,7 +168,7 @@ TEST_CASE("mlp: value and tangent") {
         }
       }
     });
-    MESSAGE(d.k.name, ": value ", worst, ", tangent ", worst_tangent);
+    MESSAGE(std::string(d.k.name), ": value ", worst, ", tangent ", worst_tangent);
   });
 }
 
@@ -195,7 +195,7 @@ TEST_CASE("mlp: value and directions") {
         CHECK(error(got, dy) < tolerance);
         worst = std::max(worst, error(got, dy));
       }
-    MESSAGE(d.k.name, ": directions ", worst);
+    MESSAGE(std::string(d.k.name), ": directions ", worst);
   });
 }
 
@@ -232,7 +232,7 @@ TEST_CASE("mlp: shared and projected inputs") {
         d.k.mlp_forward_projected(s, params, rows, own_cols, on_own, 5, group, d.up(start), y, scratch, {});
         compare();
       }
-    MESSAGE(d.k.name, ": shared ", worst);
+    MESSAGE(std::string(d.k.name), ": shared ", worst);
   });
 }
 
@@ -267,7 +267,7 @@ TEST_CASE("mlp: value and gradient by the own inputs") {
     one(network({7, 300, 1}, Activation::relu, Norm::before_activation), 3, 6, 2);
     one(network({7, 100, 36, 1}, Activation::relu, Norm::before_activation), 3, 6, 2);
     one(network({7, 600, 1}, Activation::relu, Norm::before_activation), 3, 6, 2);
-    MESSAGE(d.k.name, ": gradient ", worst);
+    MESSAGE(std::string(d.k.name), ": gradient ", worst);
   });
 }
 
@@ -311,7 +311,7 @@ TEST_CASE("mlp: backward") {
         CHECK(backward(false, true).second == got_dparams);
       }
     });
-    MESSAGE(d.k.name, ": dx ", worst_dx, ", dparams ", worst_dparams);
+    MESSAGE(std::string(d.k.name), ": dx ", worst_dx, ", dparams ", worst_dparams);
   });
 }
 
@@ -340,7 +340,35 @@ TEST_CASE("mlp: forward in bfloat16") {
       d.k.mlp_forward(s, params, rows, on_x, y, nullptr, scratch, {Precision::bfloat16, ready});
       CHECK(d.down(y) == got);
     });
-    MESSAGE(d.k.name, ": bfloat16 ", worst, ", from float32 ", to_float32);
+    MESSAGE(std::string(d.k.name), ": bfloat16 ", worst, ", from float32 ", to_float32);
+  });
+}
+
+// Protects tf32 products. 10 bits of mantissa of either factor: 2^-11 of each term, some hundreds of terms, two layers of
+// sums near 1. That they are not float32 after all is seen by the difference.
+TEST_CASE("mlp: forward in tf32") {
+  on_each_device([](OnDevice& d) {
+    double worst = 0;
+    for_networks([&](const Network& net) {
+      const MlpShape& s = net.shape;
+      if (net.params.size() > 2000 && s.width[1] != 300 && s.width[1] != 72) return;
+      for (const int64_t rows : {1, 21, 70}) {   // a tile, and enough for large ones in the emulator
+        const Floats x = normals(rows * net.in(), 1);
+        Floats want = numbers(rows * net.out());
+        mlp_forward(s, net.params.data(), rows, x.data(), want.data(), nullptr, workspace(net, rows).data(), Precision::tf32);
+        const auto params = d.up(net.params), on_x = d.up(x), y = d.room(want.size()), scratch = workspace(d, net, rows);
+        d.k.mlp_forward(s, params, rows, on_x, y, nullptr, scratch, Precision::tf32);
+        const Floats got = d.down(y);
+        CHECK(error(got, want) < 2e-3);
+        worst = std::max(worst, error(got, want));
+        const auto ready = d.room(static_cast<size_t>(d.k.mlp_prepared_size(s)));
+        d.k.mlp_prepare(s, params, Precision::tf32, ready);
+        d.k.mlp_forward(s, params, rows, on_x, y, nullptr, scratch, {Precision::tf32, ready});
+        CHECK(d.down(y) == got);
+      }
+    });
+    MESSAGE(std::string(d.k.name), ": tf32, from float32 ", worst);
+    CHECK(worst > 1e-5);
   });
 }
 
@@ -366,7 +394,7 @@ TEST_CASE("mlp: prepared weights") {
 TEST_CASE("mlp: NaN stays NaN in its row") {
   on_each_device([](OnDevice& d) {
     for (const Activation activation : activations)
-      for (const Precision precision : {Precision::float32, Precision::bfloat16}) {
+      for (const Precision precision : {Precision::float32, Precision::tf32, Precision::bfloat16}) {
         const Network net = network({6, 17, 33, 2}, activation, Norm::none);
         Floats x = normals(18 * 6, 1);
         x[3 * 6 + 2] = NAN;
