@@ -36,7 +36,7 @@ class Agent {
 
   // One exploration chunk [h A] in [-1, 1] for one state.
   virtual void explore(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
-  // The chunk evaluation uses (best of several candidates, no noise); `step` counts these calls.
+  // The chunk evaluation uses (best of several candidates, no noise).
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
 
   // One update; `step` counts updates from 1. Writes one number for each of metric_names(). Throws Failure, naming the

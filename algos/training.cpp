@@ -71,28 +71,81 @@ double Evaluation::deviation() const {
 double Evaluation::lowest() const { return *std::min_element(returns.begin(), returns.end()); }
 double Evaluation::highest() const { return *std::max_element(returns.begin(), returns.end()); }
 
-std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64_t episodes, uint64_t seed,
-                                   int64_t at_step, const std::function<bool()>& stop) {
-  // Streams of an evaluation: its step, then a number below 2^24 for the episode or the action within it.
-  const uint64_t first = static_cast<uint64_t>(at_step) << 24;
-  uint64_t actions = 0;
-  std::vector<float> observation(static_cast<size_t>(environment.info().observations));
-  ChunkQueue queue(agent.chunk(), environment.info().actions);
-  Evaluation evaluation;
-  for (int64_t episode = 0; episode < episodes; ++episode) {
-    Stream random(seed, Purpose::evaluation_reset, first + static_cast<uint64_t>(episode));
-    environment.reset(random);
-    queue.clear();
-    double episode_return = 0;
-    for (bool over = false; !over;) {
-      if (stop && stop()) return std::nullopt;
-      std::copy(environment.observation().begin(), environment.observation().end(), observation.begin());
-      const Step result = environment.act(
-          queue.next([&](std::span<float> chunk) { agent.act(observation, first + actions++, chunk); }));
-      episode_return += result.reward;
-      over = result.terminated || result.truncated;
+namespace {
+
+// Names the random numbers of one action by the evaluation's step, the episode and the time within it: 32, 20 and 12
+// bits. No two actions share a name up to 4e9 steps, a million episodes and 4,096 steps in each. Beyond that the late
+// steps of an episode go on with the next one's names, and an evaluation 4e9 steps later begins with the same again.
+uint64_t action_name(int64_t at_step, int64_t episode, int64_t time) {
+  return (static_cast<uint64_t>(at_step) << 32) + (static_cast<uint64_t>(episode) << 12) + static_cast<uint64_t>(time);
+}
+
+// An episode of an evaluation that is under way.
+struct RunningEpisode {
+  Environment* environment;
+  ChunkQueue queue;
+  int64_t number = 0, time = 0;
+  std::span<const float> action = {};
+  Step result = {};
+  std::exception_ptr error = nullptr;
+
+  bool over() const { return result.terminated || result.truncated; }
+};
+
+}  // namespace
+
+std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>& environments, int64_t episodes,
+                                   uint64_t seed, int64_t at_step, const std::function<bool()>& stop) {
+  if (environments.empty()) throw Error("an evaluation needs an environment");
+  Evaluation evaluation{std::vector<double>(static_cast<size_t>(episodes))};
+  std::vector<float> observation(static_cast<size_t>(environments[0]->info().observations));
+  int64_t begun = 0;
+  const auto begin = [&](RunningEpisode& episode) {
+    episode.number = begun++;
+    episode.time = 0;
+    episode.queue.clear();
+    Stream random(seed, Purpose::evaluation_reset, action_name(at_step, episode.number, 0));
+    episode.environment->reset(random);
+  };
+
+  std::vector<RunningEpisode> running;
+  running.reserve(environments.size());
+  for (Environment* environment : environments) {
+    if (begun == episodes) break;
+    running.push_back({environment, ChunkQueue(agent.chunk(), agent.actions())});
+    begin(running.back());
+  }
+  while (!running.empty()) {
+    if (stop && stop()) return std::nullopt;
+
+    // The agent, which only one thread may ask, decides for one episode after the other.
+    for (RunningEpisode& episode : running) {
+      const std::span<const double> from = episode.environment->observation();
+      std::copy(from.begin(), from.end(), observation.begin());
+      episode.action = episode.queue.next([&](std::span<float> chunk) {
+        agent.act(observation, action_name(at_step, episode.number, episode.time), chunk);
+      });
     }
-    evaluation.returns.push_back(episode_return);
+
+    // Their environments step at once. A task of the pool must not throw, so errors wait.
+    kernels::parallel_for(std::ssize(running), 1, [&](int64_t first, int64_t last) {
+      for (RunningEpisode& episode : std::span(running).subspan(first, last - first)) {
+        try {
+          episode.result = episode.environment->act(episode.action);
+        } catch (...) {
+          episode.error = std::current_exception();
+        }
+      }
+    });
+
+    // An environment whose episode is over takes the next one, or retires.
+    for (RunningEpisode& episode : running) {
+      if (episode.error) std::rethrow_exception(episode.error);
+      evaluation.returns[static_cast<size_t>(episode.number)] += episode.result.reward;
+      ++episode.time;
+      if (episode.over() && begun < episodes) episode.result = {}, begin(episode);
+    }
+    std::erase_if(running, [](const RunningEpisode& episode) { return episode.over(); });
   }
   return evaluation;
 }
@@ -146,8 +199,8 @@ class Training::Simulation {
 // ---- the loop -------------------------------------------------------------------------------------------------------
 
 Training::Training(const TrainingSettings& settings, Agent& agent, const std::vector<Environment*>& environments,
-                   Environment& evaluation_environment, const DataSet* data)
-    : settings_(settings), agent_(agent), evaluation_environment_(evaluation_environment),
+                   const std::vector<Environment*>& evaluation_environments, const DataSet* data)
+    : settings_(settings), agent_(agent), evaluation_environments_(evaluation_environments),
       replay_(static_cast<int>(environments.size()), settings.replay_capacity, agent.observations(), agent.actions()),
       best_return_(-std::numeric_limits<double>::infinity()) {
   const int64_t B = agent.batch_size(), S = agent.observations(), A = agent.actions();
@@ -344,7 +397,7 @@ void Training::watch_support(Observer& observer) {
 }
 
 bool Training::evaluate_now(Observer& observer) {
-  const auto evaluation = evaluate(agent_, evaluation_environment_, settings_.evaluation_episodes,
+  const auto evaluation = evaluate(agent_, evaluation_environments_, settings_.evaluation_episodes,
                                    static_cast<uint64_t>(settings_.seed), step_, [&] { return observer.stop(); });
   if (!evaluation) return false;
   last_evaluation_ = step_;

@@ -69,10 +69,12 @@ struct Evaluation {
   double highest() const;
 };
 
-// Runs `episodes` episodes of agent.act in an environment of its own. The random numbers depend on the seed and
-// `at_step` alone, so how often it is called changes nothing else. Empty if `stop` asked to end it early.
-std::optional<Evaluation> evaluate(Agent& agent, Environment& environment, int64_t episodes, uint64_t seed,
-                                   int64_t at_step, const std::function<bool()>& stop = {});
+// Runs `episodes` episodes of agent.act in environments of their own: as many at once as there are environments, which
+// step on the threads of the kernels while the agent decides for one after the other. The random numbers depend on the
+// seed, `at_step`, the episode and the time in it alone, so neither the number of environments or threads nor how often
+// it is called changes anything else. Empty if `stop` asked to end it early. What an environment throws comes out here.
+std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>& environments, int64_t episodes,
+                                   uint64_t seed, int64_t at_step, const std::function<bool()>& stop = {});
 
 // What the training loop reports. Each is called at the end of step `step`, the step itself last.
 class Observer {
@@ -106,7 +108,7 @@ class Training {
   // Starts the first episodes. The agent and the environments must live as long as this; the data set, if any, is
   // copied. Throws Error if the agent's dimensions are not the environments', or the data set does not fit.
   Training(const TrainingSettings& settings, Agent& agent, const std::vector<Environment*>& environments,
-           Environment& evaluation_environment, const DataSet* data = nullptr);
+           const std::vector<Environment*>& evaluation_environments, const DataSet* data = nullptr);
   ~Training();
 
   // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
@@ -159,7 +161,7 @@ class Training {
   TrainingSettings settings_;
   Agent& agent_;
   std::vector<World> worlds_;
-  Environment& evaluation_environment_;
+  std::vector<Environment*> evaluation_environments_;
   Replay replay_;
 
   int64_t step_ = 0;             // steps, updates and episodes so far

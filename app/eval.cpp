@@ -3,6 +3,7 @@
 #include "app/run_recorder.h"
 #include "app/trained.h"
 #include "app/verbs.h"
+#include "app/worlds.h"
 #include "kernels/threads.h"
 
 namespace meander {
@@ -11,8 +12,9 @@ int eval(const EvalOptions& options) {
   if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));
   const Trained trained = load_trained(options.what, options.environment, 0);
 
+  const Worlds worlds = evaluation_worlds(trained.environment->info().name, options.episodes);
   catch_interrupts();
-  const auto evaluation = evaluate(*trained.agent, *trained.environment, options.episodes,
+  const auto evaluation = evaluate(*trained.agent, worlds.all(), options.episodes,
                                    static_cast<uint64_t>(options.seed), 0, [] { return interrupted(); });
   if (!evaluation) return 130;
   fmt::print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step,

@@ -9,8 +9,8 @@
 #include "app/run_group.h"
 #include "app/run_recorder.h"
 #include "app/verbs.h"
+#include "app/worlds.h"
 #include "core/error.h"
-#include "envs/environments.h"
 #include "kernels/threads.h"
 
 namespace meander {
@@ -57,15 +57,10 @@ int train(const TrainOptions& options) {
     throw Error("no environment given: add --env NAME (meander list prints them all)");
   if (config.threads > 0) kernels::set_threads(static_cast<int>(config.threads));
 
-  // The learner and its worlds; one of them is for evaluation alone.
-  std::vector<std::unique_ptr<Environment>> worlds;
-  std::vector<Environment*> environments;
-  for (int64_t i = 0; i < config.training.environments; ++i) {
-    worlds.push_back(make_environment(config.environment));
-    environments.push_back(worlds.back().get());
-  }
-  const auto evaluation_environment = make_environment(config.environment);
-  const EnvironmentInfo& task = evaluation_environment->info();
+  // The learner and its worlds, some of them for evaluations alone.
+  const Worlds worlds(config.environment, config.training.environments);
+  const Worlds evaluation = evaluation_worlds(config.environment, config.training.evaluation_episodes);
+  const EnvironmentInfo& task = worlds.info();
   const auto agent = make_agent(*config.algorithm_settings, config.device, task.observations, task.actions,
                                 static_cast<uint64_t>(config.training.seed));
   // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
@@ -73,7 +68,7 @@ int train(const TrainOptions& options) {
   std::optional<DataSet> data;
   if (!config.training.data.empty())
     data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}} : read_data_set(config.training.data);
-  Training training(config.training, *agent, environments, *evaluation_environment, data ? &*data : nullptr);
+  Training training(config.training, *agent, worlds.all(), evaluation.all(), data ? &*data : nullptr);
   data.reset();
 
   const std::string folder = resumed ? options.resume : create_run_folder(options.out, config);

@@ -167,7 +167,7 @@ Case make_training_case() {
     const EnvironmentInfo& info = world->info();
     const auto agent = sac.make_agent(info.observations, info.actions, static_cast<uint64_t>(loop.seed));
     Observer silent;
-    Training(loop, *agent, {world.get()}, *other).run(silent);
+    Training(loop, *agent, {world.get()}, {other.get()}).run(silent);
   }};
 }
 

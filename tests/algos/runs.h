@@ -53,11 +53,16 @@ inline TrainingSettings small() {
   return s;
 }
 
-// Two threads, on any machine: what overlap asks for.
-struct TwoThreads {
-  TwoThreads() { kernels::set_threads(2); }
-  ~TwoThreads() { kernels::set_threads(before); }
+// So many threads, on any machine.
+struct Threads {
+  explicit Threads(int count) { kernels::set_threads(count); }
+  ~Threads() { kernels::set_threads(before); }
   const int before = kernels::threads();
+};
+
+// What overlap asks for.
+struct TwoThreads : Threads {
+  TwoThreads() : Threads(2) {}
 };
 
 }  // namespace meander::fakes

@@ -20,7 +20,7 @@ namespace {
 
 // One run from the start.
 struct Run {
-  explicit Run(const TrainingSettings& settings) : training(settings, learner, {&line}, evaluation_line) {}
+  explicit Run(const TrainingSettings& settings) : training(settings, learner, {&line}, {&evaluation_line}) {}
   Learner learner;
   Line line, evaluation_line;
   Training training;
@@ -95,7 +95,7 @@ TEST_CASE("time limits keep their value, true ends do not") {
     int ends = 0, limits = 0;
   } checker;
   Line line, evaluation_line;
-  Training training(small(), checker, {&line}, evaluation_line);
+  Training training(small(), checker, {&line}, {&evaluation_line});
   Recorder recorder;
   training.run(recorder);
   CHECK(checker.right);
@@ -114,7 +114,7 @@ TEST_CASE("update metrics are averaged") {
   Line line, evaluation_line;
   TrainingSettings s = small();
   s.steps = 155;
-  Training training(s, counter, {&line}, evaluation_line);
+  Training training(s, counter, {&line}, {&evaluation_line});
   Recorder recorder;
   training.run(recorder);
   REQUIRE(recorder.logged.size() == 3);
@@ -219,7 +219,7 @@ TEST_CASE("a simulator that returns NaN stops the run") {
   Broken broken;
   Learner learner;
   Line evaluation_line;
-  Training training(small(), learner, {&broken}, evaluation_line);
+  Training training(small(), learner, {&broken}, {&evaluation_line});
   Recorder recorder;
   CHECK_THROWS_WITH_AS(training.run(recorder), doctest::Contains("step 17"), Failure);
 }
@@ -285,7 +285,7 @@ TEST_CASE("overlap overlaps") {
     Begun learner;
     Slow slow(learner);
     Line evaluation_line;
-    Training training(s, learner, {&slow}, evaluation_line);
+    Training training(s, learner, {&slow}, {&evaluation_line});
     Recorder recorder;
     training.run(recorder);
     CHECK(learner.updates == 40);
@@ -312,7 +312,7 @@ TEST_CASE("failures with and without overlap") {
         Learner learner;
         learner.fails_at = both ? 31 : 0;  // the update of step 130
         Line evaluation_line;
-        Training training(s, learner, {&broken}, evaluation_line);
+        Training training(s, learner, {&broken}, {&evaluation_line});
         Recorder recorder;
         CHECK_THROWS_WITH_AS(training.run(recorder),
                              doctest::Contains(throws ? "out of order" : "step 130: Line returned a reward"), Failure);
@@ -345,7 +345,7 @@ TEST_CASE("an agent of other dimensions is refused") {
     int observations() const override { return 3; }
   } wide;
   Line line, evaluation_line;
-  CHECK_THROWS_AS(Training(small(), wide, {&line}, evaluation_line), Error);
+  CHECK_THROWS_AS(Training(small(), wide, {&line}, {&evaluation_line}), Error);
 }
 
 // A run of 1e6 steps must not fragment or grow: after the first update no step calls operator new.

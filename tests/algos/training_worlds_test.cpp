@@ -54,7 +54,7 @@ TEST_CASE("chunks are executed open loop and end with the episode") {
   ThreeAtOnce learner;
   Remembering line;
   Line evaluation_line;
-  Training training(s, learner, {&line}, evaluation_line);
+  Training training(s, learner, {&line}, {&evaluation_line});
   Recorder recorder;
   training.run(recorder);
   REQUIRE(line.times.size() == 400);
@@ -85,7 +85,7 @@ TEST_CASE("evaluation empties its queue between episodes") {
     std::vector<int> times;
   } learner;
   Line line(10, 7);
-  const auto evaluation = evaluate(learner, line, 4, 1, 0);
+  const auto evaluation = evaluate(learner, {&line}, 4, 1, 0);
   REQUIRE(evaluation);
   int episodes = 0;
   for (size_t i = 0; i < learner.times.size(); ++i) {
@@ -102,7 +102,7 @@ namespace {
 template <class L>
 struct ThreeWorlds {
   explicit ThreeWorlds(const TrainingSettings& settings, const DataSet* data = nullptr)
-      : training(settings, learner, {&lines[0], &lines[1], &lines[2]}, evaluation_line, data) {}
+      : training(settings, learner, {&lines[0], &lines[1], &lines[2]}, {&evaluation_line}, data) {}
   L learner;
   Line lines[3], evaluation_line;
   Training training;
@@ -245,7 +245,7 @@ TEST_CASE("offline steps come before the first step of the environment") {
   Remembering line;
   learner.line = &line;
   Line evaluation_line;
-  Training training(s, learner, {&line}, evaluation_line, &data);
+  Training training(s, learner, {&line}, {&evaluation_line}, &data);
   Recorder recorder;
   training.run(recorder);
   CHECK(training.step() == 100);
@@ -270,12 +270,12 @@ TEST_CASE("offline steps: resume, and what is refused") {
   for (const int64_t stop : {17, 40, 41, 90}) check_resume<ThreeWorlds<ThreeAtOnce>>(s, stop, &data);
   Line line, evaluation_line;
   ThreeAtOnce learner;
-  CHECK_THROWS_WITH_AS(Training(s, learner, {&line}, evaluation_line),
+  CHECK_THROWS_WITH_AS(Training(s, learner, {&line}, {&evaluation_line}),
                        doctest::Contains("offline_steps needs a data set"), Error);
   s.replay_capacity = 50;
-  CHECK_THROWS_WITH_AS(Training(s, learner, {&line}, evaluation_line, &data), doctest::Contains("replay_capacity"),
+  CHECK_THROWS_WITH_AS(Training(s, learner, {&line}, {&evaluation_line}, &data), doctest::Contains("replay_capacity"),
                        Error);
   DataSet other = data;
   other.observations = 1, other.actions = 2;
-  CHECK_THROWS_AS(Training(small(), learner, {&line}, evaluation_line, &other), Error);
+  CHECK_THROWS_AS(Training(small(), learner, {&line}, {&evaluation_line}, &other), Error);
 }

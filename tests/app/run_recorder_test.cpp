@@ -23,7 +23,8 @@ struct Run {
     config.training.evaluation_episodes = 1;
     config.training.log_interval = 50;
     if (change) change(*this);
-    training.emplace(config.training, learner, std::vector<Environment*>{&line}, evaluation_line);
+    const std::vector<Environment*> lines = {&line}, evaluation_lines = {&evaluation_line};
+    training.emplace(config.training, learner, lines, evaluation_lines);
     recorder.emplace(folder, config, *training, learner, nullptr, true);
   }
   RunConfig config;

@@ -50,7 +50,7 @@ int main() {
   loop.replay_capacity = 100;
   Point point, evaluation_point;
   Observer nobody;
-  Training training(loop, agent, {&point}, evaluation_point);
+  Training training(loop, agent, {&point}, {&evaluation_point});
   training.run(nobody);
 
   SafetensorsWriter writer;
