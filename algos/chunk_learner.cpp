@@ -72,11 +72,9 @@ void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::
                                  std::span<float> metrics) {
   const Tensor noise = candidate_noise(Purpose::next_action, step, batch.state.rows);
   const Tensor target = critic_target(batch, best_candidate(batch.next_state, noise).chosen);
-  for (int i : {0, 1}) {
-    loss[i] = critic_loss(i, batch, target);
-    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss.tensor, loss[i].gradient);
-    record(metrics, i, loss[i].loss.tensor);
-  }
+  for (int i : {0, 1}) loss[i] = critic_loss(i, batch, target);
+  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
+  record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------

@@ -45,20 +45,42 @@ Tensor Learner::uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t c
   return x;
 }
 
-void record(std::span<float> metrics, int which, Value number) {
-  assign(view(metrics.data() + which, 1, 1), number.tensor);
+Tensor Learner::DrawTogether::add(Purpose purpose, bool normal, int64_t rows, int64_t cols) {
+  const Tensor x = empty(rows, cols);
+  if (x.size() > 0) draws_[count_++] = {learner_.key(purpose, step_), normal, x.size(), x.f32()};
+  return x;
 }
 
-void check_finite(const char* what, Tensor loss, Tensor gradient) {
+void Learner::DrawTogether::now() {
+  kernels::current().philox_draws({draws_, count_}, QueuedUpdate::place_of(step_));
+}
+
+void record(std::span<float> metrics, std::initializer_list<Metric> values) {
+  kernels::NumberOf numbers[16];
+  size_t count = 0;
+  for (const Metric& m : values) numbers[count++] = {m.value.f32(), m.which};
+  kernels::current().gather_numbers({numbers, count}, metrics.data());
+}
+
+void check_finite(std::initializer_list<Loss> losses) {
   QueuedUpdate* const queued = QueuedUpdate::current();
-  if (queued) queued->losses.push_back(what);
-  const uint32_t number = queued ? static_cast<uint32_t>(queued->losses.size()) : 1;
+  kernels::FiniteOf arrays[8];
+  size_t count = 0;
+  uint32_t number = queued ? static_cast<uint32_t>(queued->losses.size()) : 0;
+  for (const Loss& loss : losses) {
+    ++number;
+    arrays[count++] = {1, loss.value.tensor.f32(), number};
+    arrays[count++] = {loss.gradient.size(), loss.gradient.f32(), number};
+    if (queued) queued->losses.push_back(loss.name);
+  }
   ArenaScope scope;
   const Tensor found = queued ? view(queued->failed, 1, 1) : zeros(1, 1, DType::uint32);
-  kernels::current().flag_not_finite(1, loss.f32(), number, found.as<uint32_t>());
-  kernels::current().flag_not_finite(gradient.size(), gradient.f32(), number, found.as<uint32_t>());
-  if (!queued && *fetched(found).as<uint32_t>())
-    throw Failure(message(what, " or its gradient is not finite (loss ", float(Number(loss)), ")"));
+  kernels::current().flag_not_finite({arrays, count}, found.as<uint32_t>());
+  if (queued) return;
+  if (const uint32_t which = *fetched(found).as<uint32_t>()) {
+    const Loss& loss = losses.begin()[which - 1];
+    throw Failure(message(loss.name, " or its gradient is not finite (loss ", float(loss.value), ")"));
+  }
 }
 
 Choice choose_best(Tensor action, Tensor q) {

@@ -47,6 +47,21 @@ class Learner : public Agent {
   Tensor times(const IntervalSampler& sampler, Purpose purpose, uint64_t step, int64_t rows) const {
     return sampler.from_normals() ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
   }
+  // Numbers of several purposes that are drawn together: room for each, and at `now` the numbers.
+  class DrawTogether {
+   public:
+    DrawTogether(const Learner& learner, uint64_t step) : learner_(learner), step_(step) {}
+    Tensor normals(Purpose purpose, int64_t rows, int64_t cols) { return add(purpose, true, rows, cols); }
+    Tensor uniforms(Purpose purpose, int64_t rows, int64_t cols) { return add(purpose, false, rows, cols); }
+    void now();
+
+   private:
+    Tensor add(Purpose purpose, bool normal, int64_t rows, int64_t cols);
+    const Learner& learner_;
+    uint64_t step_;
+    kernels::DrawOf draws_[16];
+    size_t count_ = 0;
+  };
   Tensor state_row(std::span<const float> state) const { return placed(view(state.data(), 1, observations_)); }
 
   int observations_, actions_;
@@ -65,10 +80,23 @@ class PolicyLearner {
   virtual void improve_policy(const ActionValue& q, Tensor state, uint64_t step) = 0;
 };
 
-// A metric's place in the row takes a number [1, 1].
-void record(std::span<float> metrics, int which, Value number);
-// Throws Failure naming the loss if it or its gradient is not finite; in a queued update that is said when it is done.
-void check_finite(const char* what, Tensor loss, Tensor gradient);
+// Places in the row of metrics take numbers [1, 1], all at once.
+struct Metric {
+  int which;
+  Tensor value;
+  Metric(int which, Number value) : which(which), value(value.tensor) {}
+  Metric(int which, Value value) : which(which), value(value.tensor) {}
+  Metric(int which, Tensor value) : which(which), value(value) {}
+};
+void record(std::span<float> metrics, std::initializer_list<Metric>);
+// Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said when
+// it is done.
+struct Loss {
+  const char* name;
+  Number value;
+  Tensor gradient;
+};
+void check_finite(std::initializer_list<Loss>);
 
 // The best of the K actions of each state.
 struct Choice {

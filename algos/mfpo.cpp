@@ -214,17 +214,19 @@ std::span<const char* const> Mfpo::metric_names() const { return metrics_of_mfpo
 
 Mfpo::Draws Mfpo::draw(uint64_t step) const {
   const int64_t batch = settings_.batch_size;
+  DrawTogether draw(*this, step);
   Draws d;
-  d.next_noise = normals(Purpose::next_action, step, batch, actions_);
-  d.interval_a = normals(Purpose::interval_a, step, batch, 1);
-  d.interval_b = normals(Purpose::interval_b, step, batch, 1);
-  d.proposal_noise = normals(Purpose::proposal_noise, step, batch * settings_.policy_proposals, actions_);
-  d.flow_noise = normals(Purpose::interpolation_noise, step, batch, actions_);
-  d.truncated_uniform = uniforms(Purpose::truncated_uniform, step, batch * settings_.gaussian_proposals, actions_);
-  d.divergence_interval_a = normals(Purpose::divergence_interval_a, step, batch, 1);
-  d.divergence_interval_b = normals(Purpose::divergence_interval_b, step, batch, 1);
-  d.divergence_noise = normals(Purpose::divergence_noise, step, batch, actions_);
-  d.divergence_probe = normals(Purpose::divergence_probe, step, batch * settings_.probes, actions_);
+  d.next_noise = draw.normals(Purpose::next_action, batch, actions_);
+  d.interval_a = draw.normals(Purpose::interval_a, batch, 1);
+  d.interval_b = draw.normals(Purpose::interval_b, batch, 1);
+  d.proposal_noise = draw.normals(Purpose::proposal_noise, batch * settings_.policy_proposals, actions_);
+  d.flow_noise = draw.normals(Purpose::interpolation_noise, batch, actions_);
+  d.truncated_uniform = draw.uniforms(Purpose::truncated_uniform, batch * settings_.gaussian_proposals, actions_);
+  d.divergence_interval_a = draw.normals(Purpose::divergence_interval_a, batch, 1);
+  d.divergence_interval_b = draw.normals(Purpose::divergence_interval_b, batch, 1);
+  d.divergence_noise = draw.normals(Purpose::divergence_noise, batch, actions_);
+  d.divergence_probe = draw.normals(Purpose::divergence_probe, batch * settings_.probes, actions_);
+  draw.now();
   return d;
 }
 
@@ -251,17 +253,13 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
                             target_logits(1, batch.next_state, next.action)};
   const TargetDistribution target = target_distribution(batch, next.log_prob, logits);
   CriticLoss critic[2];
-  for (int i : {0, 1}) {
-    critic[i] = critic_loss(i, batch.state, batch.action, target.chosen);
-    check_finite(metrics_of_mfpo[i], critic[i].loss.tensor, critic[i].gradient);
-    record(metrics, i, critic[i].loss.tensor);
-  }
-  for (int i : {0, 1}) critic_[i].descend(critic[i].gradient, adam_, static_cast<int64_t>(step));
-  record(metrics, clipped_low, target.clipped_low.tensor);
-  record(metrics, clipped_high, target.clipped_high.tensor);
-
+  for (int i : {0, 1}) critic[i] = critic_loss(i, batch.state, batch.action, target.chosen);
+  check_finite({{"critic_loss1", critic[0].loss, critic[0].gradient}, {"critic_loss2", critic[1].loss, critic[1].gradient}});
+  record(metrics, {{critic_loss1, critic[0].loss}, {critic_loss2, critic[1].loss},
+                   {clipped_low, target.clipped_low}, {clipped_high, target.clipped_high}});
   // 2. Target critics follow.
-  for (int i : {0, 1}) target_[i].follow(critic_[i], settings_.target_rate);
+  descend({{critic_[0], critic[0].gradient, &target_[0]}, {critic_[1], critic[1].gradient, &target_[1]}}, adam_,
+          static_cast<int64_t>(step), settings_.target_rate);
   for (ReadyWeights& ready : ready_target_) ready.outdate();
 }
 
@@ -283,7 +281,7 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   const ProposalWeights weights = proposal_weights(x, time.t, policy, q);
   const Velocity v = velocity(x, time.t, weights, policy.action, gaussian.action);
   const RegressionLoss actor = actor_loss(state, x, time, v.mixed);
-  check_finite("actor_loss", actor.loss.tensor, actor.gradient);
+  check_finite({{"actor_loss", actor.loss, actor.gradient}});
   actor_.descend(actor.gradient, adam_, n);
   flow_.outdate();
 
@@ -293,23 +291,26 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
     const Interval time = interval(draws.divergence_interval_a, draws.divergence_interval_b);
     const Tensor x = interpolate(first, draws.divergence_noise, time.t);
     divergence = divergence_loss(state, x, time, hutchinson(state, x, time.t, draws.divergence_probe));
-    check_finite("divergence_loss", divergence.loss.tensor, divergence.gradient);
+    check_finite({{"divergence_loss", divergence.loss, divergence.gradient}});
     divergence_.descend(divergence.gradient, adam_, n);
   }
 
   // 5. Temperature, by the entropy of the proposals.
   const Tensor entropy = (-mean_all(policy.log_prob)).tensor, alpha_used = alpha().tensor;
   const TemperatureLoss temperature = temperature_loss(entropy);
-  check_finite("temperature_loss", temperature.loss.tensor, temperature.gradient);
+  check_finite({{"temperature_loss", temperature.loss, temperature.gradient}});
   if (settings_.tune_alpha) log_alpha_.descend(temperature.gradient, adam_, n);
 
-  record(metrics, actor_loss_, actor.loss.tensor);
-  record(metrics, divergence_loss_, divergence.loss.tensor ? divergence.loss.tensor : zeros(1, 1));
-  record(metrics, temperature_loss_, temperature.loss.tensor);
-  record(metrics, q_mean, mean_all(q)), record(metrics, entropy_, entropy), record(metrics, alpha_, alpha_used);
-  record(metrics, ess1, mean_all(v.ess_policy)), record(metrics, ess2, mean_all(v.ess_gaussian));
-  record(metrics, lambda, mean_all(v.share));
-  record(metrics, velocity_norm, mean_all(sqrt(sum_row(square(v.mixed)))));
+  record(metrics, {{actor_loss_, actor.loss},
+                   {divergence_loss_, divergence.loss.tensor ? divergence.loss : zeros(1, 1)},
+                   {temperature_loss_, temperature.loss},
+                   {q_mean, mean_all(q)},
+                   {entropy_, entropy},
+                   {alpha_, alpha_used},
+                   {ess1, mean_all(v.ess_policy)},
+                   {ess2, mean_all(v.ess_gaussian)},
+                   {lambda, mean_all(v.share)},
+                   {velocity_norm, mean_all(sqrt(sum_row(square(v.mixed))))}});
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------

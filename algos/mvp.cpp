@@ -99,16 +99,16 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
                                                normals(Purpose::interpolation_noise, step, n, chunk_actions()),
                                                times(sampler_, Purpose::interval_a, step, n),
                                                times(sampler_, Purpose::interval_b, step, n)));
-  check_finite("actor_loss", actor.loss.tensor, actor.gradient);
+  check_finite({{"actor_loss", actor.loss, actor.gradient}});
   const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
-  record(metrics, one_step_gap_, one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions())).tensor);
-  record(metrics, actor_loss_, actor.loss.tensor), record(metrics, mean_flow_loss, actor.mean_flow.tensor);
-  record(metrics, constraint_loss, actor.constraint.tensor ? actor.constraint.tensor : zeros(1, 1));
+  record(metrics, {{one_step_gap_, one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()))},
+                   {actor_loss_, actor.loss},
+                   {mean_flow_loss, actor.mean_flow},
+                   {constraint_loss, actor.constraint.tensor ? actor.constraint : zeros(1, 1)}});
 
-  critic_.descend(critic, adam_, step);
+  critic_.descend(critic, adam_, step, options_.target_rate);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   flow_.outdate(), euler_.outdate();
-  critic_.follow(options_.target_rate);
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

@@ -37,13 +37,12 @@ void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   const RegressionLoss actor = actor_loss(batch, normals(Purpose::interpolation_noise, step, batch.state.rows,
                                                          chunk_actions()),
                                           uniforms(Purpose::interval_a, step, batch.state.rows, 1));
-  check_finite("actor_loss", actor.loss.tensor, actor.gradient);
-  record(metrics, actor_loss_, actor.loss.tensor);
+  check_finite({{"actor_loss", actor.loss, actor.gradient}});
+  record(metrics, {{actor_loss_, actor.loss}});
 
-  critic_.descend(critic, adam_, step);
+  critic_.descend(critic, adam_, step, options_.target_rate);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   flow_.outdate();
-  critic_.follow(options_.target_rate);
 }
 
 std::vector<Setting> QcSettings::settings() {

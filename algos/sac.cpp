@@ -67,7 +67,6 @@ void Sac::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
                    critic_.value(critic_.online[1].tensor(), state, action));
   };
   update_policy(batch.state, smaller, step, metrics);
-  critic_.follow(settings_.target_rate);
 }
 
 void Sac::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
@@ -84,12 +83,10 @@ void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> met
   const Value soft = minimum(q[0], q[1]) - alpha() * next.log_prob;
   const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft)).tensor;
   TwinCritic::Loss loss[2];
-  for (int i : {0, 1}) {
-    loss[i] = critic_.loss(i, batch.state, batch.action, target, {}, 0.5);
-    check_finite(metrics_of_sac[i], loss[i].loss.tensor, loss[i].gradient);
-    record(metrics, i, loss[i].loss.tensor);
-  }
-  critic_.descend(loss, adam_, step);
+  for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target, {}, 0.5);
+  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
+  record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
+  critic_.descend(loss, adam_, step, settings_.target_rate);
 }
 
 // Actor: mean of alpha log pi(a|s) - Q(s, a), a = tanh(mean + sigma noise). Temperature, by the alpha of before:
@@ -105,18 +102,21 @@ void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::
         return Values<3>{mean_column(alpha * policy.log_prob - value), policy.log_prob, value};
       },
       actor_.tensor());
-  check_finite("actor_loss", out[0].tensor, gradient.tensor);
+  check_finite({{"actor_loss", out[0].tensor, gradient.tensor}});
 
   const Value log_prob = mean_all(out[1]), gap = log_prob + settings_.target_entropy_per_action * actions_;
   const auto [temperature, temperature_gradient] =
       value_and_grad([&](Value log_alpha) { return Values<1>{log_alpha * -gap}; }, log_alpha_.tensor());
-  check_finite("temperature_loss", temperature[0].tensor, temperature_gradient.tensor);
+  check_finite({{"temperature_loss", temperature[0].tensor, temperature_gradient.tensor}});
 
   actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
   if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.tensor, adam_, static_cast<int64_t>(step));
   ready_actor_.outdate();
-  record(metrics, actor_loss, out[0]), record(metrics, temperature_loss, temperature[0]);
-  record(metrics, q_mean, mean_all(out[2])), record(metrics, entropy, -log_prob), record(metrics, alpha_, alpha);
+  record(metrics, {{actor_loss, out[0].tensor},
+                   {temperature_loss, temperature[0].tensor},
+                   {q_mean, mean_all(out[2])},
+                   {entropy, (-log_prob).tensor},
+                   {alpha_, alpha.tensor}});
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------

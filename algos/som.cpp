@@ -72,11 +72,9 @@ void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> met
   const Tensor target = (settings_.reward_scale * Value(batch.reward) +
                          settings_.discount * (Value(batch.mask) * minimum(q[0], q[1]))).tensor;
   TwinCritic::Loss loss[2];
-  for (int i : {0, 1}) {
-    loss[i] = critic_.loss(i, batch.state, batch.action, target);
-    check_finite(metric_names()[static_cast<size_t>(i)], loss[i].loss.tensor, loss[i].gradient);
-    record(metrics, i, loss[i].loss.tensor);
-  }
+  for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
+  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
+  record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
   critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);
 }
 
@@ -166,7 +164,7 @@ void mean_by_decile(Tensor t, Tensor ess, std::span<float> out) {
     const Value at_least = 1 - less(t, full(1, 1, 0.1 * d)), below = less(t, full(1, 1, 0.1 * (d + 1)));
     const Value inside = at_least * below, count = sum_column(inside);
     const Value sum = sum_column(inside * Value(ess));
-    record(out, d, select(count, sum / maximum(count, full(1, 1, 1)), all));
+    record(out, {{d, select(count, sum / maximum(count, full(1, 1, 1)), all)}});
   }
 }
 
@@ -219,7 +217,7 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   const Tensor direction = score(weights, values.gradient, at);
   const Tensor v = velocity(x, at, direction);
   const RegressionLoss loss = actor_loss(state, x, time, v);
-  check_finite("actor_loss", loss.loss.tensor, loss.gradient);
+  check_finite({{"actor_loss", loss.loss, loss.gradient}});
 
   const double decayed = std::clamp(
       double(static_cast<int64_t>(step) - settings_.decay_start) / double(settings_.decay_length), 0.0, 1.0);
@@ -227,9 +225,10 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   actor_.descend(loss.gradient, {.learning_rate = rate}, static_cast<int64_t>(step));
   flow_.outdate();
 
-  record(metrics, actor_loss_, loss.loss.tensor), record(metrics, q_mean, mean_all(values.q));
-  record(metrics, score_norm, mean_all(sqrt(sum_row(square(direction)))));
-  record(metrics, velocity_norm, mean_all(sqrt(sum_row(square(v)))));
+  record(metrics, {{actor_loss_, loss.loss},
+                   {q_mean, mean_all(values.q)},
+                   {score_norm, mean_all(sqrt(sum_row(square(direction))))},
+                   {velocity_norm, mean_all(sqrt(sum_row(square(v))))}});
   const auto effective_sample_size = [&](const char* standardise) {
     return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).tensor;
   };
@@ -241,7 +240,7 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
 void Som::update_noise(uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const Value l = noise_log_scale_.tensor(), deviation = 0.1 * exp(l);
-  record(metrics, noise_deviation, settings_.exploration_noise ? deviation : zeros(1, 1));
+  record(metrics, {{noise_deviation, settings_.exploration_noise ? deviation : zeros(1, 1)}});
   const uint64_t interval = static_cast<uint64_t>(settings_.noise_interval);
   if (!settings_.exploration_noise || step % interval != 0) return;
   // A/2 log(2 pi e deviation^2)

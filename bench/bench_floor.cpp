@@ -130,7 +130,17 @@ void install(DeviceKernels& k) {
   Traced<&K::gelu_slope>::install(k, "gelu_slope", elements(2));
   Traced<&K::sincos>::install(k, "sincos", elements(3));
   Traced<&K::truncated_normal>::install(k, "truncated_normal", elements(4));
-  Traced<&K::flag_not_finite>::install(k, "flag_not_finite", elements(1));
+  Traced<&K::flag_not_finite>::install(k, "flag_not_finite", [](auto all, auto) {
+    double n = 0;
+    for (const auto& f : all) n += double(f.n);
+    return numbers(n);
+  });
+  Traced<&K::gather_numbers>::install(k, "gather_numbers", [](auto all, auto) { return numbers(2.0 * double(all.size())); });
+  Traced<&K::philox_draws>::install(k, "philox_draws", [](auto all, auto) {
+    double n = 0;
+    for (const auto& d : all) n += double(d.n);
+    return numbers(n);
+  });
   Traced<&K::binary>::install(k, "binary", [](auto, int64_t r, int64_t c, auto, int64_t ar, int64_t ac, auto, int64_t br,
                                               int64_t bc, auto) { return numbers(double(r * c + ar * ac + br * bc)); });
   Traced<&K::copy_matrix>::install(k, "copy_matrix", matrix(2));
@@ -145,7 +155,11 @@ void install(DeviceKernels& k) {
   Traced<&K::c51_project>::install(k, "c51_project", matrix(3));
   Traced<&K::philox_uniform>::install(k, "philox_uniform", [](auto&, auto, int64_t n, auto) { return numbers(double(n)); });
   Traced<&K::philox_normal>::install(k, "philox_normal", [](auto&, auto, int64_t n, auto) { return numbers(double(n)); });
-  Traced<&K::adam>::install(k, "adam", [](int64_t n, auto&&...) { return numbers(7 * double(n)); });
+  Traced<&K::adam>::install(k, "adam", [](auto all, auto&&...) {
+    double n = 0;
+    for (const auto& a : all) n += double((a.target ? 9 : 7) * a.n);
+    return numbers(n);
+  });
   Traced<&K::exponential_average>::install(k, "exponential_average", [](int64_t n, auto...) { return numbers(3 * double(n)); });
   const auto product = [](int64_t m, int64_t n, int64_t q, auto...) {
     return numbers(double(m * n + n * q + m * q), double(m) * double(n) * double(q));

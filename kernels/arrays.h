@@ -66,5 +66,17 @@ void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* 
 // Sets *flag to `number` if it is 0 and one of x is not finite.
 template <class T>
 void flag_not_finite(int64_t n, const T* x, uint32_t number, uint32_t* flag);
+// Likewise, for several arrays; of those at fault the smallest number counts.
+struct FiniteOf {
+  int64_t n;
+  const float* x;
+  uint32_t number;
+};
+
+// y[to] = *from: numbers that lie here and there, in one array.
+struct NumberOf {
+  const float* from;
+  int64_t to;
+};
 
 }  // namespace meander::kernels

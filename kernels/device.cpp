@@ -40,7 +40,13 @@ const DeviceKernels cpu = [] {
   k.add_to = kernels::add_to<float>;
   k.sum_groups = kernels::sum_groups<float>, k.argmax_row = kernels::argmax_row<float>;
   k.one_hot = kernels::one_hot<float>, k.gather_row = kernels::gather_row<float>;
-  k.gather_rows = kernels::gather_rows<float>, k.flag_not_finite = kernels::flag_not_finite<float>;
+  k.gather_rows = kernels::gather_rows<float>;
+  k.flag_not_finite = [](std::span<const FiniteOf> all, uint32_t* flag) {
+    for (const FiniteOf& f : all) kernels::flag_not_finite(f.n, f.x, f.number, flag);
+  };
+  k.gather_numbers = [](std::span<const NumberOf> all, float* y) {
+    for (const NumberOf& n : all) y[n.to] = *n.from;
+  };
 
   k.exp = kernels::exp, k.log = kernels::log, k.tanh = kernels::tanh, k.sigmoid = kernels::sigmoid;
   k.gelu = kernels::gelu, k.gelu_slope = kernels::gelu_slope, k.mish = kernels::mish;
@@ -62,13 +68,19 @@ const DeviceKernels cpu = [] {
   k.philox_normal = [](const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
     kernels::philox_normal(at(key, step), n, out);
   };
+  k.philox_draws = [](std::span<const DrawOf> all, const uint64_t* step) {
+    for (const DrawOf& d : all) (d.normal ? kernels::philox_normal : kernels::philox_uniform)(at(d.key, step), d.n, d.out);
+  };
   k.philox_index = [](const RandomKey& key, const uint64_t* step, int64_t n, uint32_t bound, uint32_t* out) {
     kernels::philox_index(at(key, step), n, bound, out);
   };
-  k.adam = [](int64_t n, const AdamConstants& constants, int64_t number, const uint64_t* step, const float* gradient,
-              float* params, float* m, float* v, const uint32_t* stop) {
-    if (!stop || *stop == 0)
-      kernels::adam(n, constants, step ? static_cast<int64_t>(*step) : number, gradient, params, m, v);
+  k.adam = [](std::span<const AdamOf> all, const AdamConstants& constants, float tau, int64_t number,
+              const uint64_t* step, const uint32_t* stop) {
+    if (stop && *stop != 0) return;
+    for (const AdamOf& a : all) {
+      kernels::adam(a.n, constants, step ? static_cast<int64_t>(*step) : number, a.gradient, a.params, a.m, a.v);
+      if (a.target) kernels::exponential_average(a.n, tau, a.params, a.target);
+    }
   };
   k.exponential_average = [](int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
     if (!stop || *stop == 0) kernels::exponential_average(n, tau, source, target);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "kernels/arrays.h"
 #include "kernels/candidates.h"
@@ -60,7 +61,8 @@ struct DeviceKernels {
   decltype(&kernels::one_hot<float>) one_hot;
   decltype(&kernels::gather_row<float>) gather_row;
   decltype(&kernels::gather_rows<float>) gather_rows;
-  decltype(&kernels::flag_not_finite<float>) flag_not_finite;
+  void (*flag_not_finite)(std::span<const FiniteOf>, uint32_t* flag);
+  void (*gather_numbers)(std::span<const NumberOf>, float* y);
 
   // ---- elementwise.h -------------------------------------------------------------------------------------------------
   decltype(&kernels::exp) exp, log, tanh, sigmoid, gelu, gelu_slope, mish, mish_slope;
@@ -83,11 +85,12 @@ struct DeviceKernels {
   void (*philox_bits)(const RandomKey&, const uint64_t* step, int64_t n, uint32_t* out);
   void (*philox_uniform)(const RandomKey&, const uint64_t* step, int64_t n, float* out);
   void (*philox_normal)(const RandomKey&, const uint64_t* step, int64_t n, float* out);
+  void (*philox_draws)(std::span<const DrawOf>, const uint64_t* step);
   void (*philox_index)(const RandomKey&, const uint64_t* step, int64_t n, uint32_t bound, uint32_t* out);
 
   // ---- optimiser.h; both do nothing where *stop (device memory, or null) is not 0 ------------------------------------
-  void (*adam)(int64_t n, const AdamConstants&, int64_t number, const uint64_t* step, const float* gradient,
-               float* params, float* m, float* v, const uint32_t* stop);
+  void (*adam)(std::span<const AdamOf>, const AdamConstants&, float tau, int64_t number, const uint64_t* step,
+               const uint32_t* stop);
   void (*exponential_average)(int64_t n, float tau, const float* source, float* target, const uint32_t* stop);
 
   // ---- dense.h -------------------------------------------------------------------------------------------------------

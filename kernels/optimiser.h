@@ -14,6 +14,14 @@ struct AdamConstants {
 // The constants, 1 - b1 and 1 - b2 among them, are rounded to float32 once: 1 - 0.999f in float32 is 1e-5 off.
 void adam(int64_t n, const AdamConstants&, int64_t step, const float* gradient, float* params, float* m, float* v);
 
+// A network's part of one step of an optimiser: Adam's and, unless `target` is null, then that of the average that follows
+// its parameters.
+struct AdamOf {
+  int64_t n;
+  const float* gradient;
+  float *params, *m, *v, *target;
+};
+
 // target = (1 - tau) target + tau source
 void exponential_average(int64_t n, float tau, const float* source, float* target);
 

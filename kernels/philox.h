@@ -21,6 +21,13 @@ void philox_bits(const RandomKey&, int64_t n, uint32_t* out);
 void philox_uniform(const RandomKey&, int64_t n, float* out);
 // Standard normals by Box-Muller on the uniforms of words (2j, 2j + 1): sqrt(-2 log u0) * (cos, sin)(2 pi u1).
 void philox_normal(const RandomKey&, int64_t n, float* out);
+// A stream's numbers [n], normal or uniform, wanted together with others.
+struct DrawOf {
+  RandomKey key;
+  bool normal;
+  int64_t n;
+  float* out;
+};
 // Integers in [0, bound), bound < 2^32, by (bits * bound) >> 32 (bias below bound / 2^32).
 void philox_index(const RandomKey&, int64_t n, uint32_t bound, uint32_t* out);
 

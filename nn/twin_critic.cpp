@@ -48,8 +48,10 @@ TwinCritic::Loss TwinCritic::loss(int critic, Tensor state, Tensor action, Tenso
   return {out[0].tensor, gradient.tensor};
 }
 
-void TwinCritic::descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step) {
-  for (int i : {0, 1}) online[i].descend(loss[i].gradient, adam, static_cast<int64_t>(step));
+void TwinCritic::descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step, double rate) {
+  meander::descend({{online[0], loss[0].gradient, rate > 0 ? &target[0] : nullptr},
+                    {online[1], loss[1].gradient, rate > 0 ? &target[1] : nullptr}},
+                   adam, static_cast<int64_t>(step), rate);
   outdate();
 }
 

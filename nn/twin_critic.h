@@ -31,8 +31,8 @@ struct TwinCritic {
   };
   // scale times the mean over all B rows of weight (Q_i(s, a) - y)^2; y and weight [B, 1], absent: 1.
   Loss loss(int critic, Tensor state, Tensor action, Tensor y, Tensor weight = {}, double scale = 1) const;
-  // One step of both critics; `outdate` follows by itself.
-  void descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step);
+  // One step of both critics; `outdate` follows by itself. With a rate above 0 the targets then follow.
+  void descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step, double rate = 0);
   // target = (1 - rate) target + rate online
   void follow(double rate);
   void outdate();   // the parameters were changed from outside

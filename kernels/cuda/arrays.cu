@@ -214,7 +214,10 @@ void gather_rows(int64_t rows, int64_t cols, const float* x, const int32_t* row,
 
 // ---- the flag --------------------------------------------------------------------------------------------------------
 
-__global__ void flag_kernel(int64_t n, const float* x, uint32_t number, uint32_t* flag) {
+constexpr int most_checked = 8, most_numbers = 32;
+
+__global__ void flag_kernel(const __grid_constant__ List<FiniteOf, most_checked> list, uint32_t* flag) {
+  const auto [n, x, number] = list.at[blockIdx.y];
   const int64_t fours = aligned(x) ? n / 4 : 0;
   bool found = false;
   const auto look = [&](float v) { found = found || !(v - v == 0); };
@@ -223,10 +226,25 @@ __global__ void flag_kernel(int64_t n, const float* x, uint32_t number, uint32_t
     look(v.x), look(v.y), look(v.z), look(v.w);
   });
   for_elements(n - 4 * fours, [&](int64_t i) { look(x[4 * fours + i]); });
-  if (found) atomicCAS(flag, 0u, number);
+  if (!found) return;
+  for (uint32_t old = 0; old == 0 || old > number;) {   // smaller numbers stay
+    const uint32_t there = atomicCAS(flag, old, number);
+    if (there == old) break;
+    old = there;
+  }
 }
-void flag_not_finite(int64_t n, const float* x, uint32_t number, uint32_t* flag) {
-  if (n > 0) launch(flag_kernel, element_blocks((n + 3) / 4), element_block, 0, n, x, number, flag);
+void flag_not_finite(std::span<const FiniteOf> all, uint32_t* flag) {
+  in_lists<most_checked>(all, [&](const auto& list, unsigned count) {
+    launch(flag_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, flag);
+  });
+}
+
+__global__ void numbers_kernel(const __grid_constant__ List<NumberOf, most_numbers> list, float* y) {
+  const NumberOf& number = list.at[threadIdx.x];
+  y[number.to] = *number.from;
+}
+void gather_numbers(std::span<const NumberOf> all, float* y) {
+  in_lists<most_numbers>(all, [&](const auto& list, unsigned count) { launch(numbers_kernel, 1, count, 0, list, y); });
 }
 
 }  // namespace
@@ -250,6 +268,7 @@ void add_arrays(DeviceKernels& k) {
   k.gather_row = gather_row;
   k.gather_rows = gather_rows;
   k.flag_not_finite = flag_not_finite;
+  k.gather_numbers = gather_numbers;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

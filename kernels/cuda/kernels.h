@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "kernels/cuda/cuda.h"
 #include "kernels/device.h"
 
@@ -29,6 +31,29 @@ int multiprocessors();
 inline unsigned blocks_for(int64_t n, int64_t block) {
   const int64_t blocks = (n + block - 1) / block;
   return static_cast<unsigned>(blocks < 1 ? 1 : blocks > 4096 ? 4096 : blocks);
+}
+
+// A few of what a kernel does at once, among its arguments: the part blockIdx.y is of.at[blockIdx.y]'s.
+template <class T, int most>
+struct List {
+  T at[most];
+};
+// f(list, how many) for all, `most` at a time.
+template <int most, class T, class F>
+void in_lists(std::span<const T> all, F f) {
+  for (size_t first = 0; first < all.size(); first += most) {
+    List<T, most> list{};
+    const size_t count = all.size() - first < most ? all.size() - first : most;
+    for (size_t i = 0; i < count; ++i) list.at[i] = all[first + i];
+    f(list, static_cast<unsigned>(count));
+  }
+}
+// Blocks for the largest of them.
+template <class T>
+unsigned blocks_for_all(std::span<const T> all, int64_t each, int64_t block) {
+  int64_t most = 1;
+  for (const T& a : all) most = a.n > most ? a.n : most;
+  return blocks_for((most + each - 1) / each, block);
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -11,8 +11,9 @@ __host__ __device__ inline float bias_correction(double beta, double step) {
 }
 
 // The betas count where the step is read from device memory; else the factors hold the corrections already.
-__global__ void adam_kernel(int64_t n, AdamFactors factors, double beta1, double beta2, const uint64_t* step,
-                            const float* gradient, float* params, float* m, float* v, const uint32_t* stop) {
+constexpr int most_networks = 4;
+__global__ void adam_kernel(const __grid_constant__ List<AdamOf, most_networks> list, AdamFactors factors, float tau,
+                            double beta1, double beta2, const uint64_t* step, const uint32_t* stop) {
   if (stop && *stop) return;
   if (step) {
     MEANDER_SHARED(float, corrections, 2);
@@ -22,32 +23,37 @@ __global__ void adam_kernel(int64_t n, AdamFactors factors, double beta1, double
     factors.correction1 = corrections[0];
     factors.correction2 = corrections[1];
   }
-  const bool wide = aligned(gradient) && aligned(params) && aligned(m) && aligned(v);
-  const int64_t fours = wide ? n / 4 : 0;
+  const AdamOf a = list.at[blockIdx.y];
+  const auto average = [=](float from, float to) { return exponential_average(tau, from, to); };
+  const bool wide = aligned(a.gradient) && aligned(a.params) && aligned(a.m) && aligned(a.v) && aligned(a.target);
+  const int64_t fours = wide ? a.n / 4 : 0;
   for_elements(fours, [&](int64_t q) {
-    const float4 g = load4(gradient, q);
-    float4 p = load4(params, q), mean = load4(m, q), square = load4(v, q);
+    const float4 g = load4(a.gradient, q);
+    float4 p = load4(a.params, q), mean = load4(a.m, q), square = load4(a.v, q);
     adam(factors, g.x, p.x, mean.x, square.x);
     adam(factors, g.y, p.y, mean.y, square.y);
     adam(factors, g.z, p.z, mean.z, square.z);
     adam(factors, g.w, p.w, mean.w, square.w);
-    store4(m, q, mean);
-    store4(v, q, square);
-    store4(params, q, p);
+    store4(a.m, q, mean);
+    store4(a.v, q, square);
+    store4(a.params, q, p);
+    if (a.target) store4(a.target, q, apply4(average, p, load4(a.target, q)));
   });
-  for_elements(n - 4 * fours, [&](int64_t i) {
+  for_elements(a.n - 4 * fours, [&](int64_t i) {
     const int64_t at = 4 * fours + i;
-    adam(factors, gradient[at], params[at], m[at], v[at]);
+    adam(factors, a.gradient[at], a.params[at], a.m[at], a.v[at]);
+    if (a.target) a.target[at] = average(a.params[at], a.target[at]);
   });
 }
-void adam_array(int64_t n, const AdamConstants& constants, int64_t number, const uint64_t* step, const float* gradient,
-                float* params, float* m, float* v, const uint32_t* stop) {
-  if (n <= 0) return;
+void adam_step(std::span<const AdamOf> all, const AdamConstants& constants, float tau, int64_t number,
+               const uint64_t* step, const uint32_t* stop) {
   const double t = static_cast<double>(number);
   const AdamFactors factors = adam_factors(constants, step ? 0 : bias_correction(constants.beta1, t),
                                            step ? 0 : bias_correction(constants.beta2, t));
-  launch(adam_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, factors, constants.beta1,
-         constants.beta2, step, gradient, params, m, v, stop);
+  in_lists<most_networks>(all, [&](const auto& list, unsigned count) {
+    launch(adam_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, factors, tau,
+           constants.beta1, constants.beta2, step, stop);
+  });
 }
 
 __global__ void average_kernel(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
@@ -68,7 +74,7 @@ void average_array(int64_t n, float tau, const float* source, float* target, con
 }  // namespace
 
 void add_optimiser(DeviceKernels& k) {
-  k.adam = adam_array;
+  k.adam = adam_step;
   k.exponential_average = average_array;
 }
 

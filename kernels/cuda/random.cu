@@ -27,7 +27,7 @@ __device__ inline uint4 together(const uint32_t (&y)[4]) { return make_uint4(y[0
 __device__ inline float4 together(const float (&y)[4]) { return make_float4(y[0], y[1], y[2], y[3]); }
 
 template <class Make>
-__global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+__device__ void draw(const RandomKey& key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
   const uint64_t at = step ? *step : key.step;
   const bool wide = aligned(out);
   for_elements((n + 3) / 4, [&](int64_t block) {
@@ -42,9 +42,26 @@ __global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Ma
   });
 }
 template <class Make>
+__global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+  draw(key, step, n, make, out);
+}
+template <class Make>
 void philox(const RandomKey& key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
   if (n > 0)
     launch(philox_kernel<Make>, blocks_for((n + 3) / 4, element_block), element_block, 0, key, step, n, make, out);
+}
+
+// Several streams in one launch.
+constexpr int most_draws = 16;
+__global__ void draws_kernel(const __grid_constant__ List<DrawOf, most_draws> list, const uint64_t* step) {
+  const DrawOf& d = list.at[blockIdx.y];
+  if (d.normal) draw(d.key, step, d.n, Normal{}, d.out);
+  else draw(d.key, step, d.n, Uniform{}, d.out);
+}
+void philox_draws(std::span<const DrawOf> all, const uint64_t* step) {
+  in_lists<most_draws>(all, [&](const auto& list, unsigned count) {
+    launch(draws_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, step);
+  });
 }
 
 void philox_bits(const RandomKey& key, const uint64_t* step, int64_t n, uint32_t* out) {
@@ -85,6 +102,7 @@ void add_random(DeviceKernels& k) {
   k.philox_bits = philox_bits;
   k.philox_uniform = philox_uniform;
   k.philox_normal = philox_normal;
+  k.philox_draws = philox_draws;
   k.philox_index = philox_index;
   k.truncated_normal = truncated_normal;
   k.normal_mass_ratio = normal_mass_ratio;

@@ -197,14 +197,31 @@ TEST_CASE("a number that is not finite raises the flag") {
           Floats x = normals(n, 9);
           x[static_cast<size_t>(at)] = bad;
           const auto flag = d.up(std::vector<uint32_t>{0});
-          d.k.flag_not_finite(n, d.up(x), 3, flag);
+          using Arrays = std::vector<kernels::FiniteOf>;
+          d.k.flag_not_finite(Arrays{{n, d.up(x), 3}, {2, d.up(normals(2, 1)), 5}}, flag);
           CHECK(d.down(flag)[0] == (std::isfinite(bad) ? 0u : 3u));
-          d.k.flag_not_finite(n, d.up(x), 4, flag);   // the first one stays
+          d.k.flag_not_finite(Arrays{{n, d.up(x), 4}}, flag);   // the first one stays
           CHECK(d.down(flag)[0] == (std::isfinite(bad) ? 0u : 3u));
         }
     const auto flag = d.up(std::vector<uint32_t>{1});
-    d.k.flag_not_finite(3, d.up(normals(3, 1)), 2, flag);
+    d.k.flag_not_finite(std::vector<kernels::FiniteOf>{{3, d.up(normals(3, 1)), 2}}, flag);
     CHECK(d.down(flag)[0] == 1u);
+  });
+}
+
+// Protects metrics: numbers from here and there each at its place, more than one launch takes, nothing else written.
+TEST_CASE("numbers are gathered") {
+  on_each_device([](OnDevice& d) {
+    const Floats x = normals(50, 3);
+    const auto from = d.up(x), y = d.up(Floats(60, 7.0f));
+    std::vector<kernels::NumberOf> numbers;
+    Floats want(60, 7.0f);
+    for (int64_t i = 0; i < 40; ++i) {
+      numbers.push_back({from + (i * 7) % 50, 59 - i});
+      want[static_cast<size_t>(59 - i)] = x[static_cast<size_t>((i * 7) % 50)];
+    }
+    d.k.gather_numbers(numbers, y);
+    CHECK(d.down(y) == want);
   });
 }
 

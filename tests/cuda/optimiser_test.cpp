@@ -39,8 +39,17 @@ TEST_CASE("Adam takes the CPU's step") {
             const auto number = here.up(std::vector<uint64_t>{static_cast<uint64_t>(step)});
             kernels::adam(n, constants, step, gradient.data() + shift, state.params.data() + shift,
                           state.m.data() + shift, state.v.data() + shift);
-            d.k.adam(n, constants, in_memory ? 999 : step, in_memory ? number.data : nullptr, g + shift, p + shift,
-                     m + shift, v + shift, nullptr);
+            // Beside it another network of another length, whose target follows.
+            const int64_t others = 5;
+            const auto p2 = here.up(normals(others, 5)), m2 = here.up(Floats(5)), v2 = here.up(Floats(5));
+            const auto g2 = here.up(normals(others, 6)), target = here.up(normals(others, 7));
+            const std::vector<kernels::AdamOf> networks = {{n, g + shift, p + shift, m + shift, v + shift, nullptr},
+                                                        {others, g2, p2, m2, v2, target}};
+            d.k.adam(networks, constants, 0.25f, in_memory ? 999 : step, in_memory ? number.data : nullptr, nullptr);
+            Floats want = normals(others, 7);
+            kernels::exponential_average(others, 0.25f, here.down(p2).data(), want.data());
+            CHECK(same_numbers(here.down(target), want));
+            CHECK(here.down(p2) != normals(others, 5));
             CHECK(same_numbers(here.down(m), state.m));
             CHECK(same_numbers(here.down(v), state.v));
             if (in_memory)
@@ -75,8 +84,11 @@ TEST_CASE("nothing changes where the stop flag is set") {
       const auto p = d.up(state.params), m = d.up(state.m), v = d.up(state.v);
       const auto g = d.up(gradient), target = d.up(gradient);
       const auto step = d.up(std::vector<uint64_t>{3});
-      d.k.adam(9, {}, 0, step, g, p, m, v, stop);
+      const auto led = d.up(gradient);
+      const std::vector<kernels::AdamOf> networks = {{9, g, p, m, v, led}};
+      d.k.adam(networks, {}, 0.5f, 0, step, stop);
       d.k.exponential_average(9, 0.5f, p, target, stop);
+      CHECK((d.down(led) == gradient) == (set == 1));
       CHECK((d.down(p) == state.params) == (set == 1));
       CHECK((d.down(m) == state.m) == (set == 1));
       CHECK((d.down(v) == state.v) == (set == 1));

@@ -51,6 +51,28 @@ TEST_CASE("the streams of Philox are the CPU's") {
   });
 }
 
+// Protects numbers that are drawn together: each stream is as if drawn alone, whatever lengths stand beside it; more than
+// one launch takes.
+TEST_CASE("streams drawn together are those drawn alone") {
+  on_each_device([](OnDevice& d) {
+    std::vector<kernels::DrawOf> draws;
+    std::vector<OnDevice::Array<float>> results;
+    for (int64_t i = 0; i < 20; ++i) {
+      kernels::RandomKey other = key;
+      other.purpose += static_cast<uint32_t>(i);
+      results.push_back(d.room(static_cast<size_t>(1 + 37 * i)));
+      draws.push_back({other, i % 3 != 0, 1 + 37 * i, results.back()});
+    }
+    d.k.philox_draws(draws, d.up(std::vector<uint64_t>{77}));
+    for (size_t i = 0; i < draws.size(); ++i) {
+      Floats want(static_cast<size_t>(draws[i].n));
+      draws[i].key.step = 77;
+      (draws[i].normal ? kernels::philox_normal : kernels::philox_uniform)(draws[i].key, draws[i].n, want.data());
+      CHECK(d.down(results[i]) == want);
+    }
+  });
+}
+
 // Protects a captured update: replayed with another step in device memory it draws other numbers, those of that step.
 TEST_CASE("a graph draws the numbers of the step that memory holds") {
   on_each_device([](OnDevice& d) {
