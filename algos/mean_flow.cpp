@@ -1,24 +1,27 @@
 #include "algos/mean_flow.h"
 
+#include "core/elements.h"
+
 namespace meander {
 
 Interval IntervalSampler::operator()(Tensor a, Tensor b) const {
-  Value first, second;
-  switch (draw) {
-    case Draw::logit_normal:
-      first = sigmoid(affine(a, deviation, mean)), second = sigmoid(affine(b, deviation, mean));
-      break;
-    case Draw::uniform:
-      first = a, second = b;
-      break;
-    case Draw::uniform_below:
-      first = (1 - 2 * margin) * Value(a) + margin, second = first * Value(b);
-      break;
-  }
-  const Tensor t = maximum(first, second).tensor, r = minimum(first, second).tensor;
-  const int64_t still = static_cast<int64_t>(double(t.rows) * share_equal);
-  assign(r.slice_rows(0, still), t.slice_rows(0, still));
-  return {t, r, t.rows - still};
+  const int64_t still = static_cast<int64_t>(double(a.rows) * share_equal);
+  const Interval i{empty(a.rows, 1), empty(a.rows, 1), a.rows - still};
+  kernels::current().interval({draw, static_cast<float>(mean), static_cast<float>(deviation), static_cast<float>(margin),
+                               a.rows, still, a.f32(), b.f32(), i.t.f32(), i.r.f32()});
+  return i;
+}
+
+Tensor mean_flow_target(const Interval& interval, Tensor g, Tensor dfdt) {
+  const int64_t still = g.rows - interval.moving;
+  if (interval.moving == 0) return g;
+  const Tensor y = empty(g.rows, g.cols, g.dtype);
+  detail::by_dtype(g.dtype, kernels::current().mean_flow_target, kernels::mean_flow_target<double>,
+                   [&]<class T>(T, auto target) {
+                     target(g.rows, g.cols, still, interval.t.as<T>(), interval.r.as<T>(), g.as<T>(), dfdt.as<T>(),
+                            y.as<T>());
+                   });
+  return y;
 }
 
 Tensor interpolate(Tensor action, Tensor noise, Tensor t) {

@@ -16,11 +16,7 @@ struct Interval {
 
 // How t and r are drawn from two columns of random numbers [B, 1].
 struct IntervalSampler {
-  enum class Draw {
-    logit_normal,    // from normals a, b: the larger and the smaller of sigmoid(mean + deviation a), ... b
-    uniform,         // from uniforms: the larger and the smaller
-    uniform_below,   // from uniforms: t uniform in [margin, 1 - margin], r uniform in [0, t]
-  };
+  using Draw = kernels::IntervalDraw;    // logit_normal from normals, uniform and uniform_below from uniforms
   Draw draw = Draw::logit_normal;
   double mean = -0.4, deviation = 1.0;
   double share_equal = 0.75;             // share of the rows with r = t
@@ -32,6 +28,9 @@ struct IntervalSampler {
 
 // x_t = (1 - t) a + t e
 Tensor interpolate(Tensor action, Tensor noise, Tensor t);
+
+// g - (t - r) dfdt in the moving rows, dfdt [moving, m], and g [B, m] in the others.
+Tensor mean_flow_target(const Interval& interval, Tensor g, Tensor dfdt);
 
 // A mean field f(x, t, r) held against the identity f = g - (t - r) df/dt, where g is the field of which f is the mean
 // over the interval: g = v for the mean velocity, g = div v for the average divergence. df/dt is the derivative along
@@ -50,10 +49,8 @@ MeanFlowIdentity mean_flow_identity(F&& f, Tensor x, const Interval& interval, T
   const Value one = moving ? full(moving, 1, 1, x.dtype) : Tensor();
 
   const auto [mean_field, derivative] = jvp(f, {x, interval.t, interval.r}, {v, one, Value()});
-  const Value length = slice_rows(Value(interval.t) - Value(interval.r), still, moving);
-  const Value correction = clip(length, 0, 1) * stop_gradient(derivative);
-  const Value target = Value(field) - pad_rows(correction, still, rows);
-  return {mean_field, stop_gradient(derivative), target};
+  const Value slope = stop_gradient(derivative);
+  return {mean_field, slope, mean_flow_target(interval, field, slope.tensor)};
 }
 
 }  // namespace meander

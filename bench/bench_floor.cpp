@@ -135,6 +135,10 @@ void install(DeviceKernels& k) {
     for (const auto& f : all) n += double(f.n);
     return numbers(n);
   });
+  Traced<&K::interval>::install(k, "interval", [](auto& i) { return numbers(4 * double(i.rows)); });
+  Traced<&K::mean_flow_target>::install(k, "mean_flow_target", [](int64_t rows, int64_t cols, int64_t still, auto...) {
+    return numbers(double(rows * (2 + 2 * cols) + (rows - still) * cols));
+  });
   Traced<&K::gather_numbers>::install(k, "gather_numbers", [](auto all, auto) { return numbers(2.0 * double(all.size())); });
   Traced<&K::philox_draws>::install(k, "philox_draws", [](auto all, auto) {
     double n = 0;

@@ -104,6 +104,7 @@ const DeviceKernels cpu = [] {
   k.cross_entropy = kernels::cross_entropy, k.cross_entropy_gradient = kernels::cross_entropy_gradient;
   k.mean_squared_error = kernels::mean_squared_error;
   k.mean_squared_error_gradient = kernels::mean_squared_error_gradient;
+  k.interval = kernels::interval, k.mean_flow_target = kernels::mean_flow_target<float>;
   k.gaussian_proposals = kernels::gaussian_proposals, k.proposal_weights = kernels::proposal_weights;
   k.proposal_velocity = kernels::proposal_velocity, k.soft_target = kernels::soft_target;
   return k;

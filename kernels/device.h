@@ -10,6 +10,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/embedding.h"
 #include "kernels/losses.h"
+#include "kernels/mean_flow.h"
 #include "kernels/mfpo.h"
 #include "kernels/mlp.h"
 #include "kernels/optimiser.h"
@@ -126,6 +127,10 @@ struct DeviceKernels {
   decltype(&kernels::cross_entropy_gradient) cross_entropy_gradient;
   decltype(&kernels::mean_squared_error) mean_squared_error;
   decltype(&kernels::mean_squared_error_gradient) mean_squared_error_gradient;
+
+  // ---- mean_flow.h ---------------------------------------------------------------------------------------------------
+  decltype(&kernels::interval) interval;
+  decltype(&kernels::mean_flow_target<float>) mean_flow_target;
 
   // ---- mfpo.h --------------------------------------------------------------------------------------------------------
   decltype(&kernels::gaussian_proposals) gaussian_proposals;

@@ -161,6 +161,7 @@ const DeviceKernels& table() {
     add_mlp(k);
     add_embedding(k);
     add_losses(k);
+    add_mean_flow(k);
     add_mfpo(k);
     add_candidates(k);
     return k;

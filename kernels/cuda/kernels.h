@@ -17,6 +17,7 @@ void add_products(DeviceKernels&);      // dense.cu
 void add_mlp(DeviceKernels&);           // mlp.cu
 void add_embedding(DeviceKernels&);     // embedding.cu
 void add_losses(DeviceKernels&);        // losses.cu
+void add_mean_flow(DeviceKernels&);     // mean_flow.cu
 void add_mfpo(DeviceKernels&);          // mfpo.cu
 void add_candidates(DeviceKernels&);    // candidates.cu
 const DeviceKernels& table();
