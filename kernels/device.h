@@ -12,6 +12,7 @@
 #include "kernels/mlp.h"
 #include "kernels/optimiser.h"
 #include "kernels/philox.h"
+#include "kernels/replay.h"
 #include "kernels/rows.h"
 #include "kernels/truncated_normal.h"
 
@@ -24,6 +25,7 @@ namespace meander::kernels {
 // `step` points to memory of the device that holds the step when the work runs, or is null: then the given number counts.
 struct DeviceKernels {
   const char* name;                                            // "cpu", "cuda", "cuda-emulated"
+  bool shares_memory;                                          // with the host, as embedded GPUs do
 
   // ---- memory and stream ---------------------------------------------------------------------------------------------
   void* (*allocate)(size_t bytes);                             // throws Failure when there is none; not cleared
@@ -128,6 +130,9 @@ struct DeviceKernels {
   decltype(&kernels::proposal_weights) proposal_weights;
   decltype(&kernels::proposal_velocity) proposal_velocity;
   decltype(&kernels::soft_target) soft_target;
+
+  // ---- replay.h ------------------------------------------------------------------------------------------------------
+  decltype(&kernels::replay_batch) replay_batch;
 };
 
 enum class Device { cpu, cuda, cuda_emulated };

@@ -26,17 +26,21 @@ cudaStream_t stream() {
   return one;
 }
 
+static int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  MEANDER_CUDA_CHECK(cudaGetDevice(&device));
+  MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+
 int multiprocessors() {
-  static const int count = [] {
-    int device = 0, n = 0;
-    MEANDER_CUDA_CHECK(cudaGetDevice(&device));
-    MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device));
-    return n;
-  }();
+  static const int count = attribute(cudaDevAttrMultiProcessorCount);
   return count;
 }
 
 namespace {
+
+bool is_integrated() { return attribute(cudaDevAttrIntegrated) != 0; }
 
 void* allocate(size_t bytes) {
   void* p = nullptr;
@@ -130,9 +134,11 @@ const DeviceKernels& table() {
     k.destroy_graph = destroy_graph;
 #if defined(__CUDACC__)
     k.name = "cuda";
+    k.shares_memory = is_integrated();
     k.end_capture = end_capture;
 #else
     k.name = "cuda-emulated";
+    k.shares_memory = false;
     k.end_capture = end_graph;
 #endif
     add_arrays(k);
@@ -145,6 +151,7 @@ const DeviceKernels& table() {
     add_embedding(k);
     add_losses(k);
     add_mfpo(k);
+    add_replay(k);
     return k;
   }();
   return kernels;

@@ -16,6 +16,7 @@ void add_mlp(DeviceKernels&);           // mlp.cu
 void add_embedding(DeviceKernels&);     // embedding.cu
 void add_losses(DeviceKernels&);        // losses.cu
 void add_mfpo(DeviceKernels&);          // mfpo.cu
+void add_replay(DeviceKernels&);        // replay.cu
 const DeviceKernels& table();
 
 // The device's functions, or null with the reason why there are none.
