@@ -120,32 +120,86 @@ struct Watched {
   static int& waits() { static int n; return n; }
 };
 
-// A run of `name` on a device, which stops and goes on in another agent if there is a file, and all that can be known
-// of it: what it reports and what it leaves, parameters and moments too.
+// "Learns" of every tensor of its batches x = batch + x / 2 by the device's own functions, a few launches an update,
+// and reports the means: one different bit in any batch shows.
+class Memoriser : public Agent {
+ public:
+  Memoriser(int chunk, int steps) : chunk_(chunk), steps_(steps) {
+    for (const int64_t cols : {2, chunk, steps, 1, 2, steps}) learnt_.emplace_back(rows * cols);
+  }
+  int observations() const override { return 2; }
+  int actions() const override { return 1; }
+  int batch_size() const override { return rows; }
+  int chunk() const override { return chunk_; }
+  int return_steps() const override { return steps_; }
+  void explore(std::span<const float>, uint64_t step, std::span<float> action) override {
+    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, std::ssize(action), action.data());
+  }
+  void act(std::span<const float>, uint64_t step, std::span<float> action) override { explore({}, step, action); }
+  void update(const Batch& b, uint64_t, std::span<float> metrics) override {
+    const kernels::DeviceKernels& k = kernels::current();
+    const Tensor tensors[] = {b.state, b.action, b.reward, b.mask, b.next_state, b.valid};
+    for (size_t i = 0; i < 6; ++i) {
+      k.add_scaled(learnt_[i].size(), tensors[i].f32(), 0.5f, learnt_[i].data(), learnt_[i].data());
+      k.mean(learnt_[i].size(), learnt_[i].data(), &metrics[i]);
+    }
+  }
+  std::span<const char* const> metric_names() const override {
+    static const char* const names[] = {"state", "action", "reward", "mask", "next_state", "valid"};
+    return names;
+  }
+  int kind_of_update(const Batch& b) const override { return b.offline; }
+  void save(SafetensorsWriter& file) const override {
+    saved_.clear();
+    for (const Buffer& b : learnt_) saved_.push_back(b.numbers());
+    for (size_t i = 0; i < 6; ++i) file.add(metric_names()[i], {std::ssize(saved_[i])}, saved_[i].data());
+  }
+  void load(const SafetensorsFile& file) override {
+    for (size_t i = 0; i < 6; ++i) learnt_[i].set(file.values<float>(metric_names()[i], learnt_[i].size()).data());
+  }
+
+ private:
+  int chunk_, steps_;
+  std::vector<Buffer> learnt_;
+  mutable std::vector<std::vector<float>> saved_;
+};
+std::function<std::unique_ptr<Agent>()> memoriser(int chunk = 1, int steps = 1) {
+  return [=] { return std::make_unique<Memoriser>(chunk, steps); };
+}
+
+// A run on a device that stops after `stop` steps and goes on in another agent, and all that can be known of it: what
+// it reports and what it leaves.
 struct Outcome {
-  std::vector<std::pair<int64_t, double>> logged, episodes, evaluations;
+  std::vector<std::map<std::string, double>> logged;
+  std::vector<std::pair<int64_t, double>> episodes;
   std::vector<std::string> warnings;
   std::string checkpoint;
 };
-Outcome train(const kernels::DeviceKernels& device, const std::string& name, TrainingSettings s, int environments,
-              const DataSet* data = nullptr) {
+Outcome train(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make,
+              const TrainingSettings& s, int64_t stop, int environments, const DataSet* data = nullptr) {
   const Folder folder;
   Outcome all;
-  for (const int64_t stop : {s.start_steps + 9, int64_t{0}}) {
-    const auto settings = small(name);
-    DeviceAgent agent(device, [&] { return settings->make_agent(2, 1, 3); });
+  for (const int64_t stop_at : {stop, int64_t{0}}) {
+    DeviceAgent agent(device, make);
+    struct Recorder : fakes::Recorder {
+      void metrics(int64_t, std::span<const double> means) override {
+        std::map<std::string, double>& line = all->logged.emplace_back();
+        for (size_t i = 0; i < means.size(); ++i) line[names[i]] = means[i];
+      }
+      Outcome* all;
+      std::span<const char* const> names;
+    } recorder;
     std::vector<fakes::Line> lines(static_cast<size_t>(environments));
     fakes::Line evaluation_line(3, 3);
     std::vector<Environment*> worlds;
     for (fakes::Line& line : lines) worlds.push_back(&line);
     Training training(s, agent, worlds, evaluation_line, data);
-    fakes::Recorder recorder;
-    recorder.stop_at = stop, recorder.training = &training, recorder.path = folder.file("last");
-    if (stop == 0) training.load(SafetensorsFile(recorder.path));
+    recorder.all = &all, recorder.names = agent.metric_names();
+    recorder.stop_at = stop_at, recorder.training = &training, recorder.path = folder.file("last");
+    if (stop_at == 0) training.load(SafetensorsFile(recorder.path));
     training.run(recorder);
     const auto append = [](auto& a, const auto& b) { a.insert(a.end(), b.begin(), b.end()); };
-    append(all.logged, recorder.logged), append(all.episodes, recorder.episodes);
-    append(all.evaluations, recorder.evaluations), append(all.warnings, recorder.warnings);
+    append(all.episodes, recorder.episodes), append(all.warnings, recorder.warnings);
   }
   std::ifstream file(folder.file("last"), std::ios::binary);
   all.checkpoint.assign(std::istreambuf_iterator<char>(file), {});
@@ -154,55 +208,67 @@ Outcome train(const kernels::DeviceKernels& device, const std::string& name, Tra
 
 TrainingSettings short_run() {
   TrainingSettings s = fakes::small();
-  s.steps = 56, s.start_steps = 30, s.replay_capacity = 24;   // wraps
-  s.evaluation_interval = 1000, s.evaluation_episodes = 1, s.log_interval = 5, s.checkpoint_interval = 1000;
+  s.steps = 130, s.start_steps = 30, s.replay_capacity = 48;   // wraps
+  s.evaluation_interval = 1000, s.evaluation_episodes = 1, s.log_interval = 1, s.checkpoint_interval = 1000;
   return s;
 }
 
-void check_same(const Outcome& a, const Outcome& b) {
-  CHECK(a.logged == b.logged);
-  CHECK(a.episodes == b.episodes);
-  CHECK(a.evaluations == b.evaluations);
-  CHECK(a.checkpoint == b.checkpoint);
-}
-
-}  // namespace
-
-// Protects the whole way of a batch: in training with and without a thread for the environments, with one environment
-// and three, of single steps, chunks and several rewards, from a data set and after a checkpoint, an agent that has the
-// rows of the replay on its device ends with the bits of one to which batches are sent.
-TEST_CASE("a replay's rows on the device change no bit of a run") {
-  const fakes::TwoThreads two;
+// Episodes of four transitions of a task like Line.
+DataSet recorded() {
   DataSet data;
   data.observations = 2, data.actions = 1;
-  for (int row = 0; row < 40; ++row) {   // episodes of four transitions
+  for (int row = 0; row < 20; ++row) {
     data.observation.insert(data.observation.end(), {0.01f * static_cast<float>(row), static_cast<float>(row % 5)});
     data.action.push_back(0.02f * static_cast<float>(row));
     data.reward.push_back(-1), data.mask.push_back(1), data.terminal.push_back(row % 5 == 4);
   }
+  return data;
+}
+
+}  // namespace
+
+// Protects the whole way of a batch in training, with and without a thread for the environments, with one environment
+// and three, of single steps and of chunks with more rewards than actions, from a data set, with full rings and after a
+// checkpoint: an agent that has the rows of the replay on its device ends with the bits of one to which batches are
+// sent.
+TEST_CASE("a replay's rows on the device change no bit of a run") {
+  const fakes::TwoThreads two;
+  const DataSet data = recorded();
   for (const kernels::DeviceKernels* device : devices()) {
+    auto& sharing = copy_of(*device);   // to a device that shares the host's memory batches are sent
+    sharing.shares_memory = true;
     CAPTURE(device->name);
-    auto& sent = copy_of(*device);   // to a device that shares the host's memory batches are sent
-    sent.shares_memory = true;
     for (const bool overlap : {true, false})
-      for (const int environments : {1, 3}) {
-        CAPTURE(overlap);
-        CAPTURE(environments);
-        TrainingSettings s = short_run();
-        s.overlap = overlap;
-        const Outcome there = train(*device, "sac", s, environments), here = train(sent, "sac", s, environments);
-        check_same(there, here);
-        CHECK(there.warnings.empty());
-        CHECK(there.logged.size() >= 5);
-      }
+      for (const int environments : {1, 3})
+        for (const int steps : {1, 3})
+          for (const bool offline : {false, true}) {
+            CAPTURE(overlap);
+            CAPTURE(environments);
+            CAPTURE(steps);
+            CAPTURE(offline);
+            TrainingSettings s = short_run();
+            s.overlap = overlap;
+            s.replay_capacity *= environments;
+            if (offline) s.offline_steps = 20, s.start_steps = 8;
+            const auto make = memoriser((steps + 1) / 2, steps);
+            const auto run = [&](const kernels::DeviceKernels& on) {
+              return train(on, make, s, 61, environments, offline ? &data : nullptr);
+            };
+            const Outcome there = run(*device), sent = run(sharing);
+            CHECK(there.logged.size() >= static_cast<size_t>(100 / environments));
+            CHECK(there.logged == sent.logged);
+            CHECK(there.episodes == sent.episodes);
+            CHECK(there.checkpoint == sent.checkpoint);
+            CHECK(there.warnings.empty());
+          }
+    // An algorithm, with chunks.
     TrainingSettings s = short_run();
-    s.steps = 46;
-    for (const std::string name : {"mfpo", "mvp", "qc"}) {
-      CAPTURE(name);
-      check_same(train(*device, name, s, 1), train(sent, name, s, 1));
-    }
-    s.offline_steps = 20, s.start_steps = 5, s.steps = 36, s.replay_capacity = 48;
-    check_same(train(*device, "qc", s, 1, &data), train(sent, "qc", s, 1, &data));
+    s.offline_steps = 4, s.start_steps = 3, s.steps = 11;
+    const auto settings = small("qc");
+    const auto make = [&] { return settings->make_agent(2, 1, 3); };
+    const Outcome there = train(*device, make, s, 6, 1, &data), sent = train(sharing, make, s, 6, 1, &data);
+    CHECK(there.logged == sent.logged);
+    CHECK(there.checkpoint == sent.checkpoint);
   }
 }
 
@@ -211,17 +277,15 @@ TEST_CASE("a replay's rows on the device change no bit of a run") {
 TEST_CASE("an update from a replay's rows on the device copies once, waits once and allocates nothing") {
   for (const kernels::DeviceKernels* device : devices()) {
     CAPTURE(device->name);
-    const kernels::DeviceKernels& watched = Watched::of(*device);
-    const auto settings = small("sac");
-    DeviceAgent agent(watched, [&] { return settings->make_agent(S, A, 3); });
-    Replay replay(1, 30, S, A);
+    DeviceAgent agent(Watched::of(*device), memoriser());
+    Replay replay(1, 30, 2, 1);
     REQUIRE(agent.mirror(replay));
-    const std::vector<float> observation(S, 0.5f), action(A, 0.25f);
+    const std::vector<float> observation(2, 0.5f), action(1, 0.25f);
     std::vector<float> metrics(agent.metric_names().size());
     replay.begin_episode(0, observation);
-    Data data = empty_batch(rows, S, A);
-    std::vector<uint32_t> named(2 * rows);
+    Data data = empty_batch(rows, 2, 1);
     Batch& batch = data.batch;
+    std::vector<uint32_t> named(2 * rows);
     for (Tensor* t : {&batch.state, &batch.action, &batch.reward, &batch.next_state}) t->data = nullptr;
     batch.rows = view(named.data(), rows, 2);
     int begun_anew = 0;
@@ -231,7 +295,7 @@ TEST_CASE("an update from a replay's rows on the device copies once, waits once 
       replay.sample({1, 2, u}, batch);
       Watched::allocations() = Watched::copies() = Watched::waits() = 0;
       agent.update(batch, u, metrics);
-      if (u <= 8) continue;
+      if (u <= 8) continue;   // done at once, and recorded
       CHECK(Watched::allocations() == 0);
       CHECK(Watched::waits() == 1);
       CHECK(Watched::copies() <= 2);
@@ -241,19 +305,20 @@ TEST_CASE("an update from a replay's rows on the device copies once, waits once 
   }
 }
 
-// Protects a run on a device that is full: it says so, once, and does what it did before.
+// Protects a run on a device that is full: it says so and does what it would have done.
 TEST_CASE("a device without room for the replay gets batches") {
   for (const kernels::DeviceKernels* device : devices()) {
     CAPTURE(device->name);
     TrainingSettings s = short_run();
-    const Outcome there = train(*device, "sac", s, 1);
-    s.replay_capacity = 40'000'000;
+    s.replay_capacity = 10'000;
+    const Outcome there = train(*device, memoriser(), s, 61, 1);
     auto& watched = Watched::of(*device);
-    Watched::largest() = 512 << 20;
-    const Outcome full = train(watched, "sac", s, 1);
+    Watched::largest() = 100'000;
+    const Outcome full = train(watched, memoriser(), s, 61, 1);
     REQUIRE(full.warnings.size() == 2);   // of two agents
     CHECK(full.warnings[0] ==
           "batches are sent to the device, which has no room for the replay (see replay_capacity): out of memory");
-    CHECK(full.logged.size() == there.logged.size());
+    CHECK(full.logged == there.logged);
+    CHECK(full.checkpoint == there.checkpoint);
   }
 }
