@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "algos/agent.h"
@@ -17,7 +18,8 @@ class ReplayBatch {
     const int64_t B = agent.batch_size(), S = agent.observations(), A = agent.actions();
     const Data data;
     const Buffer observations = data.normals("observations", (transitions + 1) * S);
-    const Buffer actions = data.numbers("actions", transitions * A, [](double z) { return z < -1 ? -1 : z > 1 ? 1 : z; });
+    const Buffer actions =
+        data.numbers("actions", transitions * A, [](double z) { return std::clamp(z, -1.0, 1.0); });
     const Buffer rewards = data.normals("rewards", transitions);
     const auto row = [](const Buffer& b, int64_t i, int64_t n) {
       return std::span(b.data() + i * n, static_cast<size_t>(n));

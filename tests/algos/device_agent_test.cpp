@@ -208,7 +208,7 @@ Outcome train(const kernels::DeviceKernels& device, const std::function<std::uni
 
 TrainingSettings short_run() {
   TrainingSettings s = fakes::small();
-  s.steps = 130, s.start_steps = 30, s.replay_capacity = 48;   // wraps
+  s.steps = 100, s.start_steps = 30, s.replay_capacity = 48;   // wraps
   s.evaluation_interval = 1000, s.evaluation_episodes = 1, s.log_interval = 1, s.checkpoint_interval = 1000;
   return s;
 }
@@ -242,6 +242,7 @@ TEST_CASE("a replay's rows on the device change no bit of a run") {
       for (const int environments : {1, 3})
         for (const int steps : {1, 3})
           for (const bool offline : {false, true}) {
+            if (offline && overlap) continue;   // the same, but slower
             CAPTURE(overlap);
             CAPTURE(environments);
             CAPTURE(steps);
@@ -255,7 +256,7 @@ TEST_CASE("a replay's rows on the device change no bit of a run") {
               return train(on, make, s, 61, environments, offline ? &data : nullptr);
             };
             const Outcome there = run(*device), sent = run(sharing);
-            CHECK(there.logged.size() >= static_cast<size_t>(100 / environments));
+            CHECK(there.logged.size() >= static_cast<size_t>(70 / environments));
             CHECK(there.logged == sent.logged);
             CHECK(there.episodes == sent.episodes);
             CHECK(there.checkpoint == sent.checkpoint);
