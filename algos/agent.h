@@ -10,6 +10,8 @@
 
 namespace meander {
 
+class Replay;
+
 // A batch of n successive steps each, float32, of which the first h actions are wanted (h <= n; both 1: transitions).
 // Steps follow each other as they were recorded, beyond the end of an episode too: `valid` says where it ended.
 struct Batch {
@@ -19,6 +21,9 @@ struct Batch {
   Tensor mask;        // [B, 1]: 0 if one of the steps led to a true end, else 1
   Tensor next_state;  // [B, S]: after the last step
   Tensor valid = {};  // [B, n]: 1 for a step of the episode that the first one belongs to, else 0
+  // [B, n + 1], uint32: the replay's rows that hold the steps, and the one of the observation after the last. If they
+  // are there, state, action, reward and next_state are shapes without data: the agent has the rows (Agent::mirror).
+  Tensor rows = {};
   bool offline = false;  // drawn from a data set before the agent acts for the first time
 };
 
@@ -47,6 +52,10 @@ class Agent {
   // Updates of one kind queue the same work whatever the numbers are, so that a device may record one and repeat it;
   // below 0: the step decides what an update does, beside the random numbers of that step.
   virtual int kind_of_update(const Batch&) const { return -1; }
+  // From now on all batches are drawn from this replay, which must live as long as they come. True: the agent keeps a
+  // copy of its rows where its own numbers live, and batches are to name rows. Throws Failure if there is no memory for
+  // a copy; batches then hold the numbers, as they do where it is false.
+  virtual bool mirror(Replay&) { return false; }
   // What was computed from the parameters before is outdated: they changed by other means than the functions here.
   virtual void outdate() {}
   // Computes now what acting would otherwise compute first after an update, and keeps it.

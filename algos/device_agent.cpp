@@ -18,14 +18,20 @@ DeviceAgent::DeviceAgent(const kernels::DeviceKernels& device, const std::functi
   results_.allocate(metrics_bytes_ + sizeof(uint32_t));
 }
 
-DeviceAgent::~DeviceAgent() {
+DeviceAgent::~DeviceAgent() { forget_graphs(); }
+
+void DeviceAgent::forget_graphs() {
   for (auto& [number, kind] : kinds_)
     if (kind.graph) device_.destroy_graph(kind.graph);
+  kinds_.clear();
 }
 
-DeviceAgent::Exchange::~Exchange() {
+DeviceAgent::Exchange::~Exchange() { release(); }
+
+void DeviceAgent::Exchange::release() {
   if (host) device.deallocate_host(host);
   if (there) device.deallocate(there);
+  host = there = nullptr;
 }
 
 void DeviceAgent::Exchange::allocate(size_t size) {
@@ -54,14 +60,25 @@ void DeviceAgent::load(const SafetensorsFile& file) {
   agent_->load(file);
 }
 
+bool DeviceAgent::mirror(Replay& replay) {
+  if (device_.shares_memory) return false;
+  const DeviceScope scope(device_);
+  // Of another replay before, and of batches in another form.
+  forget_graphs();
+  inputs_.release();
+  mirror_.reset();
+  mirror_ = std::make_unique<ReplayMirror>(device_, replay);
+  return true;
+}
+
 // Always to the same place, for the graph reads there.
 Batch DeviceAgent::place(const Batch& batch, uint64_t step) {
   Batch placed = batch;
   Tensor* const tensors[] = {&placed.state, &placed.action, &placed.reward, &placed.mask, &placed.next_state,
-                             &placed.valid};
+                             &placed.valid, &placed.rows};
   constexpr size_t alignment = 256;
   const auto bytes_of = [](const Tensor& t) {
-    return (static_cast<size_t>(t.size()) * sizeof(float) + alignment - 1) / alignment * alignment;
+    return t ? (static_cast<size_t>(t.size()) * bytes(t.dtype) + alignment - 1) / alignment * alignment : 0;
   };
   size_t size = alignment;
   for (const Tensor* t : tensors) size += bytes_of(*t);
@@ -72,7 +89,7 @@ Batch DeviceAgent::place(const Batch& batch, uint64_t step) {
   size_t at = alignment;
   for (Tensor* t : tensors) {
     if (!*t) continue;
-    std::memcpy(inputs_.host + at, t->data, static_cast<size_t>(t->size()) * sizeof(float));
+    std::memcpy(inputs_.host + at, t->data, static_cast<size_t>(t->size()) * bytes(t->dtype));
     t->data = inputs_.there + at;
     at += bytes_of(*t);
   }
@@ -80,9 +97,10 @@ Batch DeviceAgent::place(const Batch& batch, uint64_t step) {
 }
 
 // All the work of an update, done or recorded.
-void DeviceAgent::queue(const Batch& placed, uint64_t step) {
+void DeviceAgent::queue(Batch placed, uint64_t step) {
   device_.copy(inputs_.there, inputs_.host, inputs_.bytes);
   device_.fill(results_.there + metrics_bytes_, 0, sizeof(uint32_t));
+  if (placed.rows) mirror_->gather(placed);
   agent_->update(placed, step, {reinterpret_cast<float*>(results_.there), metrics_bytes_ / sizeof(float)});
   agent_->prepare_to_act();
   device_.copy(results_.host, results_.there, results_.bytes);
@@ -92,6 +110,7 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
   const DeviceScope scope(device_);
   ArenaScope arena;
   const Batch placed = place(batch, step);
+  if (batch.rows) mirror_->refresh();
   const int number = agent_->kind_of_update(batch);
   Kind& kind = kinds_[number];
 

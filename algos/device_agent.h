@@ -5,13 +5,14 @@
 #include <memory>
 
 #include "algos/agent.h"
+#include "algos/replay_mirror.h"
 #include "kernels/device.h"
 
 namespace meander {
 
 // An agent whose numbers live on another device than the CPU, for a training loop that knows nothing of it: states and
-// batches go there, actions and metrics come back. The first update of a kind runs piece by piece, the second is recorded
-// as one graph, and from then on the graph is all that is started.
+// batches, or the rows they are gathered from, go there, actions and metrics come back. The first update of a kind runs
+// piece by piece, the second is recorded as one graph, and from then on the graph is all that is started.
 class DeviceAgent final : public Agent {
  public:
   // `make` is called with the device current, so that the agent's buffers lie on it.
@@ -27,6 +28,9 @@ class DeviceAgent final : public Agent {
 
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  // On a device with memory of its own. One that shares the host's has no room to hold everything twice, and there the
+  // way of a batch is short.
+  bool mirror(Replay&) override;
   // As Agent's. The host waits once, at the end.
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
 
@@ -39,23 +43,27 @@ class DeviceAgent final : public Agent {
     bool ran = false;
     std::vector<const char*> losses;
   };
-  // What goes there with each update, the step first and then the batch's tensors, and what comes back, the metrics and
-  // which loss failed: each in one piece of memory here that the device copies by itself, and one there.
+  // What goes there with each update, the step first and then the batch's tensors that have data, and what comes back,
+  // the metrics and which loss failed: each in one piece of memory here that the device copies by itself, and one
+  // there.
   struct Exchange {
     explicit Exchange(const kernels::DeviceKernels& device) : device(device) {}
     ~Exchange();
     Exchange(const Exchange&) = delete;
     void allocate(size_t size);
+    void release();
     const kernels::DeviceKernels& device;
     std::byte* host = nullptr;
     std::byte* there = nullptr;
     size_t bytes = 0;
   };
   Batch place(const Batch& batch, uint64_t step);
-  void queue(const Batch& placed, uint64_t step);
+  void queue(Batch placed, uint64_t step);
+  void forget_graphs();
 
   const kernels::DeviceKernels& device_;
   std::unique_ptr<Agent> agent_;
+  std::unique_ptr<ReplayMirror> mirror_;  // null: batches come with their numbers
   Exchange inputs_, results_;
   size_t metrics_bytes_ = 0;
   std::map<int, Kind> kinds_;

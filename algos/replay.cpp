@@ -54,6 +54,7 @@ void Replay::append(int environment, std::span<const float> action, float reward
   Ring& ring = rings_.at(environment);
   assert(ring.written > 0 && std::ssize(action) == actions_);
   const int64_t row = head(ring);
+  ring.copied = std::min(ring.copied, ring.written - 1);  // perhaps copied without its action
   std::copy(action.begin(), action.end(), ring.actions.as<float>() + row * actions_);
   ring.rewards.as<float>()[row] = reward;
   // The next observation first: in the shortest ring it displaces the oldest transition before the new one is counted.
@@ -155,22 +156,59 @@ void Replay::gather(const Batch& batch) const {
     const Ring* ring = rings_.data();
     for (; start >= starts(*ring, steps); ++ring) start -= starts(*ring, steps);
     const float* observations = ring->observations.as<float>();
+    const int64_t first_row = (ring - rings_.data()) * rows_;
+    uint32_t* const rows = batch.rows ? batch.rows.as<uint32_t>() + i * (steps + 1) : nullptr;
     float mask = 1, valid = 1;
     for (int64_t k = 0; k < steps; ++k) {
       const int64_t row = ring->transitions.as<uint32_t>()[(ring->first + start + k) % rows_];
+      const int64_t next_row = (row + 1) % rows_;
       const Follows follows = ring->follows.as<Follows>()[row];
-      if (k == 0) kernels::copy_row(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
-      if (k < chunk)
-        kernels::copy_row(ring->actions.as<float>() + row * actions_, actions_, batch.action.f32() + (i * chunk + k) * actions_);
-      if (k + 1 == steps)
-        kernels::copy_row(observations + (row + 1) % rows_ * observations_, observations_,
-                 batch.next_state.f32() + i * observations_);
-      batch.reward.f32()[i * steps + k] = ring->rewards.as<float>()[row];
+      if (rows) {
+        rows[k] = static_cast<uint32_t>(first_row + row);
+        rows[k + 1] = static_cast<uint32_t>(first_row + next_row);  // unless another step follows
+      } else {
+        if (k == 0)
+          kernels::copy_row(observations + row * observations_, observations_, batch.state.f32() + i * observations_);
+        if (k < chunk)
+          kernels::copy_row(ring->actions.as<float>() + row * actions_, actions_,
+                            batch.action.f32() + (i * chunk + k) * actions_);
+        if (k + 1 == steps)
+          kernels::copy_row(observations + next_row * observations_, observations_,
+                            batch.next_state.f32() + i * observations_);
+        batch.reward.f32()[i * steps + k] = ring->rewards.as<float>()[row];
+      }
       batch.valid.f32()[i * steps + k] = valid;
       if (follows == Follows::termination || follows == Follows::success) mask = 0;
       if (follows == Follows::termination || follows == Follows::truncation) valid = 0;
     }
     batch.mask.f32()[i] = mask;
+  }
+}
+
+// ---- a copy of the rows ---------------------------------------------------------------------------------------------
+
+void Replay::begin_copy() {
+  for (Ring& ring : rings_) ring.copied = 0;
+}
+
+Replay::Stretch Replay::take_written(int64_t most) {
+  for (size_t e = 0; e < rings_.size(); ++e) {
+    Ring& ring = rings_[e];
+    const int64_t from = std::max(ring.copied, ring.written - rows_);
+    if (from == ring.written) continue;
+    const int64_t row = from % rows_, count = std::min({most, ring.written - from, rows_ - row});
+    ring.copied = from + count;
+    return {static_cast<int64_t>(e) * rows_ + row, count};
+  }
+  return {};
+}
+
+void Replay::read(const Stretch& rows, int64_t stride, float* to) const {
+  const Ring& ring = rings_[static_cast<size_t>(rows.first / rows_)];
+  for (int64_t row = rows.first % rows_, end = row + rows.count; row < end; ++row, to += stride) {
+    kernels::copy_row(ring.observations.as<float>() + row * observations_, observations_, to);
+    kernels::copy_row(ring.actions.as<float>() + row * actions_, actions_, to + observations_);
+    to[observations_ + actions_] = ring.rewards.as<float>()[row];
   }
 }
 
@@ -224,7 +262,7 @@ void Replay::load(const SafetensorsFile& file) {
     read("actions", actions_, ring.actions.as<float>());
     read("rewards", 1, ring.rewards.as<float>());
     read("follows", 1, ring.follows.as<uint8_t>());
-    ring.first = ring.count = 0;
+    ring.first = ring.count = ring.copied = 0;
     const uint8_t* follows = ring.follows.as<uint8_t>();
     for (int64_t k = ring.written - used; k < ring.written; ++k) {  // oldest to newest
       const int64_t row = k % rows_;

@@ -58,12 +58,26 @@ class Replay {
 
   int64_t size() const;  // transitions held
   // Fills every row of `batch` with n = batch.reward.cols successive transitions of one ring, the first drawn uniformly
-  // with replacement among those that n - 1 others follow. What is drawn depends on the key and the transitions' number
-  // in each ring alone. Throws Error if there is none.
+  // with replacement among those that n - 1 others follow: with their numbers, or, if the batch has `rows`, with where
+  // they lie, mask and valid. What is drawn depends on the key and the transitions' number in each ring alone. Throws
+  // Error if there is none.
   void sample(const kernels::RandomKey& key, const Batch& batch);
   // What `sample` will give after the next append to every environment, before them: false, and nothing is written, if
   // one of those transitions would be drawn. May run while the environments work on them.
   bool sample_ahead(const kernels::RandomKey& key, const Batch& batch);
+
+  // ---- for one copy of the rows in other memory; all rings' rows are numbered one ring after the other ----
+  struct Stretch {
+    int64_t first, count;  // successive rows
+  };
+  int environments() const { return static_cast<int>(rings_.size()); }
+  int64_t rows() const { return environments() * rows_; }
+  int row_width() const { return observations_ + actions_ + 1; }
+  void begin_copy();  // it has none of them yet
+  // Rows written, or written anew, since they were last returned here: the next `most` or fewer; count 0: none is left.
+  Stretch take_written(int64_t most);
+  // Each of them to `to` as [observation, action, reward], `stride` numbers apart.
+  void read(const Stretch& rows, int64_t stride, float* to) const;
 
   size_t bytes() const;  // reserved, also where not yet touched
 
@@ -81,6 +95,7 @@ class Replay {
     LazyMemory observations, actions, rewards, follows;
     LazyMemory transitions;        // ring of the row numbers (uint32) that hold a transition, oldest first
     int64_t written = 0;           // rows ever written; the head is row (written - 1) % rows
+    int64_t copied = 0;            // of them, those which the copy has as they are
     int64_t first = 0, count = 0;  // of `transitions`
     int64_t kept_first = 0, kept_count = 0;  // while looking ahead
   };

@@ -220,11 +220,21 @@ Training::Training(const TrainingSettings& settings, Agent& agent, const std::ve
   metric_sums_.resize(metrics_.size());
   means_.resize(metrics_.size());
 
+  bool mirrored = false;
+  try {
+    mirrored = agent.mirror(replay_);
+  } catch (const Failure& failure) {
+    warning_ = message("batches are sent to the device, which has no room for the replay (see replay_capacity): ",
+                       failure.what());
+  }
   batch_memory_.resize(B * (S + h * A + n + 1 + n + S));
+  batch_rows_.resize(mirrored ? B * (n + 1) : 0);
   float* next = batch_memory_.data();
   const auto take = [&](int64_t cols) { return view(std::exchange(next, next + B * cols), B, cols); };
-  batch_ = {.state = take(S), .action = take(h * A), .reward = take(n), .mask = take(1), .next_state = take(S),
-            .valid = take(n)};
+  const auto from_rows = [&](int64_t cols) { return mirrored ? Tensor{nullptr, B, cols} : take(cols); };
+  batch_ = {.state = from_rows(S), .action = from_rows(h * A), .reward = from_rows(n), .mask = take(1),
+            .next_state = from_rows(S), .valid = take(n)};
+  if (mirrored) batch_.rows = view(batch_rows_.data(), B, n + 1);
   if (data) replay_.append(*data);
   for (int world = 0; world < std::ssize(worlds_); ++world) begin_episode(world);
   if (settings.overlap && kernels::threads() > 1) simulation_ = std::make_unique<Simulation>(worlds_);
@@ -235,6 +245,7 @@ Training::~Training() = default;
 void Training::run(Observer& observer) {
   int64_t last_checkpoint = step_;
   step_before_ = step_;
+  if (!warning_.empty()) observer.warning(step_, std::exchange(warning_, {}));
   while (true) {
     const bool at_end = step_ >= settings_.steps;
     const bool evaluation_due = step_ > 0 && (due(settings_.evaluation_interval) || at_end || evaluation_pending_);

@@ -179,6 +179,8 @@ class Training {
   std::vector<double> means_, saved_counters_, saved_worlds_;
   std::vector<std::vector<double>> saved_environments_;
   std::vector<float> saved_queues_, batch_memory_;
+  std::vector<uint32_t> batch_rows_;
+  std::string warning_;  // of the start, for the first observer
   Batch batch_;
   std::exception_ptr update_error_;
   std::unique_ptr<Simulation> simulation_;  // null: without overlap

@@ -7,7 +7,7 @@
 
 #include "algos/device_agent.h"
 #include "algos/mfpo.h"
-#include "bench/data.h"
+#include "bench/replay_batch.h"
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/emulator/executor.h"
 
@@ -117,6 +117,9 @@ void install(DeviceKernels& k) {
     return numbers(double(p.batch * (p.policy_count + p.gaussian_count + 4) * (p.actions + 1)));
   });
   Traced<&K::soft_target>::install(k, "soft_target", [](auto& s) { return numbers(double(6 * s.batch * s.atoms)); });
+  Traced<&K::replay_batch>::install(k, "replay_batch", [](auto& p) {
+    return numbers(double(p.batch * (2 * (2 * p.observations + p.chunk * p.actions + p.steps) + p.steps + 1)));
+  });
   Traced<&K::square_root>::install(k, "square_root", elements(2));
   Traced<&K::relu>::install(k, "relu", elements(2));
   Traced<&K::clip>::install(k, "clip", elements(2));
@@ -225,17 +228,15 @@ void install(DeviceKernels& k) {
 void run_update(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {
   DeviceKernels& traced = *new DeviceKernels(device);   // this thread's arena of it lives to the end
   install(traced);
+  traced.shares_memory = false;   // the CPU too gathers its batch as a GPU does
   DeviceAgent agent(traced, [&] { return settings.make_agent(observations, actions, 1); });
   std::vector<float> metrics(agent.metric_names().size());
-  const int64_t b = settings.batch_size;
-  const std::vector<float> ones(static_cast<size_t>(b * std::max(observations, actions)), 0.3f);
-  const Batch batch{view(ones.data(), b, observations), view(ones.data(), b, actions), view(ones.data(), b, 1),
-                    view(ones.data(), b, 1), view(ones.data(), b, observations)};
+  bench::ReplayBatch batch(agent);
   // The second update is recorded: what is counted is what the graph repeats.
   traced.begin_capture = [] { rows.clear(), counting = true; };
   traced.end_capture = []() -> void* { return counting = false, &rows; };
   traced.launch_graph = traced.destroy_graph = [](void*) {};
-  for (uint64_t step : {1, 2}) agent.update(batch, step, metrics);
+  for (uint64_t step : {1, 2}) agent.update(batch.draw(step), step, metrics);
 }
 
 int floor_of_update(int observations, int actions) {

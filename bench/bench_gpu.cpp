@@ -9,6 +9,7 @@
 #include "algos/device_agent.h"
 #include "algos/mfpo.h"
 #include "bench/perceptron.h"
+#include "bench/replay_batch.h"
 #include "bench/timing.h"
 #include "core/error.h"
 #include "kernels/cuda/devices.h"
@@ -172,17 +173,12 @@ void agent(Bench& bench, const std::string& task, int observations, int actions,
   }
   const Data data;
   DeviceAgent agent(bench.device, [&] { return settings.make_agent(observations, actions, 1); });
-  const int64_t b = settings.batch_size;
-  Buffer state = data.normals("state", b * observations), action = data.numbers("action", b * actions, [](double z) {
-    return std::clamp(z, -1.0, 1.0);
-  });
-  Buffer reward = data.normals("reward", b), mask = data.numbers("mask", b, [](double) { return 1; });
-  Buffer next = data.normals("next_state", b * observations);
-  const Batch batch{view(state.data(), b, observations), view(action.data(), b, actions), view(reward.data(), b, 1),
-                    view(mask.data(), b, 1), view(next.data(), b, observations)};
+  ReplayBatch batch(agent);
+  const Buffer state = data.normals("state", observations);
   std::vector<float> metrics(agent.metric_names().size()), chosen(static_cast<size_t>(actions));
   uint64_t step = 0;
-  bench.report("mfpo_update/" + task, bench.host_times([&] { agent.update(batch, ++step, metrics); }), 0, 0);
+  const auto update = [&] { ++step, agent.update(batch.draw(step), step, metrics); };
+  bench.report("mfpo_update/" + task, bench.host_times(update), 0, 0);
   const std::span<const float> one(state.data(), static_cast<size_t>(observations));
   bench.report("act/explore/" + task, bench.host_times([&] { agent.explore(one, ++step, chosen); }), 0, 0);
   bench.report("act/evaluate_10/" + task, bench.host_times([&] { agent.act(one, ++step, chosen); }), 0, 0);

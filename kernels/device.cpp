@@ -26,6 +26,7 @@ RandomKey at(const RandomKey& key, const uint64_t* step) { return {key.seed, key
 const DeviceKernels cpu = [] {
   DeviceKernels k{};
   k.name = "cpu";
+  k.shares_memory = true;
   k.allocate = allocate, k.deallocate = std::free, k.copy = copy, k.fill = fill;
   k.allocate_host = allocate, k.deallocate_host = std::free;
   k.synchronise = [] {};
@@ -107,6 +108,7 @@ const DeviceKernels cpu = [] {
   k.interval = kernels::interval, k.mean_flow_target = kernels::mean_flow_target<float>;
   k.gaussian_proposals = kernels::gaussian_proposals, k.proposal_weights = kernels::proposal_weights;
   k.proposal_velocity = kernels::proposal_velocity, k.soft_target = kernels::soft_target;
+  k.replay_batch = kernels::replay_batch;
   return k;
 }();
 

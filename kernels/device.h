@@ -15,6 +15,7 @@
 #include "kernels/mlp.h"
 #include "kernels/optimiser.h"
 #include "kernels/philox.h"
+#include "kernels/replay.h"
 #include "kernels/rows.h"
 #include "kernels/truncated_normal.h"
 
@@ -27,6 +28,7 @@ namespace meander::kernels {
 // `step` points to memory of the device that holds the step when the work runs, or is null: then the given number counts.
 struct DeviceKernels {
   const char* name;                                            // "cpu", "cuda", "cuda-emulated"
+  bool shares_memory;                                          // with the host, as embedded GPUs do
 
   // ---- memory and stream ---------------------------------------------------------------------------------------------
   void* (*allocate)(size_t bytes);                             // throws Failure when there is none; not cleared
@@ -141,6 +143,9 @@ struct DeviceKernels {
   // ---- candidates.h; null on the CPU, where a launch costs nothing and the functions above do as well -----------------
   int64_t (*candidates_workspace)(const CandidatesOf&);        // floats; 0: too large for this device to do in one go
   void (*best_candidate)(const CandidatesOf&, float* workspace);
+
+  // ---- replay.h ------------------------------------------------------------------------------------------------------
+  decltype(&kernels::replay_batch) replay_batch;
 };
 
 enum class Device { cpu, cuda, cuda_emulated };

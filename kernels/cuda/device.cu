@@ -28,13 +28,15 @@ cudaStream_t stream() {
   return one;
 }
 
+static int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  MEANDER_CUDA_CHECK(cudaGetDevice(&device));
+  MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+
 int multiprocessors() {
-  static const int count = [] {
-    int device = 0, n = 0;
-    MEANDER_CUDA_CHECK(cudaGetDevice(&device));
-    MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device));
-    return n;
-  }();
+  static const int count = attribute(cudaDevAttrMultiProcessorCount);
   return count;
 }
 
@@ -42,11 +44,10 @@ int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
   thread_local std::map<std::pair<const void*, size_t>, int> known;   // asking takes longer than a launch
   const auto [found, asked_first] = known.try_emplace({kernel, shared_bytes}, 0);
   if (!asked_first) return found->second;
-  int device = 0, most_shared = 0, supported = 0, blocks = 0;
-  MEANDER_CUDA_CHECK(cudaGetDevice(&device));
-  MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&most_shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  MEANDER_CUDA_CHECK(cudaDeviceGetAttribute(&supported, cudaDevAttrCooperativeLaunch, device));
-  if (!supported || shared_bytes > static_cast<size_t>(most_shared)) return 0;
+  if (!attribute(cudaDevAttrCooperativeLaunch) ||
+      shared_bytes > static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)))
+    return 0;
+  int blocks = 0;
   MEANDER_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                           static_cast<int>(shared_bytes)));
   MEANDER_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes));
@@ -54,6 +55,8 @@ int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
 }
 
 namespace {
+
+bool is_integrated() { return attribute(cudaDevAttrIntegrated) != 0; }
 
 void* allocate(size_t bytes) {
   void* p = nullptr;
@@ -147,9 +150,11 @@ const DeviceKernels& table() {
     k.destroy_graph = destroy_graph;
 #if defined(__CUDACC__)
     k.name = "cuda";
+    k.shares_memory = is_integrated();
     k.end_capture = end_capture;
 #else
     k.name = "cuda-emulated";
+    k.shares_memory = false;
     k.end_capture = end_graph;
 #endif
     add_arrays(k);
@@ -164,6 +169,7 @@ const DeviceKernels& table() {
     add_mean_flow(k);
     add_mfpo(k);
     add_candidates(k);
+    add_replay(k);
     return k;
   }();
   return kernels;

@@ -20,6 +20,7 @@ void add_losses(DeviceKernels&);        // losses.cu
 void add_mean_flow(DeviceKernels&);     // mean_flow.cu
 void add_mfpo(DeviceKernels&);          // mfpo.cu
 void add_candidates(DeviceKernels&);    // candidates.cu
+void add_replay(DeviceKernels&);        // replay.cu
 const DeviceKernels& table();
 
 // The device's functions, or null with the reason why there are none.

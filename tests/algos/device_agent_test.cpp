@@ -1,11 +1,17 @@
 #include "algos/device_agent.h"
 
+#include <deque>
+#include <fstream>
+#include <iterator>
+#include <limits>
 #include <map>
 
+#include "../folder.h"
 #include "algos/settings.h"
 #include "batches.h"
-#include "kernels/cuda/devices.h"
+#include "devices.h"
 #include "kernels/cuda/emulator/executor.h"
+#include "runs.h"
 
 using namespace meander;
 using namespace meander::testing;
@@ -28,18 +34,6 @@ std::unique_ptr<AlgorithmSettings> small(const std::string& name) {
     if (auto* const* real = std::get_if<double*>(&s.value)) **real = numbers.at(s.key);
   }
   return settings;
-}
-
-// The emulator and, where there is one, a GPU.
-std::vector<const kernels::DeviceKernels*> devices() {
-  kernels::emulated::register_emulator();
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
-  std::vector<const kernels::DeviceKernels*> all;
-  for (const auto device : {kernels::Device::cuda_emulated, kernels::Device::cuda})
-    if (const auto* found = kernels::device_kernels(device)) all.push_back(found);
-  return all;
 }
 
 }  // namespace
@@ -114,5 +108,239 @@ TEST_CASE("a loss that is not finite stops a device's update") {
       agent.explore(state, 1, after);
       CHECK(before == after);
     }
+  }
+}
+
+// ---- batches gathered on the device ---------------------------------------------------------------------------------
+namespace {
+
+// A device to be changed; it stays to the end, as this thread's arena of it does.
+kernels::DeviceKernels& copy_of(const kernels::DeviceKernels& device) {
+  static std::deque<kernels::DeviceKernels> copies;
+  return copies.emplace_back(device);
+}
+
+// What a device does, counted, and perhaps with little memory.
+struct Watched {
+  static kernels::DeviceKernels& of(const kernels::DeviceKernels& device) {
+    auto& table = copy_of(device);
+    real() = &device, largest() = std::numeric_limits<size_t>::max();
+    table.allocate = [](size_t bytes) {
+      if (bytes > largest()) throw Failure("out of memory");
+      return ++allocations(), real()->allocate(bytes);
+    };
+    table.allocate_host = [](size_t bytes) { return ++allocations(), real()->allocate_host(bytes); };
+    table.copy = [](void* to, const void* from, size_t bytes) { ++copies(), real()->copy(to, from, bytes); };
+    table.synchronise = [] { ++waits(), real()->synchronise(); };
+    return table;
+  }
+  static const kernels::DeviceKernels*& real() { static const kernels::DeviceKernels* k; return k; }
+  static size_t& largest() { static size_t bytes; return bytes; }
+  static int& allocations() { static int n; return n; }
+  static int& copies() { static int n; return n; }
+  static int& waits() { static int n; return n; }
+};
+
+// "Learns" of every tensor of its batches x = batch + x / 2 by the device's own functions, a few launches an update,
+// and reports the means: one different bit in any batch shows.
+class Memoriser : public Agent {
+ public:
+  Memoriser(int chunk, int steps) : chunk_(chunk), steps_(steps) {
+    for (const int64_t cols : {2, chunk, steps, 1, 2, steps}) learnt_.emplace_back(rows * cols);
+  }
+  int observations() const override { return 2; }
+  int actions() const override { return 1; }
+  int batch_size() const override { return rows; }
+  int chunk() const override { return chunk_; }
+  int return_steps() const override { return steps_; }
+  void explore(std::span<const float>, uint64_t step, std::span<float> action) override {
+    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, std::ssize(action), action.data());
+  }
+  void act(std::span<const float>, uint64_t step, std::span<float> action) override { explore({}, step, action); }
+  void update(const Batch& b, uint64_t, std::span<float> metrics) override {
+    const kernels::DeviceKernels& k = kernels::current();
+    const Tensor tensors[] = {b.state, b.action, b.reward, b.mask, b.next_state, b.valid};
+    for (size_t i = 0; i < 6; ++i) {
+      k.add_scaled(learnt_[i].size(), tensors[i].f32(), 0.5f, learnt_[i].data(), learnt_[i].data());
+      k.mean(learnt_[i].size(), learnt_[i].data(), &metrics[i]);
+    }
+  }
+  std::span<const char* const> metric_names() const override {
+    static const char* const names[] = {"state", "action", "reward", "mask", "next_state", "valid"};
+    return names;
+  }
+  int kind_of_update(const Batch& b) const override { return b.offline; }
+  void save(SafetensorsWriter& file) const override {
+    saved_.clear();
+    for (const Buffer& b : learnt_) saved_.push_back(b.numbers());
+    for (size_t i = 0; i < 6; ++i) file.add(metric_names()[i], {std::ssize(saved_[i])}, saved_[i].data());
+  }
+  void load(const SafetensorsFile& file) override {
+    for (size_t i = 0; i < 6; ++i) learnt_[i].set(file.values<float>(metric_names()[i], learnt_[i].size()).data());
+  }
+
+ private:
+  int chunk_, steps_;
+  std::vector<Buffer> learnt_;
+  mutable std::vector<std::vector<float>> saved_;
+};
+std::function<std::unique_ptr<Agent>()> memoriser(int chunk = 1, int steps = 1) {
+  return [=] { return std::make_unique<Memoriser>(chunk, steps); };
+}
+
+// A run on a device that stops after `stop` steps and goes on in another agent, and all that can be known of it: what
+// it reports and what it leaves.
+struct Outcome {
+  std::vector<std::map<std::string, double>> logged;
+  std::vector<std::pair<int64_t, double>> episodes;
+  std::vector<std::string> warnings;
+  std::string checkpoint;
+};
+Outcome train(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make,
+              const TrainingSettings& s, int64_t stop, int environments, const DataSet* data = nullptr) {
+  const Folder folder;
+  Outcome all;
+  for (const int64_t stop_at : {stop, int64_t{0}}) {
+    DeviceAgent agent(device, make);
+    struct Recorder : fakes::Recorder {
+      void metrics(int64_t, std::span<const double> means) override {
+        std::map<std::string, double>& line = all->logged.emplace_back();
+        for (size_t i = 0; i < means.size(); ++i) line[names[i]] = means[i];
+      }
+      Outcome* all;
+      std::span<const char* const> names;
+    } recorder;
+    std::vector<fakes::Line> lines(static_cast<size_t>(environments));
+    fakes::Line evaluation_line(3, 3);
+    std::vector<Environment*> worlds;
+    for (fakes::Line& line : lines) worlds.push_back(&line);
+    Training training(s, agent, worlds, evaluation_line, data);
+    recorder.all = &all, recorder.names = agent.metric_names();
+    recorder.stop_at = stop_at, recorder.training = &training, recorder.path = folder.file("last");
+    if (stop_at == 0) training.load(SafetensorsFile(recorder.path));
+    training.run(recorder);
+    const auto append = [](auto& a, const auto& b) { a.insert(a.end(), b.begin(), b.end()); };
+    append(all.episodes, recorder.episodes), append(all.warnings, recorder.warnings);
+  }
+  std::ifstream file(folder.file("last"), std::ios::binary);
+  all.checkpoint.assign(std::istreambuf_iterator<char>(file), {});
+  return all;
+}
+
+TrainingSettings short_run() {
+  TrainingSettings s = fakes::small();
+  s.steps = 100, s.start_steps = 30, s.replay_capacity = 48;   // wraps
+  s.evaluation_interval = 1000, s.evaluation_episodes = 1, s.log_interval = 1, s.checkpoint_interval = 1000;
+  return s;
+}
+
+// Episodes of four transitions of a task like Line.
+DataSet recorded() {
+  DataSet data;
+  data.observations = 2, data.actions = 1;
+  for (int row = 0; row < 20; ++row) {
+    data.observation.insert(data.observation.end(), {0.01f * static_cast<float>(row), static_cast<float>(row % 5)});
+    data.action.push_back(0.02f * static_cast<float>(row));
+    data.reward.push_back(-1), data.mask.push_back(1), data.terminal.push_back(row % 5 == 4);
+  }
+  return data;
+}
+
+}  // namespace
+
+// Protects the whole way of a batch in training, with and without a thread for the environments, with one environment
+// and three, of single steps and of chunks with more rewards than actions, from a data set, with full rings and after a
+// checkpoint: an agent that has the rows of the replay on its device ends with the bits of one to which batches are
+// sent.
+TEST_CASE("a replay's rows on the device change no bit of a run") {
+  const fakes::TwoThreads two;
+  const DataSet data = recorded();
+  for (const kernels::DeviceKernels* device : devices()) {
+    auto& sharing = copy_of(*device);   // to a device that shares the host's memory batches are sent
+    sharing.shares_memory = true;
+    CAPTURE(device->name);
+    for (const bool overlap : {true, false})
+      for (const int environments : {1, 3})
+        for (const int steps : {1, 3})
+          for (const bool offline : {false, true}) {
+            if (offline && overlap) continue;   // the same, but slower
+            CAPTURE(overlap);
+            CAPTURE(environments);
+            CAPTURE(steps);
+            CAPTURE(offline);
+            TrainingSettings s = short_run();
+            s.overlap = overlap;
+            s.replay_capacity *= environments;
+            if (offline) s.offline_steps = 20, s.start_steps = 8;
+            const auto make = memoriser((steps + 1) / 2, steps);
+            const auto run = [&](const kernels::DeviceKernels& on) {
+              return train(on, make, s, 61, environments, offline ? &data : nullptr);
+            };
+            const Outcome there = run(*device), sent = run(sharing);
+            CHECK(there.logged.size() >= static_cast<size_t>(70 / environments));
+            CHECK(there.logged == sent.logged);
+            CHECK(there.episodes == sent.episodes);
+            CHECK(there.checkpoint == sent.checkpoint);
+            CHECK(there.warnings.empty());
+          }
+    // An algorithm, with chunks.
+    TrainingSettings s = short_run();
+    s.offline_steps = 4, s.start_steps = 3, s.steps = 11;
+    const auto settings = small("qc");
+    const auto make = [&] { return settings->make_agent(2, 1, 3); };
+    const Outcome there = train(*device, make, s, 6, 1, &data), sent = train(sharing, make, s, 6, 1, &data);
+    CHECK(there.logged == sent.logged);
+    CHECK(there.checkpoint == sent.checkpoint);
+  }
+}
+
+// Protects the steady state: an update sends the rows that were written in one copy, or two where a ring begins anew,
+// starts its graph and waits once; nothing is allocated any more.
+TEST_CASE("an update from a replay's rows on the device copies once, waits once and allocates nothing") {
+  for (const kernels::DeviceKernels* device : devices()) {
+    CAPTURE(device->name);
+    DeviceAgent agent(Watched::of(*device), memoriser());
+    Replay replay(1, 30, 2, 1);
+    REQUIRE(agent.mirror(replay));
+    const std::vector<float> observation(2, 0.5f), action(1, 0.25f);
+    std::vector<float> metrics(agent.metric_names().size());
+    replay.begin_episode(0, observation);
+    Data data = empty_batch(rows, 2, 1);
+    Batch& batch = data.batch;
+    std::vector<uint32_t> named(2 * rows);
+    for (Tensor* t : {&batch.state, &batch.action, &batch.reward, &batch.next_state}) t->data = nullptr;
+    batch.rows = view(named.data(), rows, 2);
+    int begun_anew = 0;
+    for (uint64_t u = 1; u <= 70; ++u) {
+      replay.append(0, action, 1, false, false, observation);
+      if (u <= 5) continue;
+      replay.sample({1, 2, u}, batch);
+      Watched::allocations() = Watched::copies() = Watched::waits() = 0;
+      agent.update(batch, u, metrics);
+      if (u <= 8) continue;   // done at once, and recorded
+      CHECK(Watched::allocations() == 0);
+      CHECK(Watched::waits() == 1);
+      CHECK(Watched::copies() <= 2);
+      begun_anew += Watched::copies() == 2;
+    }
+    CHECK(begun_anew == 2);
+  }
+}
+
+// Protects a run on a device that is full: it says so and does what it would have done.
+TEST_CASE("a device without room for the replay gets batches") {
+  for (const kernels::DeviceKernels* device : devices()) {
+    CAPTURE(device->name);
+    TrainingSettings s = short_run();
+    s.replay_capacity = 10'000;
+    const Outcome there = train(*device, memoriser(), s, 61, 1);
+    auto& watched = Watched::of(*device);
+    Watched::largest() = 100'000;
+    const Outcome full = train(watched, memoriser(), s, 61, 1);
+    REQUIRE(full.warnings.size() == 2);   // of two agents
+    CHECK(full.warnings[0] ==
+          "batches are sent to the device, which has no room for the replay (see replay_capacity): out of memory");
+    CHECK(full.logged == there.logged);
+    CHECK(full.checkpoint == there.checkpoint);
   }
 }
