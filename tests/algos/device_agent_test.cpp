@@ -214,7 +214,7 @@ Outcome train(const kernels::DeviceKernels& device, const std::function<std::uni
     fakes::Line evaluation_line(3, 3);
     std::vector<Environment*> worlds;
     for (fakes::Line& line : lines) worlds.push_back(&line);
-    Training training(s, agent, worlds, evaluation_line, data);
+    Training training(s, agent, worlds, {&evaluation_line}, data);
     recorder.all = &all, recorder.names = agent.metric_names();
     recorder.stop_at = stop_at, recorder.training = &training, recorder.path = folder.file("last");
     if (stop_at == 0) training.load(SafetensorsFile(recorder.path));
