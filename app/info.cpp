@@ -57,7 +57,16 @@ void print_tensors(const SafetensorsFile& file) {
                group.tensors == 1 ? "" : "s");
 }
 
-int info_data_set(const std::string& path) {
+// A data set, or what else a file of tensors holds: a checkpoint, a recording.
+int info_file(const std::string& path) {
+  if (path.ends_with(".safetensors")) {
+    const SafetensorsFile file(path);
+    if (!file.contains("observations")) {
+      fmt::print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.tensors())));
+      print_tensors(file);
+      return 0;
+    }
+  }
   const DataSet data = read_data_set(path);
   const Evaluation episodes{data.episode_returns()};
   fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
@@ -74,7 +83,7 @@ int info_data_set(const std::string& path) {
 }  // namespace
 
 int info(const std::string& what) {
-  if (fs::is_regular_file(what)) return info_data_set(what);
+  if (fs::is_regular_file(what)) return info_file(what);
   const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);

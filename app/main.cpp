@@ -170,8 +170,8 @@ int run(int argc, char** argv) {
   verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
 
   std::string info_folder;
-  verb = add("info", "What is in a run folder or a data set", [&] { return info(info_folder); });
-  verb->add_option("RUN", info_folder, "Run folder, or a data set: FILE.npz or FILE.safetensors")->required();
+  verb = add("info", "What is in a run folder, a data set, or another file of tensors", [&] { return info(info_folder); });
+  verb->add_option("RUN", info_folder, "Run folder, or FILE.npz or FILE.safetensors")->required();
 
   std::vector<std::string> files;
   std::string verify_device = "cpu";

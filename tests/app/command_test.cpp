@@ -109,6 +109,10 @@ TEST_CASE("train leaves the run folder that is promised") {
     CHECK(again.out.substr(again.out.find("mean")) == eval.out.substr(eval.out.find("mean")));
     const Result best = meander_in(folder, {"eval", "run/best.safetensors", "--episodes", "1"});
     CHECK(best.status == 0);
+    const Result tensors = meander_in(folder, {"info", "run/last.safetensors"});
+    CHECK(tensors.status == 0);
+    CHECK(contains(tensors.out, "no data set"));
+    CHECK(contains(tensors.out, "adam_m"));
     const Result info = meander_in(folder, {"info", "run"});
     CHECK(info.status == 0);
     for (const char* word : {"Pendulum-v1", "400", "best evaluation", "last.safetensors", "replay"})
