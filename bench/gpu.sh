@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# bench/gpu.sh --pack FOLDER            builds everything and puts what a bare machine with a GPU needs into FOLDER
+# bench/gpu.sh --pack FOLDER [PRESET]   builds and puts what a bare machine with a GPU needs into FOLDER, for the
+#     architectures of a CMake preset: cuda, all of them, unless said otherwise
 # bench/gpu.sh OUT [--seconds N] [--device NAME]
 #     runs there, from the packed folder or from the repository's root: tests, compute-sanitizer, kernels beside cuBLAS,
 #     PyTorch and JAX, update and acting, a training run; each within a time limit. JSON and logs in OUT. When the
@@ -15,9 +16,10 @@ die() { say "$@"; exit 1; }
 if [[ ${1-} == --pack ]]; then
   folder=${2:?--pack wants a folder}
   command -v cmake >/dev/null || die "--pack builds with cmake: run ./meander test first"
-  cmake --preset cuda -S "$here" >/dev/null
-  (cd "$here" && cmake --build --preset cuda --target meander_command test_cuda test_algos bench_gpu)
-  build=$here/build/cuda
+  preset=${3:-cuda}
+  (cd "$here" && cmake --preset "$preset" >/dev/null &&
+    cmake --build --preset "$preset" --target meander_command test_cuda test_algos bench_gpu)
+  build=$here/build/$preset
   mkdir -p "$folder/bin" "$folder/lib" "$folder/bench" "$folder/data"
   cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build/bench/bench_gpu" "$folder/bin/"
   strip "$folder"/bin/*
