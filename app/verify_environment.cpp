@@ -159,7 +159,7 @@ double observation_tolerance(const std::string& task) {
 std::string environment_of(const std::string& family, const std::string& task) {
   if (family == "gym") return task;
   if (family == "dmc")
-    throw Error("DeepMind Control tasks (" + task + ") are not supported yet, only those of Gymnasium and OGBench's cubes");
+    throw Error("DeepMind Control tasks (" + task + ") are not supported yet, only Gymnasium's and OGBench's cubes");
   if (family != "ogb") throw Error(message("expected a task of the families gym and ogb, got '", family, "'"));
   static const std::regex short_name("(cube-[a-z]+)-(task[0-9]+)");
   std::smatch part;

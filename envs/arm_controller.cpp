@@ -92,7 +92,7 @@ Pose inverse(const Pose& a) {
   return result;
 }
 
-// ---- the controller --------------------------------------------------------------------------------------------------
+// ---- the controller -------------------------------------------------------------------------------------------------
 
 void ArmController::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
 

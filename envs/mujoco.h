@@ -39,8 +39,8 @@ class MujocoEnvironment : public Environment {
   const EnvironmentInfo& info() const final { return info_; }
   void reset(Stream& random) final;
   std::span<const double> observation() const final { return observation_; }
-  // mjSTATE_INTEGRATION, the observation, derived(), the number of steps taken and measure(). mj_forward is never called on load:
-  // it would move the warm start of the solver, and the next step would differ in the last bits.
+  // mjSTATE_INTEGRATION, the observation, derived(), the number of steps taken and measure(). mj_forward is never
+  // called on load: it would move the warm start of the solver, and the next step would differ in the last bits.
   std::vector<double> save() const final;
   void load(std::span<const double> state) final;
 
@@ -69,8 +69,8 @@ class MujocoEnvironment : public Environment {
   // What the next reward needs to know of the present state, 0 if nothing. It may read quantities that are stale (they
   // belong to the integrator's last stage) and so is kept rather than computed again.
   virtual double measure() const { return 0; }
-  // Parts of mjData that are computed from the state and that the next step reads before it computes them again: stale by
-  // then, and so saved and put back as they are.
+  // Parts of mjData that follow from earlier states and that the next step reads before it computes them again: saved,
+  // and put back as they are.
   virtual std::vector<std::span<double>> derived() const { return {}; }
 
   // Closes a control step: counts it, measures and observes. True when the time limit is reached.

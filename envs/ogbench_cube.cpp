@@ -14,10 +14,17 @@
 #include "core/error.h"
 
 namespace meander {
+
+struct CubeName {
+  int cubes;
+  int task;   // 0: another one each episode
+  bool post;  // success is judged after the step
+};
+
 namespace {
 
 constexpr double pi = std::numbers::pi;
-constexpr int most_cubes = 3, tasks = 5, default_task = 2;
+constexpr int most_cubes = OgbenchCube::most_cubes, tasks = 5, default_task = 2;
 constexpr int time_steps = 25;                  // in one control step
 constexpr double closed_angle = 0.8;            // rad, of the gripper's driver joint
 constexpr double in_place = 0.04;               // m, from the target
@@ -69,20 +76,13 @@ const Task& task_of(int cubes, int number) {
   return of_size[cubes - 1][number - 1];
 }
 
-// A task as its name says it.
-struct Named {
-  int cubes;
-  int task;   // 0: another one each episode
-  bool post;
-};
-
 constexpr const char* sizes[] = {"single", "double", "triple"};
 
-std::optional<Named> parse(const std::string& name) {
+std::optional<CubeName> parse(const std::string& name) {
   static const std::regex form("cube-(single|double|triple)(-play)?(-singletask(-task([1-5]))?)?-v0(-post)?");
   std::smatch part;
   if (!std::regex_match(name, part, form)) return {};
-  Named named{1, 0, true};
+  CubeName named{1, 0, true};
   while (part[1] != sizes[named.cubes - 1]) ++named.cubes;
   if (part[3].matched) {
     named.task = part[5].matched ? std::stoi(part[5]) : default_task;
@@ -93,7 +93,7 @@ std::optional<Named> parse(const std::string& name) {
   return named;
 }
 
-Named parse_or_throw(const std::string& name) {
+CubeName parse_or_throw(const std::string& name) {
   if (const auto named = parse(name)) return *named;
   throw Error("no OGBench cube task '" + name + "'");
 }
@@ -163,7 +163,8 @@ void add_cube(mjsBody* world, int index, int cubes, bool target) {
 }
 
 std::shared_ptr<const mjModel> compile_scene(int cubes) {
-  const std::filesystem::path folder = assets(), ur5e = folder / "universal_robots_ur5e", robotiq = folder / "robotiq_2f85";
+  const std::filesystem::path folder = assets();
+  const std::filesystem::path ur5e = folder / "universal_robots_ur5e", robotiq = folder / "robotiq_2f85";
   const Spec gripper = read_spec(robotiq / "2f85.xml"), arm = read_spec(ur5e / "ur5e.xml"),
              world = read_spec(folder / "floor_wall.xml");
   // Relative to the file that was read they would be looked for beside the world's.
@@ -240,7 +241,8 @@ struct CubeScene {
 
 namespace {
 
-// The scene with so many cubes, compiled at the first call (most of a second) and kept; again if the files lie elsewhere.
+// The scene with so many cubes: compiled at the first call (half a second) and kept. A second time only if the folder
+// of the files was changed.
 const CubeScene& scene_with(int cubes) {
   static std::mutex mutex;
   static std::map<std::pair<std::filesystem::path, int>, CubeScene> scenes;
@@ -251,7 +253,7 @@ const CubeScene& scene_with(int cubes) {
   return known != scenes.end() ? known->second : scenes.try_emplace(key, cubes).first->second;
 }
 
-EnvironmentInfo describe(const std::string& name, const Named& named) {
+EnvironmentInfo describe(const std::string& name, const CubeName& named) {
   EnvironmentInfo info;
   info.name = name;
   info.observations = 19 + 9 * named.cubes;
@@ -270,25 +272,18 @@ EnvironmentInfo describe(const std::string& name, const Named& named) {
 
 }  // namespace
 
-// ---- an episode's start ----------------------------------------------------------------------------------------------
-
-// Everything a reset draws.
-struct OgbenchCube::Draws {
-  struct Start { double x, y, yaw; };
-  int task;
-  std::array<int, most_cubes> order;         // cube i stands where the task says for cube order[i]
-  std::array<double, 4> goal_pinch, pinch;   // x, y, z, yaw
-  std::array<Start, most_cubes> cubes;       // moved by so much from the task's position
-  std::array<std::array<double, actions>, 2> goal_actions;
-};
+// ---- an episode's start ---------------------------------------------------------------------------------------------
 
 OgbenchCube::OgbenchCube(const std::string& name)
-    : MujocoEnvironment(describe(name, parse_or_throw(name)), scene_with(parse_or_throw(name).cubes).model, time_steps),
-      scene_(scene_with(parse_or_throw(name).cubes)),
-      arm_(scene_.arm, "attachment_site"),
-      cubes_(parse_or_throw(name).cubes),
-      task_(parse_or_throw(name).task),
-      post_(parse_or_throw(name).post) {}
+    : OgbenchCube(name, parse_or_throw(name), scene_with(parse_or_throw(name).cubes)) {}
+
+OgbenchCube::OgbenchCube(const std::string& name, const CubeName& parsed, const CubeScene& scene)
+    : MujocoEnvironment(describe(name, parsed), scene.model, time_steps),
+      scene_(scene),
+      arm_(scene.arm, "attachment_site"),
+      cubes_(parsed.cubes),
+      task_(parsed.task),
+      post_(parsed.post) {}
 
 OgbenchCube::Draws OgbenchCube::draw(Stream& random) const {
   Draws d;
@@ -311,10 +306,17 @@ OgbenchCube::Draws OgbenchCube::draw(Stream& random) const {
   return d;
 }
 
+void OgbenchCube::randomise(Stream& random) { place(draw(random)); }
+
+void OgbenchCube::start_with(const Draws& draws) {
+  mj_resetData(&model(), &data());
+  place(draws);
+  start_from(integration_state());
+}
+
 // The package first shows the goal: everything at its target, two steps with random actions. Of that only the controls,
 // the time, the contact force and the solver's warm start remain, all of which the episode's first steps depend on.
-void OgbenchCube::randomise(Stream& random) {
-  const Draws draws = draw(random);
+void OgbenchCube::place(const Draws& draws) {
   const Task& task = task_of(cubes_, draws.task);
   mjData& d = data();
   mj_forward(&model(), &d);
@@ -361,7 +363,7 @@ void OgbenchCube::place_cube(int cube, std::span<const double> position, double 
   std::copy(rotation.begin(), rotation.end(), q + 3);
 }
 
-// ---- a step ----------------------------------------------------------------------------------------------------------
+// ---- a step ---------------------------------------------------------------------------------------------------------
 
 Step OgbenchCube::step(std::span<const double> action) { return simulate(control(action)); }
 
@@ -429,7 +431,7 @@ int OgbenchCube::placed() const {
 // A reset is no success, wherever the cubes lie.
 double OgbenchCube::measure() const { return steps_taken() > 0 && placed() == cubes_; }
 
-// ---- the observation -------------------------------------------------------------------------------------------------
+// ---- the observation ------------------------------------------------------------------------------------------------
 
 double OgbenchCube::pinch_yaw() const { return yaw_of(rotation_of_matrix(data().site_xmat + 9 * scene_.pinch)); }
 
@@ -464,7 +466,7 @@ std::vector<std::span<double>> OgbenchCube::derived() const {
   return {{data().site_xpos + 3 * scene_.pinch, 3}, {data().site_xmat + 9 * scene_.pinch, 9}};
 }
 
-// ---- names -----------------------------------------------------------------------------------------------------------
+// ---- names ----------------------------------------------------------------------------------------------------------
 
 std::optional<EnvironmentInfo> ogbench_cube_info(const std::string& name) {
   if (const auto named = parse(name)) return describe(name, *named);

@@ -10,6 +10,7 @@
 
 namespace meander {
 
+struct CubeName;   // what a task's name says
 struct CubeScene;  // the compiled models and what is looked up in them once; all environments share it
 
 // OGBench's cube tasks (ogbench 1.2.2, states, not pixels): a UR5e arm with a Robotiq 2F-85 gripper carries one, two or
@@ -25,7 +26,7 @@ struct CubeScene;  // the compiled models and what is looked up in them once; al
 // taken after success, as in ogbench from 1.2.0 on; with "-post" added they belong to the state after it, as before.
 class OgbenchCube final : public MujocoEnvironment {
  public:
-  static constexpr int actions = 5, controls = 7;
+  static constexpr int actions = 5, controls = 7, most_cubes = 3;
   static constexpr int first_cube = 14;  // in the positions, after 6 joints of the arm and 8 of the gripper; 7 a cube
   using Controls = std::array<double, controls>;  // the arm's joint angles, and the gripper from 0 to 255
 
@@ -37,17 +38,30 @@ class OgbenchCube final : public MujocoEnvironment {
 
   int cubes() const { return cubes_; }
 
+  // Everything a reset draws, in the package's order.
+  struct Draws {
+    struct Cube { double x, y, yaw; };         // moved by so much from the task's place, and turned
+    int task = 0;                              // 1 to 5
+    std::array<int, most_cubes> order{};       // cube i stands where the task says for cube order[i]
+    std::array<double, 4> goal_pinch{}, pinch{};  // x, y, z, yaw
+    std::array<Cube, most_cubes> cubes{};
+    std::array<std::array<double, actions>, 2> goal_actions{};
+  };
+  // A reset with given draws, for tests.
+  void start_with(const Draws& draws);
+
   // The two halves of step, for replaying recordings: what the controller makes of an action, and the simulation of it.
   Controls control(std::span<const double> action);
   Step simulate(std::span<const double> controls);
 
  private:
-  struct Draws;
+  OgbenchCube(const std::string& name, const CubeName& parsed, const CubeScene& scene);
   void randomise(Stream& random) override;
   void observe(ObservationWriter& out) const override;
   double measure() const override;                            // 1 if all cubes were in place after a step
-  std::vector<std::span<double>> derived() const override;    // the pinch, which the controller reads one time step late
+  std::vector<std::span<double>> derived() const override;    // the pinch, which the controller reads a time step late
   Draws draw(Stream& random) const;
+  void place(const Draws& draws);
   void place_arm(const std::array<double, 4>& pinch);
   void place_cube(int cube, std::span<const double> position, double yaw);
   void advance(std::span<const double> controls);
