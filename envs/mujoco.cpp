@@ -44,8 +44,11 @@ std::string one_line(std::string text) {
 
 // MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
 void redirect_mujoco_errors() {
-  mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
-  mju_user_warning = [](const char*) {};
+  static std::once_flag done;  // models are made on several threads
+  std::call_once(done, [] {
+    mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
+    mju_user_warning = [](const char*) {};
+  });
 }
 
 // ---- observations -------------------------------------------------------------------------------------------------

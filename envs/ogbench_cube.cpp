@@ -314,8 +314,8 @@ void OgbenchCube::start_with(const Draws& draws) {
   start_from(integration_state());
 }
 
-// The package first shows the goal: everything at its target, two steps with random actions. Of that only the controls,
-// the time, the contact force and the solver's warm start remain, all of which the episode's first steps depend on.
+// The package first shows the goal: everything at its target, two steps with random actions. Of that the controls, the
+// time, the contact force (observed at the start) and the solver's warm start (felt in the first steps) remain.
 void OgbenchCube::place(const Draws& draws) {
   const Task& task = task_of(cubes_, draws.task);
   mjData& d = data();
