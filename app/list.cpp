@@ -20,12 +20,12 @@ std::string range_text(const EnvironmentInfo& info) {
 int list() {
   fmt::print("Algorithms\n");
   for (const std::string& name : algorithm_names()) fmt::print("  {:<26} {}\n", name, make_algorithm(name)->title());
-  fmt::print("\n{:<28} {:>12} {:>8} {:>12} {:>12}\n", "Environments", "observations", "actions", "range", "time limit");
+  fmt::print("\n{:<38} {:>12} {:>8} {:>10} {:>11}  {}\n", "Environments", "observations", "actions", "range",
+             "time limit", "source");
   for (const std::string& name : environment_names()) {
-    const auto environment = make_environment(name);
-    const EnvironmentInfo& info = environment->info();
-    fmt::print("  {:<26} {:>12} {:>8} {:>12} {:>12}\n", name, info.observations, info.actions, range_text(info),
-               info.time_limit);
+    const EnvironmentInfo info = environment_info(name);
+    fmt::print("  {:<36} {:>12} {:>8} {:>10} {:>11}  {}\n", name, info.observations, info.actions, range_text(info),
+               info.time_limit, info.source);
   }
   return 0;
 }

@@ -81,7 +81,7 @@ std::vector<SweepRun> plan(const SweepOptions& options, const std::string& out) 
     assignments.push_back({"--seeds", "seed", message(grid.seed)});
     RunConfig config = resolve(options.algorithm, options.environment, nullptr, assignments);
     if (grid.seed == seeds.front()) {
-      const EnvironmentInfo task = make_environment(config.environment)->info();
+      const EnvironmentInfo task = environment_info(config.environment);
       config.algorithm_settings->make_agent(task.observations, task.actions, 0);  // it checks settings together
       const auto [same, added] = combinations.emplace(deciding_settings(config), grid.name);
       if (!added) throw Error(same->second + " and " + grid.name + " are the same run: a value is there twice");

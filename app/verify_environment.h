@@ -17,6 +17,10 @@ bool is_environment_golden(const SafetensorsFile& file);
 //   obs              equal bit for bit; 4 units in the last place where the task takes sines or cosines
 //   reward           1e-12 max(1, |r|): the order of sums differs from the package's
 //   terminated, truncated   at every step
+//   goal, start      OGBench only, of a reset of the environment's own: the targets equal, the cubes as far from the
+//                    recorded ones as two draws may be
+//   ctrl             OGBench only: what the controller makes of each action, to 1e-9. The run goes on with the recorded
+//                    one: with contact a difference of 1e-15 there would be one of 1e-3 after the step
 // Bit equality needs the library and the kind of CPU the file was recorded with; elsewhere than on x86-64 the first
 // steps are compared to 1e-6.
 // Throws Error if the file is malformed, its task unknown, or its family one without environments here.

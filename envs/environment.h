@@ -20,6 +20,7 @@ struct EnvironmentInfo {
   // Defaults of the task: the support of the distributional critic and whether the smaller of two critics is used.
   double v_min = -1600, v_max = 1600;
   bool clipped_double_q = true;
+  std::string source = "Gymnasium 1.2.3";  // the package it reproduces
 };
 
 struct Step {

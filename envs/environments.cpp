@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/nearest.h"
 #include "envs/gymnasium.h"
+#include "envs/ogbench_cube.h"
 #include "envs/pendulum.h"
 #include "envs/registry.h"
 
@@ -17,6 +18,7 @@ const Registry& registry() {
     r["Pendulum-v1"] = make<Pendulum>;
     add_gymnasium_locomotion(r);
     add_gymnasium_control(r);
+    add_ogbench_cubes(r);
     return r;
   }();
   return all;
@@ -33,9 +35,15 @@ std::vector<std::string> environment_names() {
 std::unique_ptr<Environment> make_environment(const std::string& name) {
   const auto found = registry().find(name);
   if (found != registry().end()) return found->second(name);
+  if (ogbench_cube_info(name)) return make<OgbenchCube>(name);  // another way to write it
   const std::string near = nearest_name(name, environment_names());
   throw Error(message("no environment '", name, "'",
                       near.empty() ? "; `meander list` prints them all" : ", did you mean " + near + "?"));
+}
+
+EnvironmentInfo environment_info(const std::string& name) {
+  if (const auto cube = ogbench_cube_info(name)) return *cube;
+  return make_environment(name)->info();
 }
 
 }  // namespace meander

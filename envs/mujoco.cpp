@@ -14,23 +14,12 @@ namespace {
 
 constexpr unsigned state_parts = mjSTATE_INTEGRATION;
 
-std::string one_line(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
-}
-
-// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
-void install_handlers() {
-  mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
-  mju_user_warning = [](const char*) {};
-}
-
 // The compiled model of a file; environments alive at the same time share it, and none may change it.
 std::shared_ptr<const mjModel> load_model(const std::filesystem::path& file) {
   static std::mutex mutex;
   static std::map<std::filesystem::path, std::weak_ptr<const mjModel>> models;
   const std::lock_guard lock(mutex);
-  install_handlers();
+  redirect_mujoco_errors();
   if (auto known = models[file].lock()) return known;
   if (!std::filesystem::exists(file))
     throw Error(message("missing model file ", file.string(), ": run ./meander once with a network, it fetches them"));
@@ -47,6 +36,20 @@ void check_size(const std::string& task, const char* what, size_t expected, size
 }
 
 }  // namespace
+
+std::string one_line(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
+
+// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
+void redirect_mujoco_errors() {
+  static std::once_flag done;  // models are made on several threads
+  std::call_once(done, [] {
+    mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
+    mju_user_warning = [](const char*) {};
+  });
+}
 
 // ---- observations -------------------------------------------------------------------------------------------------
 
@@ -70,17 +73,20 @@ void ObservationWriter::add_clipped(std::span<const double> x, double bound) {
 void MujocoEnvironment::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
 
 MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip)
-    : info_(std::move(info)),
-      model_(load_model(model_file)),
-      data_(mj_makeData(model_.get())),
-      frame_skip_(frame_skip) {
+    : MujocoEnvironment(std::move(info), load_model(model_file), frame_skip) {
   info_.actions = model_->nu;
   for (int i = 0; i < model_->nu; ++i) {
     info_.action_low.push_back(model_->actuator_ctrlrange[2 * i]);
     info_.action_high.push_back(model_->actuator_ctrlrange[2 * i + 1]);
   }
-  observation_.resize(info_.observations);
 }
+
+MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, std::shared_ptr<const mjModel_> model, int frame_skip)
+    : info_(std::move(info)),
+      model_(std::move(model)),
+      data_(mj_makeData(model_.get())),
+      frame_skip_(frame_skip),
+      observation_(info_.observations) {}
 
 void MujocoEnvironment::reset(Stream& random) {
   mj_resetData(model_.get(), data_.get());
@@ -123,6 +129,7 @@ std::vector<double> MujocoEnvironment::integration_state() const {
 std::vector<double> MujocoEnvironment::save() const {
   std::vector<double> state = integration_state();
   state.insert(state.end(), observation_.begin(), observation_.end());
+  for (const std::span<double> part : derived()) state.insert(state.end(), part.begin(), part.end());
   state.push_back(steps_);
   state.push_back(measured_);
   return state;
@@ -130,10 +137,19 @@ std::vector<double> MujocoEnvironment::save() const {
 
 void MujocoEnvironment::load(std::span<const double> state) {
   const size_t simulation = mj_stateSize(model_.get(), state_parts);
-  check_size(info_.name, "a state", simulation + observation_.size() + 2, state.size());
+  const std::vector<std::span<double>> parts = derived();
+  size_t expected = simulation + observation_.size() + 2;
+  for (const std::span<double> part : parts) expected += part.size();
+  check_size(info_.name, "a state", expected, state.size());
   mj_resetData(model_.get(), data_.get());
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
-  std::copy_n(state.begin() + simulation, observation_.size(), observation_.begin());
+  auto rest = state.begin() + simulation;
+  std::copy_n(rest, observation_.size(), observation_.begin());
+  rest += observation_.size();
+  for (const std::span<double> part : parts) {
+    std::copy_n(rest, part.size(), part.begin());
+    rest += part.size();
+  }
   steps_ = static_cast<int>(state[state.size() - 2]);
   measured_ = state.back();
 }
@@ -166,6 +182,14 @@ std::span<const double> MujocoEnvironment::model_array(const std::string& field)
       {"jnt_range", m.jnt_range, m.njnt, 2},
       {"dof_armature", m.dof_armature, m.nv, 1},
       {"dof_damping", m.dof_damping, m.nv, 1},
+      {"actuator_gainprm", m.actuator_gainprm, m.nu, mjNGAIN},
+      {"actuator_biasprm", m.actuator_biasprm, m.nu, mjNBIAS},
+      {"geom_size", m.geom_size, m.ngeom, 3},
+      {"geom_pos", m.geom_pos, m.ngeom, 3},
+      {"geom_quat", m.geom_quat, m.ngeom, 4},
+      {"geom_friction", m.geom_friction, m.ngeom, 3},
+      {"geom_solref", m.geom_solref, m.ngeom, mjNREF},
+      {"eq_data", m.eq_data, m.neq, mjNEQDATA},
   };
   for (const Field& f : fields)
     if (field == f.name) return {f.data, static_cast<size_t>(f.rows) * f.cols};

@@ -27,16 +27,20 @@ class ObservationWriter {
   size_t written_ = 0;
 };
 
+// MuJoCo's errors become Failure, its warnings are dropped and its log file is never written.
+void redirect_mujoco_errors();
+
+std::string one_line(std::string text);  // MuJoCo's own are sometimes several
+
 // An environment simulated by MuJoCo: the model, the state, and what saving, loading and replaying need.
-// Environments of the same model file share one compiled model. MuJoCo's errors become meander::Failure, its warnings
-// are dropped and its log file is never written.
+// Environments of the same model file share one compiled model.
 class MujocoEnvironment : public Environment {
  public:
   const EnvironmentInfo& info() const final { return info_; }
   void reset(Stream& random) final;
   std::span<const double> observation() const final { return observation_; }
-  // mjSTATE_INTEGRATION, the observation, the number of steps taken and measure(). mj_forward is never called on load:
-  // it would move the warm start of the solver, and the next step would differ in the last bits.
+  // mjSTATE_INTEGRATION, the observation, derived(), the number of steps taken and measure(). mj_forward is never
+  // called on load: it would move the warm start of the solver, and the next step would differ in the last bits.
   std::vector<double> save() const final;
   void load(std::span<const double> state) final;
 
@@ -57,11 +61,17 @@ class MujocoEnvironment : public Environment {
   // Fills info().actions and the action range from the model. Throws Error if the file is missing or damaged.
   MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip);
 
+  // Takes the model as it is; the caller has filled in the action range.
+  MujocoEnvironment(EnvironmentInfo info, std::shared_ptr<const mjModel_> model, int frame_skip);
+
   virtual void randomise(Stream& random) = 0;              // sets qpos and qvel of a new episode
   virtual void observe(ObservationWriter& out) const = 0;  // writes info().observations numbers
   // What the next reward needs to know of the present state, 0 if nothing. It may read quantities that are stale (they
   // belong to the integrator's last stage) and so is kept rather than computed again.
   virtual double measure() const { return 0; }
+  // Parts of mjData that follow from earlier states and that the next step reads before it computes them again: saved,
+  // and put back as they are.
+  virtual std::vector<std::span<double>> derived() const { return {}; }
 
   // Closes a control step: counts it, measures and observes. True when the time limit is reached.
   bool finish_step();
@@ -70,6 +80,7 @@ class MujocoEnvironment : public Environment {
   mjData_& data() { return *data_; }
   const mjData_& data() const { return *data_; }
   double measured() const { return measured_; }  // measure() at the end of the last reset or step
+  int steps_taken() const { return steps_; }     // since the last reset
   int frame_skip() const { return frame_skip_; }
   double control_interval() const;  // seconds of one control step
   int body(const char* name) const;

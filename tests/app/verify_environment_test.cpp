@@ -11,12 +11,15 @@
 
 #include "../folder.h"
 #include "core/error.h"
+#include "envs/ogbench_cube.h"
 
 using namespace meander;
 
 namespace {
 
-std::string golden(const std::string& task) { return std::string(MEANDER_TEST_DATA) + "/gym-" + task + ".safetensors"; }
+std::string golden(const std::string& task) {
+  return std::string(MEANDER_TEST_DATA) + (task.starts_with("cube-") ? "/ogb-" : "/gym-") + task + ".safetensors";
+}
 
 // A golden whose numbers can be changed and written under another name.
 struct Copy {
@@ -62,17 +65,24 @@ struct Copy {
   }
 };
 
+// False, with a message, where OGBench's files were never fetched.
+bool can_run_cubes() {
+  if (!has_ogbench_assets()) MESSAGE("skipped: no files of OGBench (./meander fetch ogbench)");
+  return has_ogbench_assets();
+}
+
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
 // The environments are the packages', step for step: state, observation, reward and ends of free runs of up to 1,000
-// steps.
+// steps. OGBench's: the controller's output, and the steps given the recorded one.
 TEST_CASE("goldens") {
   int files = 0;
+  const bool cubes = can_run_cubes();
   for (const auto& entry : std::filesystem::directory_iterator(MEANDER_TEST_DATA)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with("gym-")) continue;
+    if (!name.starts_with("gym-") && !(cubes && name.starts_with("ogb-"))) continue;
     CAPTURE(name);
     ++files;
     const SafetensorsFile file(entry.path());
@@ -86,7 +96,7 @@ TEST_CASE("goldens") {
       CHECK(line.ok());
     }
   }
-  CHECK(files == 14);
+  CHECK(files == (cubes ? 17 : 14));
 }
 
 // A check that cannot fail is none: each quantity, changed by the least that must show, is reported, and it alone.
@@ -118,6 +128,29 @@ TEST_CASE("each quantity of a golden is compared") {
   Copy limit("Hopper-v4");
   limit.metadata["limit"] = "999";
   CHECK(limit.out() == "limit");
+}
+
+// What only OGBench's files hold.
+TEST_CASE("each quantity of a cube's golden is compared") {
+  if (!can_run_cubes()) return;
+  const Copy original("cube-single-task4");
+  const auto changed = [&](const std::string& tensor, size_t index, double by) {
+    Copy copy = original;
+    copy.tensors.at(tensor).at(index) += by;
+    return copy.out();
+  };
+  CHECK(original.out() == "");
+  CHECK(contains(changed("ep0/ctrl", 8, 1e-8), "ctrl"));
+  CHECK(contains(changed("ep0/ctrl", 8, 1e-3), "qpos"));  // the run goes on with it
+  CHECK(contains(changed("ep0/actions", 3, 1e-3), "ctrl"));
+  CHECK(changed("ep1/obs", 30, 1e-14) == "obs");
+  CHECK(changed("ep0/reward", 3, 1) == "reward");
+  const size_t state = original.tensors.at("ep0/reset/state").size();
+  CHECK(contains(changed("ep0/reset/state", state - 7, 1e-3), "goal"));
+  CHECK(contains(changed("ep0/reset/state", 1 + OgbenchCube::first_cube, 0.05), "start"));
+  Copy without = original;
+  without.tensors.erase("ep1/ctrl");
+  CHECK(contains(without.error(), "ep1/ctrl"));
 }
 
 // A malformed file is bad input: one line that names the file and what is wrong, never a crash or a silent pass.
@@ -159,7 +192,7 @@ TEST_CASE("damaged goldens") {
   CHECK(contains(metadata("task", "Reecher-v4"), "Reacher-v4"));
   CHECK(contains(metadata("task", "Hopper-v4"), "expected"));  // another task's numbers
   CHECK(contains(metadata("family", "dmc"), "DeepMind Control"));
-  CHECK(contains(metadata("family", "ogb"), "not supported yet"));
+  CHECK(contains(metadata("family", "ogb"), "cube-double-task2"));
   CHECK(contains(metadata("family", "atari"), "atari"));
   Copy bare("Reacher-v4");
   bare.metadata.erase("task");

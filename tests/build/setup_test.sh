@@ -70,10 +70,16 @@ with zipfile.ZipFile(f"{scratch}/{mujoco}", "w") as wheel:
 with zipfile.ZipFile(f"{scratch}/gymnasium-1.2.3-py3-none-any.whl", "w") as wheel:
     wheel.writestr("gymnasium/envs/mujoco/assets/ant.xml", "ant")
     wheel.writestr("gymnasium-1.2.3.dist-info/licenses/LICENSE", "licence")
+with zipfile.ZipFile(f"{scratch}/ogbench-1.2.2-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("ogbench-1.2.2.dist-info/LICENSE", "licence")
+    wheel.writestr("ogbench/manipspace/descriptions/floor_wall.xml", "floor")
+    for folder, file in ("universal_robots_ur5e", "ur5e.xml"), ("robotiq_2f85", "2f85.xml"):
+        for member in file, "assets/mesh.stl", "LICENSE":
+            wheel.writestr(f"ogbench/manipspace/descriptions/{folder}/{member}", folder)
 PYTHON
 fresh
 mkdir -p "$wheels"
-for name in mujoco gymnasium; do
+for name in mujoco gymnasium ogbench; do
   wheel=$(cd "$scratch" && ls $name*.whl)
   cp "$scratch/$wheel" "$wheels"
   sum=$(sha256sum "$wheels/$wheel")
@@ -89,8 +95,14 @@ unpacked() {
 }
 check "an interrupted set-up is completed" "$meander" fetch
 check "the wheels are unpacked" unpacked
+check "a set-up leaves out what is fetched at first use" [ ! -e "$deps/ogbench-1.2.2" ]
+expect "a family's files, by name" 0 "OGBench's cube tasks need their files \(.*MIT; .*BSD" "$meander" fetch ogbench
+mesh=$deps/ogbench-1.2.2/descriptions/robotiq_2f85/assets/mesh.stl
+check "the family's wheel is unpacked" [ "$(<"$mesh")" = robotiq_2f85 ]
+check "with its licences" [ -e "$deps/ogbench-1.2.2/licenses/universal_robots_ur5e/LICENSE" ]
+expect "a family that is none" 2 "nothing to fetch for 'atari': there is ogbench" "$meander" fetch atari
 rm -r "$wheels"
-check "what is unpacked is not fetched again" "$meander" fetch
+check "what is unpacked is not fetched again" "$meander" fetch ogbench
 echo other >"$deps/mujoco-3.3.1/wheel.sha256"
 expect "another version's folder is not taken for ours" 1 "cannot fetch $mujoco" \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 "$meander" fetch
@@ -149,6 +161,10 @@ check "does not ask for gnuplot" [ "$(grep -c gnuplot "$scratch/err")" = 0 ]
 expect "plot without gnuplot" 0 'ran plot a.csv' env PATH="$machine" "$meander" plot a.csv </dev/null
 check "says what to install" grep -q 'apt-get install gnuplot-nox' "$scratch/err"
 ln -s "$machine/ninja" "$machine/gnuplot"
+expect "a task of a family without a network" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
+  env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" train --algo sac --env cube-double-v0
+expect "a recording of one" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
+  env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" verify data/ogb-cube-single-task1.safetensors
 expect "sweep with gnuplot" 0 'ran sweep' env PATH="$machine" "$meander" sweep
 check "asks for nothing" [ "$(wc -l <"$scratch/err")" = 1 ]
 

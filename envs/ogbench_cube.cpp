@@ -1,0 +1,487 @@
+#include "envs/ogbench_cube.h"
+
+#include <mujoco/mujoco.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <numbers>
+#include <regex>
+
+#include "core/error.h"
+
+namespace meander {
+
+struct CubeName {
+  int cubes;
+  int task;   // 0: another one each episode
+  bool post;  // success is judged after the step
+};
+
+namespace {
+
+constexpr double pi = std::numbers::pi;
+constexpr int most_cubes = OgbenchCube::most_cubes, tasks = 5, default_task = 2;
+constexpr int time_steps = 25;                  // in one control step
+constexpr double closed_angle = 0.8;            // rad, of the gripper's driver joint
+constexpr double in_place = 0.04;               // m, from the target
+
+using Point = std::array<double, 3>;
+constexpr Point action_scale = {0.05, 0.05, 0.05};
+constexpr double yaw_scale = 0.3;
+constexpr Point workspace_low = {0.25, -0.35, 0.02}, workspace_high = {0.6, 0.35, 0.35};
+constexpr double least_start_height = 0.2;      // of the pinch in a new episode, otherwise in the workspace
+constexpr ArmController::Angles home = {-pi / 2, -pi / 2, pi / 2, -pi / 2, -pi / 2, 0};
+constexpr std::array<double, 4> tool_down = {0, 1, 0, 0};  // half a turn about x
+constexpr Point centre = {0.425, 0, 0};         // of observed positions
+constexpr double position_scale = 10, opening_scale = 3, contact_scale = 50;
+
+// ---- the tasks -----------------------------------------------------------------------------------------------------
+
+struct Task { std::array<Point, most_cubes> start, goal; };
+constexpr double table = 0.02, second = 0.06, third = 0.1;  // heights of a cube's centre, also on one and two others
+
+constexpr Task single_tasks[tasks] = {
+    {{{{.425, .1, table}}}, {{{.425, -.1, table}}}},
+    {{{{.35, 0, table}}}, {{{.5, 0, table}}}},
+    {{{{.5, 0, table}}}, {{{.35, 0, table}}}},
+    {{{{.35, -.2, table}}}, {{{.5, .2, table}}}},
+    {{{{.35, .2, table}}}, {{{.5, -.2, table}}}},
+};
+constexpr Task double_tasks[tasks] = {
+    {{{{.425, 0, table}, {.425, -.1, table}}}, {{{.425, 0, table}, {.425, .1, table}}}},
+    {{{{.35, -.1, table}, {.5, -.1, table}}}, {{{.35, .1, table}, {.5, .1, table}}}},
+    {{{{.35, 0, table}, {.5, 0, table}}}, {{{.425, -.2, table}, {.425, .2, table}}}},
+    {{{{.425, -.1, table}, {.425, .1, table}}}, {{{.425, .1, table}, {.425, -.1, table}}}},
+    {{{{.425, -.2, table}, {.425, .2, table}}}, {{{.425, 0, table}, {.425, 0, second}}}},
+};
+constexpr Task triple_tasks[tasks] = {
+    {{{{.35, -.1, table}, {.35, .1, table}, {.5, -.1, table}}},
+     {{{.35, -.1, table}, {.35, .1, table}, {.5, .1, table}}}},
+    {{{{.35, -.2, table}, {.35, 0, table}, {.35, .2, table}}},
+     {{{.5, 0, table}, {.5, .2, table}, {.5, -.2, table}}}},
+    {{{{.425, .2, table}, {.425, .2, second}, {.425, .2, third}}},
+     {{{.35, -.1, table}, {.5, -.2, table}, {.5, 0, table}}}},
+    {{{{.35, 0, table}, {.5, -.1, table}, {.5, .1, table}}},
+     {{{.5, -.1, table}, {.5, .1, table}, {.35, 0, table}}}},
+    {{{{.35, -.1, table}, {.5, -.2, table}, {.5, 0, table}}},
+     {{{.425, .2, table}, {.425, .2, second}, {.425, .2, third}}}},
+};
+
+const Task& task_of(int cubes, int number) {
+  const Task* const of_size[] = {single_tasks, double_tasks, triple_tasks};
+  return of_size[cubes - 1][number - 1];
+}
+
+constexpr const char* sizes[] = {"single", "double", "triple"};
+
+std::optional<CubeName> parse(const std::string& name) {
+  static const std::regex form("cube-(single|double|triple)(-play)?(-singletask(-task([1-5]))?)?-v0(-post)?");
+  std::smatch part;
+  if (!std::regex_match(name, part, form)) return {};
+  CubeName named{1, 0, true};
+  while (part[1] != sizes[named.cubes - 1]) ++named.cubes;
+  if (part[3].matched) {
+    named.task = part[5].matched ? std::stoi(part[5]) : default_task;
+    named.post = part[6].matched;
+  } else if (part[6].matched) {
+    return {};  // without a fixed task it is always so
+  }
+  return named;
+}
+
+CubeName parse_or_throw(const std::string& name) {
+  if (const auto named = parse(name)) return *named;
+  throw Error("no OGBench cube task '" + name + "'");
+}
+
+// ---- the model -----------------------------------------------------------------------------------------------------
+
+// The files lie where the set-up puts them, or where a copy of the program without the repository says.
+std::filesystem::path assets() {
+  const char* const elsewhere = std::getenv("MEANDER_OGBENCH_ASSETS");
+  return elsewhere && *elsewhere ? elsewhere : MEANDER_OGBENCH_ASSETS;
+}
+
+struct DeleteSpec { void operator()(mjSpec* spec) const { mj_deleteSpec(spec); } };
+using Spec = std::unique_ptr<mjSpec, DeleteSpec>;
+
+Spec read_spec(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file))
+    throw Error(message("OGBench's task file ", file.string(), " is missing: run ./meander fetch ogbench"));
+  char reason[1000] = "";
+  Spec spec(mj_parseXML(file.c_str(), nullptr, reason, sizeof reason));
+  if (!spec) throw Error(message("cannot read ", file.string(), ": ", one_line(reason)));
+  return spec;
+}
+
+std::shared_ptr<const mjModel> compile(mjSpec* spec, const std::filesystem::path& folder,
+                                       const std::function<void(mjModel&)>& change) {
+  mjModel* const model = mj_compile(spec, nullptr);
+  if (!model) throw Error(message("cannot compile the model in ", folder.string(), ": ", one_line(mjs_getError(spec))));
+  std::shared_ptr<const mjModel> owned(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
+  if (change) change(*model);
+  return owned;
+}
+
+void remove_all(mjSpec* spec, mjtObj kind) {
+  std::vector<mjsElement*> elements;
+  for (mjsElement* e = mjs_firstElement(spec, kind); e; e = mjs_nextElement(spec, e)) elements.push_back(e);
+  for (mjsElement* e : elements)
+    if (mjs_delete(e) != 0) throw Failure(message("MuJoCo: ", one_line(mjs_getError(spec))));
+}
+
+// Hangs `child` into a new empty body of `parent`. The package makes such a body too; without it the rounding of all
+// poses differs, and contacts with it.
+mjsBody* attach(mjSpec* owner, mjsBody* parent, mjSpec* child, const char* prefix) {
+  mjsBody* const holder = mjs_addBody(parent, nullptr);
+  mjs_setString(holder->name, prefix);
+  if (!mjs_attach(mjs_addFrame(holder, nullptr)->element, child->element, prefix, ""))
+    throw Failure(message("MuJoCo: ", one_line(mjs_getError(owner))));
+  return holder;
+}
+
+void add_cube(mjsBody* world, int index, int cubes, bool target) {
+  mjsBody* const body = mjs_addBody(world, nullptr);
+  mjs_setString(body->name, message(target ? "object_target_" : "object_", index).c_str());
+  body->pos[0] = target ? 0.45 : 0.3;
+  body->pos[1] = -0.05 * (cubes - 1) + 2 * 0.05 * index;
+  body->pos[2] = table;
+  body->mocap = target;
+  if (!target) mjs_addFreeJoint(body);
+  mjsGeom* const box = mjs_addGeom(body, nullptr);
+  box->type = mjGEOM_BOX;
+  std::fill_n(box->size, 3, 0.02);
+  box->density = 1240;
+  box->solref[0] = 0.004;
+  box->solref[1] = 1;
+  box->contype = target ? 0 : 3;
+  box->conaffinity = target ? 0 : 1;
+}
+
+std::shared_ptr<const mjModel> compile_scene(int cubes) {
+  const std::filesystem::path folder = assets();
+  const std::filesystem::path ur5e = folder / "universal_robots_ur5e", robotiq = folder / "robotiq_2f85";
+  const Spec gripper = read_spec(robotiq / "2f85.xml"), arm = read_spec(ur5e / "ur5e.xml"),
+             world = read_spec(folder / "floor_wall.xml");
+  // Relative to the file that was read they would be looked for beside the world's.
+  mjs_setString(arm->meshdir, (ur5e / "assets").c_str());
+  mjs_setString(gripper->meshdir, (robotiq / "assets").c_str());
+  remove_all(arm.get(), mjOBJ_KEY);
+  remove_all(arm.get(), mjOBJ_LIGHT);
+
+  mjsBody* const wrist = mjs_findBody(arm.get(), "wrist_3_link");
+  mjsElement* const flange = mjs_findElement(arm.get(), mjOBJ_SITE, "attachment_site");
+  if (!wrist || !flange) throw Error(message((ur5e / "ur5e.xml").string(), " is not the arm it should be"));
+  mjsBody* const hand = attach(arm.get(), wrist, gripper.get(), "robotiq/");
+  std::copy_n(mjs_asSite(flange)->pos, 3, hand->pos);
+  std::copy_n(mjs_asSite(flange)->quat, 4, hand->quat);
+  mjsBody* const ground = mjs_findBody(world.get(), "world");
+  attach(world.get(), ground, arm.get(), "ur5e/");
+  for (int i = 0; i < cubes; ++i)
+    for (const bool target : {false, true}) add_cube(ground, i, cubes, target);
+
+  world->option.integrator = mjINT_IMPLICITFAST;
+  world->option.cone = mjCONE_ELLIPTIC;
+  world->option.impratio = 10;
+  world->option.timestep = 0.002;
+  world->compiler.autolimits = 1;
+  return compile(world.get(), folder, [](mjModel& model) {
+    const double stiffness[ArmController::joints] = {4500, 4500, 4500, 2000, 2000, 500};
+    for (int i = 0; i < ArmController::joints; ++i) {
+      double* const gain = model.actuator_gainprm + mjNGAIN * i;
+      gain[0] = stiffness[i];
+      gain[2] = -stiffness[i] / 10;  // read by no motor of this kind; the package sets it
+      model.actuator_biasprm[mjNBIAS * i + 1] = -stiffness[i];
+    }
+  });
+}
+
+std::array<double, 4> rotation_of_matrix(const double* matrix) {
+  std::array<double, 4> rotation;
+  mju_mat2Quat(rotation.data(), matrix);
+  return rotation;
+}
+
+Pose site_pose(const mjData& data, int site) {
+  Pose pose{rotation_of_matrix(data.site_xmat + 9 * site), {}};
+  std::copy_n(data.site_xpos + 3 * site, 3, pose.position.begin());
+  return pose;
+}
+
+int id_of(const mjModel& model, mjtObj kind, const char* name) {
+  const int id = mj_name2id(&model, kind, name);
+  if (id < 0) throw Error(message("OGBench's model has no '", name, "'"));
+  return id;
+}
+
+}  // namespace
+
+struct CubeScene {
+  std::shared_ptr<const mjModel> model, arm;
+  int pinch, pad;              // the site between the fingers, the body of the right finger's pad
+  int driver;                  // the gripper's joint, in qpos
+  Pose flange_in_pinch;        // the site the controller moves, seen from the pinch; they never move to each other
+
+  explicit CubeScene(int cubes) {
+    model = compile_scene(cubes);
+    arm = compile(read_spec(assets() / "universal_robots_ur5e" / "ur5e.xml").get(), assets(), nullptr);
+    pinch = id_of(*model, mjOBJ_SITE, "ur5e/robotiq/pinch");
+    pad = id_of(*model, mjOBJ_BODY, "ur5e/robotiq/right_pad");
+    driver = model->jnt_qposadr[id_of(*model, mjOBJ_JOINT, "ur5e/robotiq/right_driver_joint")];
+    const std::unique_ptr<mjData, void (*)(mjData*)> data(mj_makeData(model.get()), mj_deleteData);
+    mj_forward(model.get(), data.get());
+    const int flange = id_of(*model, mjOBJ_SITE, "ur5e/attachment_site");
+    flange_in_pinch = compose(inverse(site_pose(*data, pinch)), site_pose(*data, flange));
+  }
+};
+
+namespace {
+
+// The scene with so many cubes: compiled at the first call (half a second) and kept. A second time only if the folder
+// of the files was changed.
+const CubeScene& scene_with(int cubes) {
+  static std::mutex mutex;
+  static std::map<std::pair<std::filesystem::path, int>, CubeScene> scenes;
+  const std::lock_guard lock(mutex);
+  redirect_mujoco_errors();
+  const std::pair key(assets(), cubes);
+  const auto known = scenes.find(key);
+  return known != scenes.end() ? known->second : scenes.try_emplace(key, cubes).first->second;
+}
+
+EnvironmentInfo describe(const std::string& name, const CubeName& named) {
+  EnvironmentInfo info;
+  info.name = name;
+  info.observations = 19 + 9 * named.cubes;
+  info.actions = OgbenchCube::actions;
+  info.action_low.assign(info.actions, -1);
+  info.action_high.assign(info.actions, 1);
+  const int limits[] = {200, 500, 1000};
+  info.time_limit = limits[named.cubes - 1];
+  info.source = "OGBench 1.2.2";
+  // With a discount of .99 a return lies in [-100 n, 0], or in [0, 1] without a fixed task; the room beyond is for the
+  // entropy bonus and for the projection at the ends.
+  info.v_min = named.task ? -105.0 * named.cubes : -0.1;
+  info.v_max = named.task ? 5.0 * named.cubes : 1.1;
+  return info;
+}
+
+}  // namespace
+
+// ---- an episode's start ---------------------------------------------------------------------------------------------
+
+OgbenchCube::OgbenchCube(const std::string& name)
+    : OgbenchCube(name, parse_or_throw(name), scene_with(parse_or_throw(name).cubes)) {}
+
+OgbenchCube::OgbenchCube(const std::string& name, const CubeName& parsed, const CubeScene& scene)
+    : MujocoEnvironment(describe(name, parsed), scene.model, time_steps),
+      scene_(scene),
+      arm_(scene.arm, "attachment_site"),
+      cubes_(parsed.cubes),
+      task_(parsed.task),
+      post_(parsed.post) {}
+
+OgbenchCube::Draws OgbenchCube::draw(Stream& random) const {
+  Draws d;
+  d.task = task_ ? task_ : 1 + static_cast<int>(tasks * random.uniform());
+  for (int i = 0; i < most_cubes; ++i) d.order[i] = i;
+  if (!task_)
+    for (int i = cubes_ - 1; i > 0; --i) std::swap(d.order[i], d.order[static_cast<int>((i + 1) * random.uniform())]);
+  for (auto* pinch : {&d.goal_pinch, &d.pinch}) {
+    for (int i = 0; i < 3; ++i)
+      (*pinch)[i] = random.uniform(i == 2 ? least_start_height : workspace_low[i], workspace_high[i]);
+    (*pinch)[3] = random.uniform(-pi, pi);
+  }
+  for (int i = 0; i < cubes_; ++i) {
+    d.cubes[i].x = random.uniform(-0.01, 0.01);
+    d.cubes[i].y = random.uniform(-0.01, 0.01);
+    d.cubes[i].yaw = random.uniform(0, 2 * pi);
+  }
+  for (auto& action : d.goal_actions)  // the package draws them elsewhere, unseeded: here they come last
+    for (double& x : action) x = random.uniform(-1, 1);
+  return d;
+}
+
+void OgbenchCube::randomise(Stream& random) { place(draw(random)); }
+
+void OgbenchCube::start_with(const Draws& draws) {
+  mj_resetData(&model(), &data());
+  place(draws);
+  start_from(integration_state());
+}
+
+// The package first shows the goal: everything at its target, two steps with random actions. Of that the controls, the
+// time, the contact force (observed at the start) and the solver's warm start (felt in the first steps) remain.
+void OgbenchCube::place(const Draws& draws) {
+  const Task& task = task_of(cubes_, draws.task);
+  mjData& d = data();
+  mj_forward(&model(), &d);
+  std::copy(home.begin(), home.end(), d.qpos);
+  std::array<double, first_cube + 7 * most_cubes> qpos;
+  std::array<double, first_cube + 6 * most_cubes> qvel;
+  std::copy_n(d.qpos, model().nq, qpos.begin());
+  std::copy_n(d.qvel, model().nv, qvel.begin());
+
+  place_arm(draws.goal_pinch);
+  for (int i = 0; i < cubes_; ++i) {
+    const Point& goal = task.goal[draws.order[i]];
+    const double upright[4] = {1, 0, 0, 0};
+    place_cube(i, goal, 0);
+    std::copy(goal.begin(), goal.end(), d.mocap_pos + 3 * i);
+    std::copy_n(upright, 4, d.mocap_quat + 4 * i);
+  }
+  mj_forward(&model(), &d);
+  for (const auto& action : draws.goal_actions) advance(control(action));
+
+  std::copy_n(qpos.begin(), model().nq, d.qpos);
+  std::copy_n(qvel.begin(), model().nv, d.qvel);
+  place_arm(draws.pinch);
+  for (int i = 0; i < cubes_; ++i) {
+    Point start = task.start[draws.order[i]];
+    start[0] += draws.cubes[i].x;
+    start[1] += draws.cubes[i].y;
+    place_cube(i, start, draws.cubes[i].yaw);
+  }
+  mj_forward(&model(), &d);  // the reset calls it once more: the warm start moves each time
+}
+
+void OgbenchCube::place_arm(const std::array<double, 4>& pinch) {
+  const Pose goal{product(rotation_about_z(pinch[3]), tool_down), {pinch[0], pinch[1], pinch[2]}};
+  const ArmController::Angles angles = arm_.solve(compose(goal, scene_.flange_in_pinch), home);
+  std::copy(angles.begin(), angles.end(), data().qpos);
+  mj_forward(&model(), &data());
+}
+
+void OgbenchCube::place_cube(int cube, std::span<const double> position, double yaw) {
+  double* const q = data().qpos + first_cube + 7 * cube;
+  const std::array<double, 4> rotation = rotation_about_z(yaw);
+  std::copy(position.begin(), position.end(), q);
+  std::copy(rotation.begin(), rotation.end(), q + 3);
+}
+
+// ---- a step ---------------------------------------------------------------------------------------------------------
+
+Step OgbenchCube::step(std::span<const double> action) { return simulate(control(action)); }
+
+OgbenchCube::Controls OgbenchCube::control(std::span<const double> action) {
+  if (static_cast<int>(action.size()) != actions)
+    throw Error(message(info().name, ": expected an action of ", actions, " numbers, got ", action.size()));
+  for (int i = 0; i < actions; ++i)
+    if (!std::isfinite(action[i]))
+      throw Error(message(info().name, ": entry ", i, " of the action is ", action[i], ", expected a finite number"));
+
+  const mjData& d = data();
+  const double yaw = pinch_yaw() + yaw_scale * action[3];
+  Pose goal{product(rotation_about_z(yaw), tool_down), {}};
+  for (int i = 0; i < 3; ++i)
+    goal.position[i] = std::clamp(d.site_xpos[3 * scene_.pinch + i] + action_scale[i] * action[i], workspace_low[i],
+                                  workspace_high[i]);
+  ArmController::Angles now;
+  std::copy_n(d.qpos, now.size(), now.begin());
+  const ArmController::Angles angles = arm_.solve(compose(goal, scene_.flange_in_pinch), now);
+
+  Controls controls;
+  std::copy(angles.begin(), angles.end(), controls.begin());
+  controls.back() = 255 * std::clamp(opening() + action[4], 0.0, 1.0);
+  return controls;
+}
+
+Step OgbenchCube::simulate(std::span<const double> controls) {
+  if (controls.size() != Controls().size())
+    throw Error(message(info().name, ": expected ", Controls().size(), " controls, got ", controls.size()));
+  Step result = judge();
+  advance(controls);
+  result.truncated = finish_step();
+  if (post_) {
+    const Step after = judge();
+    result.reward = after.reward;
+    result.terminated = after.terminated;
+  }
+  return result;
+}
+
+void OgbenchCube::advance(std::span<const double> controls) {
+  std::copy(controls.begin(), controls.end(), data().ctrl);
+  for (int i = 0; i < time_steps; ++i) mj_step(&model(), &data());
+  mj_rnePostConstraint(&model(), &data());  // the contact force on the pad
+}
+
+Step OgbenchCube::judge() const {
+  const bool success = measured() == 1;
+  return {.reward = task_ ? placed() - cubes_ : success ? 1.0 : 0.0, .terminated = success, .truncated = false};
+}
+
+int OgbenchCube::placed() const {
+  int count = 0;
+  for (int i = 0; i < cubes_; ++i) {
+    double squares = 0;
+    for (int k = 0; k < 3; ++k) {
+      const double difference = data().qpos[first_cube + 7 * i + k] - data().mocap_pos[3 * i + k];
+      squares += difference * difference;
+    }
+    count += std::sqrt(squares) <= in_place;
+  }
+  return count;
+}
+
+// A reset is no success, wherever the cubes lie.
+double OgbenchCube::measure() const { return steps_taken() > 0 && placed() == cubes_; }
+
+// ---- the observation ------------------------------------------------------------------------------------------------
+
+double OgbenchCube::pinch_yaw() const { return yaw_of(rotation_of_matrix(data().site_xmat + 9 * scene_.pinch)); }
+
+double OgbenchCube::opening() const { return std::clamp(data().qpos[scene_.driver] / closed_angle, 0.0, 1.0); }
+
+void OgbenchCube::observe(ObservationWriter& out) const {
+  const mjData& d = data();
+  const auto add_position = [&](const double* p) {
+    for (int i = 0; i < 3; ++i) out.add((p[i] - centre[i]) * position_scale);
+  };
+  const auto add_yaw = [&](double yaw) {
+    out.add(std::cos(yaw));
+    out.add(std::sin(yaw));
+  };
+  out.add({d.qpos, ArmController::joints});
+  out.add({d.qvel, ArmController::joints});
+  add_position(d.site_xpos + 3 * scene_.pinch);
+  add_yaw(pinch_yaw());
+  out.add(opening() * opening_scale);
+  double squares = 0;
+  for (int i = 0; i < 6; ++i) squares += d.cfrc_ext[6 * scene_.pad + i] * d.cfrc_ext[6 * scene_.pad + i];
+  out.add(std::clamp(std::sqrt(squares) / contact_scale, 0.0, 1.0));
+  for (int i = 0; i < cubes_; ++i) {
+    const double* const q = d.qpos + first_cube + 7 * i;
+    add_position(q);
+    out.add({q + 3, 4});
+    add_yaw(yaw_of({q + 3, 4}));
+  }
+}
+
+std::vector<std::span<double>> OgbenchCube::derived() const {
+  return {{data().site_xpos + 3 * scene_.pinch, 3}, {data().site_xmat + 9 * scene_.pinch, 9}};
+}
+
+// ---- names ----------------------------------------------------------------------------------------------------------
+
+std::optional<EnvironmentInfo> ogbench_cube_info(const std::string& name) {
+  if (const auto named = parse(name)) return describe(name, *named);
+  return {};
+}
+
+bool has_ogbench_assets() { return std::filesystem::exists(assets() / "floor_wall.xml"); }
+
+void add_ogbench_cubes(Registry& registry) {
+  for (const std::string size : sizes) {
+    registry["cube-" + size + "-v0"] = make<OgbenchCube>;
+    registry["cube-" + size + "-play-singletask-v0"] = make<OgbenchCube>;
+    for (int task = 1; task <= tasks; ++task)
+      registry[message("cube-", size, "-play-singletask-task", task, "-v0")] = make<OgbenchCube>;
+  }
+}
+
+}  // namespace meander
