@@ -70,10 +70,18 @@ with zipfile.ZipFile(f"{scratch}/{mujoco}", "w") as wheel:
 with zipfile.ZipFile(f"{scratch}/gymnasium-1.2.3-py3-none-any.whl", "w") as wheel:
     wheel.writestr("gymnasium/envs/mujoco/assets/ant.xml", "ant")
     wheel.writestr("gymnasium-1.2.3.dist-info/licenses/LICENSE", "licence")
+with zipfile.ZipFile(f"{scratch}/dm_control-1.0.28-py3-none-any.whl", "w") as wheel:
+    for domain in ("cartpole", "cheetah", "dog", "fish", "hopper", "humanoid", "walker"):
+        wheel.writestr(f"dm_control/suite/{domain}.xml", domain)
+    wheel.writestr("dm_control/suite/common/visual.xml", "visual")
+    wheel.writestr("dm_control/suite/dog_assets/tail.stl", "tail")
+    wheel.writestr("dm_control/suite/walker.py", "not wanted")
+    for name in ("LICENSE", "AUTHORS"):
+        wheel.writestr(f"dm_control-1.0.28.dist-info/{name}", "licence")
 PYTHON
 fresh
 mkdir -p "$wheels"
-for name in mujoco gymnasium; do
+for name in mujoco gymnasium dm_control; do
   wheel=$(cd "$scratch" && ls $name*.whl)
   cp "$scratch/$wheel" "$wheels"
   sum=$(sha256sum "$wheels/$wheel")
@@ -89,8 +97,18 @@ unpacked() {
 }
 check "an interrupted set-up is completed" "$meander" fetch
 check "the wheels are unpacked" unpacked
+suite=$deps/dm_control-1.0.28/suite
+check "dm_control is left where it is" [ ! -e "$suite" ]
+expect "something else to fetch" 2 "nothing 'chess' to fetch" "$meander" fetch chess
+expect "dm_control is fetched with its licence named" 0 'dm_control 1.0.28 .*Apache-2.0' "$meander" fetch dm_control
+check "its six domains are unpacked" [ "$(cd "$suite" && echo *)" = \
+  "cartpole.xml cheetah.xml common dog.xml dog_assets hopper.xml humanoid.xml walker.xml" ]
+check "with what they include" [ "$(<"$suite/common/visual.xml")$(<"$suite/dog_assets/tail.stl")" = visualtail ]
+check "and the licence" [ -e "$deps/dm_control-1.0.28/licenses/LICENSE" ]
 rm -r "$wheels"
 check "what is unpacked is not fetched again" "$meander" fetch
+silent() { [[ -z $("$meander" fetch dm_control 2>&1) ]]; }
+check "nor is dm_control, and not a word said" silent
 echo other >"$deps/mujoco-3.3.1/wheel.sha256"
 expect "another version's folder is not taken for ours" 1 "cannot fetch $mujoco" \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 "$meander" fetch
@@ -151,5 +169,20 @@ check "says what to install" grep -q 'apt-get install gnuplot-nox' "$scratch/err
 ln -s "$machine/ninja" "$machine/gnuplot"
 expect "sweep with gnuplot" 0 'ran sweep' env PATH="$machine" "$meander" sweep
 check "asks for nothing" [ "$(wc -l <"$scratch/err")" = 1 ]
+
+# ---- dm_control, at the first use of one of its tasks ----------------------------------------------------------------
+
+for tool in head mv sed; do ln -s "$(command -v "$tool")" "$machine/$tool"; done
+without='cannot fetch dm_control-1.0.28-py3-none-any.whl .*check the network'
+run=$scratch/run
+mkdir "$run"
+printf 'algo = "sac"\nenv = "dmc-walker-run"\n' >"$run/config.toml"
+printf '{"__metadata__":{"family":"dmc","task":"walker-run"}}' >"$scratch/recording"
+offline() { env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine" "$meander" "$@"; }
+expect "a task of Gymnasium" 0 'ran train --env Hopper-v4' offline train --env Hopper-v4
+expect "a task of dm_control without a network" 1 "$without" offline train --env dmc-walker-run
+expect "a run on one" 1 "$without" offline eval "$run"
+expect "a recording of one" 1 "$without" offline verify "$scratch/recording"
+expect "only to look at a run needs no files" 0 'ran info' offline info "$run"
 
 exit $((failures > 0))
