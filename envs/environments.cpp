@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "envs/dm_control.h"
 #include "envs/gymnasium.h"
 #include "envs/pendulum.h"
 #include "envs/registry.h"
@@ -17,6 +18,8 @@ const Registry& registry() {
     r["Pendulum-v1"] = make<Pendulum>;
     add_gymnasium_locomotion(r);
     add_gymnasium_control(r);
+    add_dm_control(r);
+    add_dm_control_dog(r);
     return r;
   }();
   return all;
@@ -28,6 +31,11 @@ std::vector<std::string> environment_names() {
   std::vector<std::string> names;
   for (const auto& [name, maker] : registry()) names.push_back(name);
   return names;
+}
+
+EnvironmentInfo environment_info(const std::string& name) {
+  const bool by_table = name.starts_with("dmc-") && registry().contains(name);
+  return by_table ? dm_control_info(name) : make_environment(name)->info();
 }
 
 std::unique_ptr<Environment> make_environment(const std::string& name) {

@@ -19,34 +19,38 @@ std::string one_line(std::string text) {
   return text;
 }
 
-// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
-void install_handlers() {
-  mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
-  mju_user_warning = [](const char*) {};
+void check_size(const std::string& task, const char* what, size_t expected, size_t got) {
+  if (got != expected) throw Error(message(task, ": expected ", what, " of ", expected, " numbers, got ", got));
 }
 
-// The compiled model of a file; environments alive at the same time share it, and none may change it.
-std::shared_ptr<const mjModel> load_model(const std::filesystem::path& file) {
+}  // namespace
+
+// ---- models --------------------------------------------------------------------------------------------------------
+
+// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
+void install_mujoco_handlers() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
+    mju_user_warning = [](const char*) {};
+  });
+}
+
+SharedModel load_model(const std::filesystem::path& file) {
   static std::mutex mutex;
   static std::map<std::filesystem::path, std::weak_ptr<const mjModel>> models;
   const std::lock_guard lock(mutex);
-  install_handlers();
+  install_mujoco_handlers();
   if (auto known = models[file].lock()) return known;
   if (!std::filesystem::exists(file))
     throw Error(message("missing model file ", file.string(), ": run ./meander once with a network, it fetches them"));
   char reason[1000] = "";
   mjModel* model = mj_loadXML(file.c_str(), nullptr, reason, sizeof reason);
   if (!model) throw Error(message("cannot load model file ", file.string(), ": ", one_line(reason)));
-  std::shared_ptr<const mjModel> loaded(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
+  SharedModel loaded(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
   models[file] = loaded;
   return loaded;
 }
-
-void check_size(const std::string& task, const char* what, size_t expected, size_t got) {
-  if (got != expected) throw Error(message(task, ": expected ", what, " of ", expected, " numbers, got ", got));
-}
-
-}  // namespace
 
 // ---- observations -------------------------------------------------------------------------------------------------
 
@@ -70,11 +74,16 @@ void ObservationWriter::add_clipped(std::span<const double> x, double bound) {
 void MujocoEnvironment::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
 
 MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip)
+    : MujocoEnvironment(std::move(info), load_model(model_file), frame_skip) {}
+
+MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, SharedModel model, int frame_skip)
     : info_(std::move(info)),
-      model_(load_model(model_file)),
+      model_(std::move(model)),
       data_(mj_makeData(model_.get())),
       frame_skip_(frame_skip) {
   info_.actions = model_->nu;
+  info_.action_low.clear();
+  info_.action_high.clear();
   for (int i = 0; i < model_->nu; ++i) {
     info_.action_low.push_back(model_->actuator_ctrlrange[2 * i]);
     info_.action_high.push_back(model_->actuator_ctrlrange[2 * i + 1]);
@@ -83,20 +92,26 @@ MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, const std::filesystem
 }
 
 void MujocoEnvironment::reset(Stream& random) {
-  mj_resetData(model_.get(), data_.get());
+  clear();
   randomise(random);
-  mj_forward(model_.get(), data_.get());
+  finish_reset();
+}
+
+void MujocoEnvironment::clear() { mj_resetData(model_.get(), data_.get()); }
+
+void MujocoEnvironment::forward() { mj_forward(model_.get(), data_.get()); }
+
+void MujocoEnvironment::finish_reset() {
+  forward();
   steps_ = 0;
   measure_and_observe();
 }
 
 void MujocoEnvironment::start_from(std::span<const double> state) {
   check_size(info_.name, "a simulation state", mj_stateSize(model_.get(), state_parts), state.size());
-  mj_resetData(model_.get(), data_.get());
+  clear();
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
-  mj_forward(model_.get(), data_.get());
-  steps_ = 0;
-  measure_and_observe();
+  finish_reset();
 }
 
 bool MujocoEnvironment::finish_step() {
@@ -131,8 +146,9 @@ std::vector<double> MujocoEnvironment::save() const {
 void MujocoEnvironment::load(std::span<const double> state) {
   const size_t simulation = mj_stateSize(model_.get(), state_parts);
   check_size(info_.name, "a state", simulation + observation_.size() + 2, state.size());
-  mj_resetData(model_.get(), data_.get());
+  clear();
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
+  prepare_loaded();
   std::copy_n(state.begin() + simulation, observation_.size(), observation_.begin());
   steps_ = static_cast<int>(state[state.size() - 2]);
   measured_ = state.back();
@@ -152,6 +168,10 @@ int MujocoEnvironment::body(const char* name) const {
 }
 
 std::span<const double> MujocoEnvironment::body_position(int body) const { return {data_->xpos + 3 * body, 3}; }
+
+void MujocoEnvironment::check_action(std::span<const double> action) const {
+  check_size(info_.name, "an action", info_.actions, action.size());
+}
 
 std::span<const double> MujocoEnvironment::model_array(const std::string& field) const {
   const mjModel& m = *model_;

@@ -13,6 +13,15 @@ struct mjData_;
 
 namespace meander {
 
+// A compiled model; environments share it, and none may change it.
+using SharedModel = std::shared_ptr<const mjModel_>;
+// The model of an XML file, compiled unless an environment of the same file is alive. Throws Error if the file is
+// missing or damaged.
+SharedModel load_model(const std::filesystem::path& file);
+// Whatever compiles models or simulates without load_model calls this first: MuJoCo's errors become meander::Failure,
+// its warnings are dropped and its log file is never written.
+void install_mujoco_handlers();
+
 // Collects an observation into fixed memory.
 class ObservationWriter {
  public:
@@ -28,8 +37,7 @@ class ObservationWriter {
 };
 
 // An environment simulated by MuJoCo: the model, the state, and what saving, loading and replaying need.
-// Environments of the same model file share one compiled model. MuJoCo's errors become meander::Failure, its warnings
-// are dropped and its log file is never written.
+// Environments of the same model file share one compiled model.
 class MujocoEnvironment : public Environment {
  public:
   const EnvironmentInfo& info() const final { return info_; }
@@ -56,12 +64,21 @@ class MujocoEnvironment : public Environment {
  protected:
   // Fills info().actions and the action range from the model. Throws Error if the file is missing or damaged.
   MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip);
+  // The same over a model that is there already.
+  MujocoEnvironment(EnvironmentInfo info, SharedModel model, int frame_skip);
 
   virtual void randomise(Stream& random) = 0;              // sets qpos and qvel of a new episode
   virtual void observe(ObservationWriter& out) const = 0;  // writes info().observations numbers
   // What the next reward needs to know of the present state, 0 if nothing. It may read quantities that are stale (they
   // belong to the integrator's last stage) and so is kept rather than computed again.
   virtual double measure() const { return 0; }
+  // Computes everything derived of a new episode's state: mj_forward.
+  virtual void forward();
+  // Computes what a step needs besides the state after load has set it: nothing where a step begins with mj_step.
+  virtual void prepare_loaded() {}
+
+  void clear();         // mj_resetData
+  void finish_reset();  // forward, step 0, the observation
 
   // Closes a control step: counts it, measures and observes. True when the time limit is reached.
   bool finish_step();
@@ -74,13 +91,14 @@ class MujocoEnvironment : public Environment {
   double control_interval() const;  // seconds of one control step
   int body(const char* name) const;
   std::span<const double> body_position(int body) const;  // xpos, 3 numbers
+  void check_action(std::span<const double> action) const;  // throws Error unless it has info().actions numbers
 
  private:
   struct DeleteData { void operator()(mjData_*) const; };
   void measure_and_observe();
 
   EnvironmentInfo info_;
-  std::shared_ptr<const mjModel_> model_;
+  SharedModel model_;
   std::unique_ptr<mjData_, DeleteData> data_;
   int frame_skip_;
   int steps_ = 0;
