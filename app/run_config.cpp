@@ -234,7 +234,7 @@ RunConfig resolve(const std::string& algorithm, const std::string& environment, 
   if (config.algorithm.empty()) throw Error("no algorithm given: add --algo, one of " + joined(algorithm_names()));
   config.algorithm_settings = make_algorithm(config.algorithm);
   config.algorithm_settings->adapt_loop(config.training);
-  if (!config.environment.empty()) config.algorithm_settings->adapt(make_environment(config.environment)->info());
+  if (!config.environment.empty()) config.algorithm_settings->adapt(environment_info(config.environment));
   if (file) apply_file(*file, root, config);
   for (const Assignment& assignment : assignments) apply(assignment, config);
   return config;
