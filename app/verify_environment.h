@@ -15,7 +15,8 @@ bool is_environment_golden(const SafetensorsFile& file);
 //   seeded reset     dm_control only: the whole reset from the seed of the package's generator, equal bit for bit
 //   reset/*          state and observation after the reset's last mj_forward, from the state before it
 //   qpos qvel act    after every recorded step of a free run: equal bit for bit
-//   obs              equal bit for bit; 4 units in the last place where the task takes sines, cosines or logarithms
+//   obs              equal bit for bit; 4 units in the last place where the task takes sines, cosines or logarithms, 64
+//                    where it turns vectors: the package does so through BLAS, whose sums depend on the processor
 //   reward           1e-12 max(1, |r|): the order of sums differs from the package's
 //   terminated, truncated   at every step
 // Bit equality needs the library and the kind of CPU the file was recorded with; elsewhere than on x86-64 the first
