@@ -161,6 +161,13 @@ double observation_tolerance(const std::string& task) {
   return 0;
 }
 
+// The humanoid's quaternion is normalised by a BLAS product: a last place that depends on the processor, and then the
+// accelerations that the solver's warm start holds. All other resets are sums and products in a given order.
+double seeded_reset_tolerance(const std::string& task) {
+  if (!same_bits) return tolerance_elsewhere;
+  return task.starts_with("dmc-humanoid") ? 1e-9 : 0;
+}
+
 void compare_model(const SafetensorsFile& file, const MujocoEnvironment& environment, Report& report) {
   std::istringstream words(file.metadata("model_info"));
   std::vector<std::string> names;
@@ -196,7 +203,7 @@ void replay(const SafetensorsFile& file, const Episode& episode, Replayed& repla
 
   if (episode.seed) {
     replayed.reset_as_package(*episode.seed);
-    report.compare("seeded reset", replayed.state(), state, exact, named("reset/state"));
+    report.compare("seeded reset", replayed.state(), state, seeded_reset_tolerance(info.name), named("reset/state"));
   }
   replayed.start_from(before);
   report.compare("reset/state", replayed.state(), state, exact, named("reset/state"));

@@ -34,7 +34,8 @@ class DmControlEnvironment : public MujocoEnvironment {
  public:
   // Also throws Error for an action that is not finite, for MuJoCo would put zeros in its place.
   Step step(std::span<const double> action) final;
-  // The state that the package resets to with a task of this seed, bit for bit.
+  // The state that the package resets to with a task of this seed, bit for bit (the humanoid's quaternion within 1 ulp:
+  // see docs/decisions.md).
   void reset_as_package(uint32_t seed);
 
  protected:
