@@ -41,9 +41,9 @@ Trained load_trained(const std::string& what, const std::string& environment, ui
   const ConfigText text{file.metadata("config"), trained.path + " (its configuration)"};
   trained.config = resolve("", "", &text, {});
 
-  const auto trained_on = make_environment(trained.config.environment);
+  const EnvironmentInfo known = environment_info(trained.config.environment);
   trained.environment = make_environment(environment.empty() ? trained.config.environment : environment);
-  const EnvironmentInfo &task = trained.environment->info(), &known = trained_on->info();
+  const EnvironmentInfo& task = trained.environment->info();
   if (task.observations != known.observations || task.actions != known.actions)
     throw Error(message(task.name, " has ", task.observations, " observations and ", task.actions, " actions, ",
                         trained.path, " was trained on ", known.name, " with ", known.observations, " and ",

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <span>
+#include <string_view>
 
 #include "algos/sac.h"
 #include "algos/training.h"
 #include "core/error.h"
+#include "envs/dm_control.h"
 #include "envs/environments.h"
 #include "envs/mujoco.h"
 
@@ -21,8 +23,13 @@ const std::string prefix = "environment_step/";
 struct Model {
   const char *environment, *file;
 };
-constexpr Model models[] = {{"HalfCheetah-v4", "half_cheetah.xml"}, {"Hopper-v4", "hopper.xml"},
-                            {"Humanoid-v4", "humanoid.xml"}};
+constexpr Model models[] = {{"HalfCheetah-v4", "half_cheetah.xml"},
+                            {"Hopper-v4", "hopper.xml"},
+                            {"Humanoid-v4", "humanoid.xml"},
+                            {"dmc-walker-walk", "walker.xml"},
+                            {"dmc-humanoid-walk", "humanoid.xml"}};
+
+bool of_dm_control(const Model& model) { return std::string_view(model.environment).starts_with("dmc-"); }
 
 // Random actions and the state in which each episode begins, as Environment::save gives it.
 struct Episodes {
@@ -86,12 +93,14 @@ std::string environment_of(const std::string& name) {
 std::vector<std::string> environment_case_names() {
   std::vector<std::string> names = raw_step_case_names();
   names.push_back(prefix + "Pendulum-v1");
+  if (dm_control_available()) names.push_back(prefix + "dmc-dog-run");  // its model is in no file
   return names;
 }
 
 std::vector<std::string> raw_step_case_names() {
   std::vector<std::string> names;
-  for (const Model& model : models) names.push_back(prefix + model.environment);
+  for (const Model& model : models)
+    if (!of_dm_control(model) || dm_control_available()) names.push_back(prefix + model.environment);
   return names;
 }
 
@@ -144,7 +153,9 @@ Case make_raw_step_case(const std::string& name) {
           });
     }
   };
-  const auto s = std::make_shared<State>(of, std::string(MEANDER_GYMNASIUM_ASSETS) + "/" + found->file);
+  const std::string file = of_dm_control(*found) ? dm_control_file(found->file).string()
+                                                 : std::string(MEANDER_GYMNASIUM_ASSETS) + "/" + found->file;
+  const auto s = std::make_shared<State>(of, file);
   for (int i = 0; i < recorded_steps; ++i) s->step();
   std::vector<double> reached(static_cast<size_t>(mj_stateSize(s->model.get(), mjSTATE_INTEGRATION)));
   mj_getState(s->model.get(), s->data.get(), reached.data(), mjSTATE_INTEGRATION);

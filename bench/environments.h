@@ -5,7 +5,8 @@
 // Steps of the environments, Meander's own and MuJoCo alone on the same episodes, and a training run in one.
 namespace meander::bench {
 
-// environment_step/HalfCheetah-v4, ...; the second list is of those MuJoCo simulates.
+// environment_step/HalfCheetah-v4, ...; the second list is of those MuJoCo simulates from a file. Tasks of dm_control
+// are among them where its files are on this machine.
 std::vector<std::string> environment_case_names();
 std::vector<std::string> raw_step_case_names();
 

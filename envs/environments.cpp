@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/nearest.h"
+#include "envs/dm_control.h"
 #include "envs/gymnasium.h"
 #include "envs/ogbench_cube.h"
 #include "envs/pendulum.h"
@@ -19,6 +20,8 @@ const Registry& registry() {
     add_gymnasium_locomotion(r);
     add_gymnasium_control(r);
     add_ogbench_cubes(r);
+    add_dm_control(r);
+    add_dm_control_dog(r);
     return r;
   }();
   return all;
@@ -42,6 +45,7 @@ std::unique_ptr<Environment> make_environment(const std::string& name) {
 }
 
 EnvironmentInfo environment_info(const std::string& name) {
+  if (name.starts_with("dmc-") && registry().contains(name)) return dm_control_info(name);
   if (const auto cube = ogbench_cube_info(name)) return *cube;
   return make_environment(name)->info();
 }

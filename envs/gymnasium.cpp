@@ -31,8 +31,7 @@ GymnasiumEnvironment::GymnasiumEnvironment(const std::string& name, const Task& 
       version_(name.back() - '0') {}
 
 Step GymnasiumEnvironment::step(std::span<const double> action) {
-  if (static_cast<int>(action.size()) != info().actions)
-    throw Error(message(info().name, ": expected an action of ", info().actions, " numbers, got ", action.size()));
+  check_action(action);
   const double before = measured();
   std::copy(action.begin(), action.end(), data().ctrl);
   for (int i = 0; i < frame_skip(); ++i) mj_step(&model(), &data());

@@ -14,23 +14,6 @@ namespace {
 
 constexpr unsigned state_parts = mjSTATE_INTEGRATION;
 
-// The compiled model of a file; environments alive at the same time share it, and none may change it.
-std::shared_ptr<const mjModel> load_model(const std::filesystem::path& file) {
-  static std::mutex mutex;
-  static std::map<std::filesystem::path, std::weak_ptr<const mjModel>> models;
-  const std::lock_guard lock(mutex);
-  redirect_mujoco_errors();
-  if (auto known = models[file].lock()) return known;
-  if (!std::filesystem::exists(file))
-    throw Error(message("missing model file ", file.string(), ": run ./meander once with a network, it fetches them"));
-  char reason[1000] = "";
-  mjModel* model = mj_loadXML(file.c_str(), nullptr, reason, sizeof reason);
-  if (!model) throw Error(message("cannot load model file ", file.string(), ": ", one_line(reason)));
-  std::shared_ptr<const mjModel> loaded(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
-  models[file] = loaded;
-  return loaded;
-}
-
 void check_size(const std::string& task, const char* what, size_t expected, size_t got) {
   if (got != expected) throw Error(message(task, ": expected ", what, " of ", expected, " numbers, got ", got));
 }
@@ -42,13 +25,31 @@ std::string one_line(std::string text) {
   return text;
 }
 
+// ---- models --------------------------------------------------------------------------------------------------------
+
 // MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
-void redirect_mujoco_errors() {
-  static std::once_flag done;  // models are made on several threads
-  std::call_once(done, [] {
+void install_mujoco_handlers() {
+  static std::once_flag once;
+  std::call_once(once, [] {
     mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
     mju_user_warning = [](const char*) {};
   });
+}
+
+SharedModel load_model(const std::filesystem::path& file) {
+  static std::mutex mutex;
+  static std::map<std::filesystem::path, std::weak_ptr<const mjModel>> models;
+  const std::lock_guard lock(mutex);
+  install_mujoco_handlers();
+  if (auto known = models[file].lock()) return known;
+  if (!std::filesystem::exists(file))
+    throw Error(message("missing model file ", file.string(), ": run ./meander once with a network, it fetches them"));
+  char reason[1000] = "";
+  mjModel* model = mj_loadXML(file.c_str(), nullptr, reason, sizeof reason);
+  if (!model) throw Error(message("cannot load model file ", file.string(), ": ", one_line(reason)));
+  SharedModel loaded(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
+  models[file] = loaded;
+  return loaded;
 }
 
 // ---- observations -------------------------------------------------------------------------------------------------
@@ -73,7 +74,15 @@ void ObservationWriter::add_clipped(std::span<const double> x, double bound) {
 void MujocoEnvironment::DeleteData::operator()(mjData_* data) const { mj_deleteData(data); }
 
 MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip)
-    : MujocoEnvironment(std::move(info), load_model(model_file), frame_skip) {
+    : MujocoEnvironment(std::move(info), load_model(model_file), frame_skip) {}
+
+MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, SharedModel model, int frame_skip)
+    : info_(std::move(info)),
+      model_(std::move(model)),
+      data_(mj_makeData(model_.get())),
+      frame_skip_(frame_skip),
+      observation_(info_.observations) {
+  if (info_.actions > 0) return;
   info_.actions = model_->nu;
   for (int i = 0; i < model_->nu; ++i) {
     info_.action_low.push_back(model_->actuator_ctrlrange[2 * i]);
@@ -81,28 +90,27 @@ MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, const std::filesystem
   }
 }
 
-MujocoEnvironment::MujocoEnvironment(EnvironmentInfo info, std::shared_ptr<const mjModel_> model, int frame_skip)
-    : info_(std::move(info)),
-      model_(std::move(model)),
-      data_(mj_makeData(model_.get())),
-      frame_skip_(frame_skip),
-      observation_(info_.observations) {}
-
 void MujocoEnvironment::reset(Stream& random) {
-  mj_resetData(model_.get(), data_.get());
+  clear();
   randomise(random);
-  mj_forward(model_.get(), data_.get());
+  finish_reset();
+}
+
+void MujocoEnvironment::clear() { mj_resetData(model_.get(), data_.get()); }
+
+void MujocoEnvironment::forward() { mj_forward(model_.get(), data_.get()); }
+
+void MujocoEnvironment::finish_reset() {
+  forward();
   steps_ = 0;
   measure_and_observe();
 }
 
 void MujocoEnvironment::start_from(std::span<const double> state) {
   check_size(info_.name, "a simulation state", mj_stateSize(model_.get(), state_parts), state.size());
-  mj_resetData(model_.get(), data_.get());
+  clear();
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
-  mj_forward(model_.get(), data_.get());
-  steps_ = 0;
-  measure_and_observe();
+  finish_reset();
 }
 
 bool MujocoEnvironment::finish_step() {
@@ -141,8 +149,9 @@ void MujocoEnvironment::load(std::span<const double> state) {
   size_t expected = simulation + observation_.size() + 2;
   for (const std::span<double> part : parts) expected += part.size();
   check_size(info_.name, "a state", expected, state.size());
-  mj_resetData(model_.get(), data_.get());
+  clear();
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
+  prepare_loaded();
   auto rest = state.begin() + simulation;
   std::copy_n(rest, observation_.size(), observation_.begin());
   rest += observation_.size();
@@ -168,6 +177,10 @@ int MujocoEnvironment::body(const char* name) const {
 }
 
 std::span<const double> MujocoEnvironment::body_position(int body) const { return {data_->xpos + 3 * body, 3}; }
+
+void MujocoEnvironment::check_action(std::span<const double> action) const {
+  check_size(info_.name, "an action", info_.actions, action.size());
+}
 
 std::span<const double> MujocoEnvironment::model_array(const std::string& field) const {
   const mjModel& m = *model_;

@@ -13,6 +13,15 @@ struct mjData_;
 
 namespace meander {
 
+// A compiled model; environments share it, and none may change it.
+using SharedModel = std::shared_ptr<const mjModel_>;
+// The model of an XML file, compiled unless an environment of the same file is alive. Throws Error if the file is
+// missing or damaged.
+SharedModel load_model(const std::filesystem::path& file);
+// Whatever compiles models or simulates without load_model calls this first: MuJoCo's errors become meander::Failure,
+// its warnings are dropped and its log file is never written.
+void install_mujoco_handlers();
+
 // Collects an observation into fixed memory.
 class ObservationWriter {
  public:
@@ -26,9 +35,6 @@ class ObservationWriter {
   std::span<double> out_;
   size_t written_ = 0;
 };
-
-// MuJoCo's errors become Failure, its warnings are dropped and its log file is never written.
-void redirect_mujoco_errors();
 
 std::string one_line(std::string text);  // MuJoCo's own are sometimes several
 
@@ -58,11 +64,11 @@ class MujocoEnvironment : public Environment {
   double model_number(const std::string& field) const;
 
  protected:
-  // Fills info().actions and the action range from the model. Throws Error if the file is missing or damaged.
+  // Fills info().actions and the action range from the model's actuators unless they are given. Throws Error if the file
+  // is missing or damaged.
   MujocoEnvironment(EnvironmentInfo info, const std::filesystem::path& model_file, int frame_skip);
-
-  // Takes the model as it is; the caller has filled in the action range.
-  MujocoEnvironment(EnvironmentInfo info, std::shared_ptr<const mjModel_> model, int frame_skip);
+  // The same over a model that is there already.
+  MujocoEnvironment(EnvironmentInfo info, SharedModel model, int frame_skip);
 
   virtual void randomise(Stream& random) = 0;              // sets qpos and qvel of a new episode
   virtual void observe(ObservationWriter& out) const = 0;  // writes info().observations numbers
@@ -72,6 +78,13 @@ class MujocoEnvironment : public Environment {
   // Parts of mjData that follow from earlier states and that the next step reads before it computes them again: saved,
   // and put back as they are.
   virtual std::vector<std::span<double>> derived() const { return {}; }
+  // Computes everything derived of a new episode's state: mj_forward.
+  virtual void forward();
+  // Computes what a step needs besides the state after load has set it: nothing where a step begins with mj_step.
+  virtual void prepare_loaded() {}
+
+  void clear();         // mj_resetData
+  void finish_reset();  // forward, step 0, the observation
 
   // Closes a control step: counts it, measures and observes. True when the time limit is reached.
   bool finish_step();
@@ -85,13 +98,14 @@ class MujocoEnvironment : public Environment {
   double control_interval() const;  // seconds of one control step
   int body(const char* name) const;
   std::span<const double> body_position(int body) const;  // xpos, 3 numbers
+  void check_action(std::span<const double> action) const;  // throws Error unless it has info().actions numbers
 
  private:
   struct DeleteData { void operator()(mjData_*) const; };
   void measure_and_observe();
 
   EnvironmentInfo info_;
-  std::shared_ptr<const mjModel_> model_;
+  SharedModel model_;
   std::unique_ptr<mjData_, DeleteData> data_;
   int frame_skip_;
   int steps_ = 0;

@@ -247,7 +247,7 @@ const CubeScene& scene_with(int cubes) {
   static std::mutex mutex;
   static std::map<std::pair<std::filesystem::path, int>, CubeScene> scenes;
   const std::lock_guard lock(mutex);
-  redirect_mujoco_errors();
+  install_mujoco_handlers();
   const std::pair key(assets(), cubes);
   const auto known = scenes.find(key);
   return known != scenes.end() ? known->second : scenes.try_emplace(key, cubes).first->second;

@@ -11,14 +11,23 @@
 
 #include "../folder.h"
 #include "core/error.h"
+#include "envs/dm_control.h"
 #include "envs/ogbench_cube.h"
 
 using namespace meander;
 
 namespace {
 
+// "Hopper-v4" is Gymnasium's, "dmc-hopper-hop" dm_control's, "cube-double-task5" OGBench's.
 std::string golden(const std::string& task) {
-  return std::string(MEANDER_TEST_DATA) + (task.starts_with("cube-") ? "/ogb-" : "/gym-") + task + ".safetensors";
+  const char* const family = task.starts_with("dmc-") ? "/" : task.starts_with("cube-") ? "/ogb-" : "/gym-";
+  return std::string(MEANDER_TEST_DATA) + family + task + ".safetensors";
+}
+
+bool dm_control_here() {
+  const bool here = dm_control_available();
+  if (!here) MESSAGE("skipped for dm_control: ./meander fetch dm_control brings its task files");
+  return here;
 }
 
 // A golden whose numbers can be changed and written under another name.
@@ -79,10 +88,11 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 // steps. OGBench's: the controller's output, and the steps given the recorded one.
 TEST_CASE("goldens") {
   int files = 0;
-  const bool cubes = can_run_cubes();
+  const bool cubes = can_run_cubes(), dm_control = dm_control_here();
   for (const auto& entry : std::filesystem::directory_iterator(MEANDER_TEST_DATA)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with("gym-") && !(cubes && name.starts_with("ogb-"))) continue;
+    if (!name.starts_with("gym-") && !(cubes && name.starts_with("ogb-")) && !(dm_control && name.starts_with("dmc-")))
+      continue;
     CAPTURE(name);
     ++files;
     const SafetensorsFile file(entry.path());
@@ -96,7 +106,24 @@ TEST_CASE("goldens") {
       CHECK(line.ok());
     }
   }
-  CHECK(files == (cubes ? 17 : 14));
+  CHECK(files == 14 + (cubes ? 3 : 0) + (dm_control ? 6 : 0));
+}
+
+// dm_control's resets follow from the seed of its generator: another seed, or a state of another seed, must show.
+TEST_CASE("the reset from the package's seed is compared") {
+  if (!dm_control_here()) return;
+  CHECK(Copy("dmc-walker-run").out() == "");
+  Copy other("dmc-walker-run");
+  std::string& episodes = other.metadata.at("episodes");
+  const size_t at = episodes.find("\"seed\": 0");
+  REQUIRE(at != std::string::npos);
+  episodes.replace(at, 9, "\"seed\": 7");
+  CHECK(other.out() == "seeded reset");
+  episodes.replace(at, 9, "\"sead\": 7");
+  CHECK(contains(other.error(), "seed"));
+  Copy number("dmc-walker-run");
+  number.tensors.at("ep1/obs").at(30) += 1e-9;
+  CHECK(number.out() == "obs");
 }
 
 // A check that cannot fail is none: each quantity, changed by the least that must show, is reported, and it alone.
@@ -191,7 +218,7 @@ TEST_CASE("damaged goldens") {
   CHECK(contains(metadata("model_info", "nq nv"), "model/info"));
   CHECK(contains(metadata("task", "Reecher-v4"), "Reacher-v4"));
   CHECK(contains(metadata("task", "Hopper-v4"), "expected"));  // another task's numbers
-  CHECK(contains(metadata("family", "dmc"), "DeepMind Control"));
+  CHECK(contains(metadata("family", "dmc"), "no environment 'dmc-Reacher-v4'"));
   CHECK(contains(metadata("family", "ogb"), "cube-double-task2"));
   CHECK(contains(metadata("family", "atari"), "atari"));
   Copy bare("Reacher-v4");

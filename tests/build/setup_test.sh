@@ -76,10 +76,18 @@ with zipfile.ZipFile(f"{scratch}/ogbench-1.2.2-py3-none-any.whl", "w") as wheel:
     for folder, file in ("universal_robots_ur5e", "ur5e.xml"), ("robotiq_2f85", "2f85.xml"):
         for member in file, "assets/mesh.stl", "LICENSE":
             wheel.writestr(f"ogbench/manipspace/descriptions/{folder}/{member}", folder)
+with zipfile.ZipFile(f"{scratch}/dm_control-1.0.28-py3-none-any.whl", "w") as wheel:
+    for domain in ("cartpole", "cheetah", "dog", "fish", "hopper", "humanoid", "walker"):
+        wheel.writestr(f"dm_control/suite/{domain}.xml", domain)
+    wheel.writestr("dm_control/suite/common/visual.xml", "visual")
+    wheel.writestr("dm_control/suite/dog_assets/tail.stl", "tail")
+    wheel.writestr("dm_control/suite/walker.py", "not wanted")
+    for name in ("LICENSE", "AUTHORS"):
+        wheel.writestr(f"dm_control-1.0.28.dist-info/{name}", "licence")
 PYTHON
 fresh
 mkdir -p "$wheels"
-for name in mujoco gymnasium ogbench; do
+for name in mujoco gymnasium ogbench dm_control; do
   wheel=$(cd "$scratch" && ls $name*.whl)
   cp "$scratch/$wheel" "$wheels"
   sum=$(sha256sum "$wheels/$wheel")
@@ -100,9 +108,18 @@ expect "a family's files, by name" 0 "OGBench's cube tasks need their files \(.*
 mesh=$deps/ogbench-1.2.2/descriptions/robotiq_2f85/assets/mesh.stl
 check "the family's wheel is unpacked" [ "$(<"$mesh")" = robotiq_2f85 ]
 check "with its licences" [ -e "$deps/ogbench-1.2.2/licenses/universal_robots_ur5e/LICENSE" ]
-expect "a family that is none" 2 "nothing to fetch for 'atari': there is ogbench" "$meander" fetch atari
+suite=$deps/dm_control-1.0.28/suite
+check "dm_control is left where it is" [ ! -e "$suite" ]
+expect "a family that is none" 2 "nothing to fetch for 'chess'" "$meander" fetch chess
+expect "dm_control is fetched with its licence named" 0 'dm_control 1.0.28 .*Apache-2.0' "$meander" fetch dm_control
+check "its six domains are unpacked" [ "$(cd "$suite" && echo *)" = \
+  "cartpole.xml cheetah.xml common dog.xml dog_assets hopper.xml humanoid.xml walker.xml" ]
+check "with what they include" [ "$(<"$suite/common/visual.xml")$(<"$suite/dog_assets/tail.stl")" = visualtail ]
+check "and the licence" [ -e "$deps/dm_control-1.0.28/licenses/LICENSE" ]
 rm -r "$wheels"
 check "what is unpacked is not fetched again" "$meander" fetch ogbench
+silent() { [[ -z $("$meander" fetch dm_control 2>&1) ]]; }
+check "nor is dm_control, and not a word said" silent
 echo other >"$deps/mujoco-3.3.1/wheel.sha256"
 expect "another version's folder is not taken for ours" 1 "cannot fetch $mujoco" \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 "$meander" fetch
@@ -167,5 +184,20 @@ expect "a recording of one" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" verify data/ogb-cube-single-task1.safetensors
 expect "sweep with gnuplot" 0 'ran sweep' env PATH="$machine" "$meander" sweep
 check "asks for nothing" [ "$(wc -l <"$scratch/err")" = 1 ]
+
+# ---- dm_control, at the first use of one of its tasks ----------------------------------------------------------------
+
+for tool in head mv sed tr; do ln -s "$(command -v "$tool")" "$machine/$tool"; done
+without='cannot fetch dm_control-1.0.28-py3-none-any.whl .*check the network'
+run=$scratch/run
+mkdir "$run"
+printf 'algo = "sac"\nenv = "dmc-walker-run"\n' >"$run/config.toml"
+printf '{"__metadata__":{"family":"dmc","task":"walker-run"}}' >"$scratch/recording"
+offline() { env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine" "$meander" "$@"; }
+expect "a task of Gymnasium" 0 'ran train --env Hopper-v4' offline train --env Hopper-v4
+expect "a task of dm_control without a network" 1 "$without" offline train --env dmc-walker-run
+expect "a run on one" 1 "$without" offline eval "$run"
+expect "a recording of one" 1 "$without" offline verify "$scratch/recording"
+expect "only to look at a run needs no files" 0 'ran info' offline info "$run"
 
 exit $((failures > 0))

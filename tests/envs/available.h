@@ -1,0 +1,28 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "envs/dm_control.h"
+#include "envs/environments.h"
+#include "envs/ogbench_cube.h"
+
+namespace meander {
+
+// The environments whose task files are on this machine. Tests fetch nothing, so tasks of a family that was never fetched
+// are left out, with a message. One task of each size is enough of the cubes.
+inline std::vector<std::string> available_environments() {
+  const bool dm_control = dm_control_available(), ogbench = has_ogbench_assets();
+  if (!dm_control) MESSAGE("skipped for the tasks of dm_control: ./meander fetch dm_control brings their files");
+  if (!ogbench) MESSAGE("skipped for OGBench's cubes: ./meander fetch ogbench brings their files");
+  std::vector<std::string> names;
+  for (const std::string& name : environment_names())
+    if (!ogbench_cube_info(name) && (dm_control || !name.starts_with("dmc-"))) names.push_back(name);
+  if (ogbench)
+    names.insert(names.end(), {"cube-single-v0", "cube-double-play-singletask-task2-v0", "cube-triple-play-singletask-v0"});
+  return names;
+}
+
+}  // namespace meander
