@@ -98,7 +98,7 @@ int collect(const CollectOptions& options) {
   if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));
   const auto seed = static_cast<uint64_t>(options.seed);
   std::string task = options.environment;  // the first agent's, if it is not given
-  std::vector<Trained> agents;
+  std::vector<TrainedAgent> agents;
   for (const std::string& what : options.agents) {
     agents.push_back(load_trained(what, task, seed));
     task = agents.front().environment->info().name;

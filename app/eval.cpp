@@ -10,7 +10,7 @@ namespace meander {
 
 int eval(const EvalOptions& options) {
   if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));
-  const Trained trained = load_trained(options.what, options.environment, 0);
+  const TrainedAgent trained = load_trained(options.what, options.environment, 0);
 
   const Worlds worlds = evaluation_worlds(trained.environment->info().name, options.episodes);
   catch_interrupts();

@@ -27,9 +27,9 @@ SafetensorsFile open_checkpoint(const std::string& path) {
 
 }  // namespace
 
-Trained load_trained(const std::string& what, const std::string& environment, uint64_t seed) {
+TrainedAgent load_trained(const std::string& what, const std::string& environment, uint64_t seed) {
   if (!fs::exists(what)) throw Error(what + ": no such run folder or checkpoint");
-  Trained trained;
+  TrainedAgent trained;
   trained.path = what;
   if (fs::is_directory(what)) {
     trained.path = what + "/" + run_file::last;

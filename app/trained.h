@@ -10,7 +10,7 @@
 namespace meander {
 
 // An agent as a checkpoint holds it, and an environment for it to act in.
-struct Trained {
+struct TrainedAgent {
   std::string path, step;  // the checkpoint, and after which step it was written
   RunConfig config;        // of its run
   std::unique_ptr<Environment> environment;
@@ -20,6 +20,6 @@ struct Trained {
 // Loads what a run folder (its last checkpoint, or the best if there is no last) or a checkpoint file holds.
 // `environment`: where to act; empty: where the agent was trained. `seed` names the random numbers of its actions.
 // Throws Error if there is no checkpoint, it is damaged, or the environment has other dimensions.
-Trained load_trained(const std::string& what, const std::string& environment, uint64_t seed);
+TrainedAgent load_trained(const std::string& what, const std::string& environment, uint64_t seed);
 
 }  // namespace meander
