@@ -17,7 +17,7 @@ std::vector<LearningCurve::MeanPoint> mean_over_runs(const std::vector<std::vect
   for (const auto& [step, values] : by_step) {
     if (values.size() != runs.size()) continue;
     const double middle = mean(values);
-    points.push_back({step, middle, values.size() < interval_runs ? Interval{middle, middle}
+    points.push_back({step, middle, values.size() < interval_runs ? ConfidenceInterval{middle, middle}
                                                                   : bootstrap_interval(values, mean)});
   }
   return points;

@@ -14,7 +14,7 @@ struct LearningCurve {
   struct MeanPoint {
     int64_t step;
     double mean;
-    Interval interval;  // 95 % bootstrap interval of the mean; of fewer than interval_runs runs both ends are the mean
+    ConfidenceInterval interval;  // 95 %, bootstrap, of the mean; of fewer than interval_runs runs both ends are the mean
   };
   std::string label;
   std::vector<std::vector<Metrics::Point>> runs;

@@ -38,7 +38,7 @@ double interquartile_mean(std::span<const double> sample) {
   return sum / (2 * quarter);
 }
 
-Interval bootstrap_interval(std::span<const double> sample, double (*statistic)(std::span<const double>)) {
+ConfidenceInterval bootstrap_interval(std::span<const double> sample, double (*statistic)(std::span<const double>)) {
   constexpr int resamples = 2000;
   Stream stream(0, Purpose::bootstrap, 0);
   std::vector<double> values(resamples), drawn(sample.size());

@@ -13,13 +13,13 @@ double mean(std::span<const double> sample);
 // number, the two values it cuts through count with the part that lies inside.
 double interquartile_mean(std::span<const double> sample);
 
-struct Interval {
+struct ConfidenceInterval {
   double low, high;
 };
 
 // The 95 % percentile-bootstrap interval of a statistic: from the 2.5th to the 97.5th percentile of its values on 2,000
 // samples of the same size drawn with replacement. The draws are always the same.
-Interval bootstrap_interval(std::span<const double> sample, double (*statistic)(std::span<const double>));
+ConfidenceInterval bootstrap_interval(std::span<const double> sample, double (*statistic)(std::span<const double>));
 
 // With fewer runs than this an interval by resampling says nothing.
 inline constexpr int interval_runs = 3;

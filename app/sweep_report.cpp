@@ -11,7 +11,7 @@ namespace {
 // A number with the digits that are of interest in a return.
 std::string number(double value) { return fmt::format("{:.{}f}", value, std::abs(value) < 10 ? 3 : 1); }
 
-std::string with_interval(double value, const std::optional<Interval>& interval) {
+std::string with_interval(double value, const std::optional<ConfidenceInterval>& interval) {
   std::string text = number(value);
   if (interval) text += fmt::format(" [{}, {}]", number(interval->low), number(interval->high));
   return text;
@@ -64,7 +64,7 @@ std::string sweep_table(const std::vector<SweepRow>& rows) {
 
 std::string sweep_csv(const std::vector<SweepRow>& rows) {
   std::string text = "algo,env,runs,seeds,mean,mean_low,mean_high,iqm,iqm_low,iqm_high,updates_per_second\n";
-  const auto ends = [](const std::optional<Interval>& interval) {
+  const auto ends = [](const std::optional<ConfidenceInterval>& interval) {
     return interval ? fmt::format("{},{}", interval->low, interval->high) : ",";
   };
   for (const SweepRow& row : rows)

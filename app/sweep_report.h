@@ -15,7 +15,7 @@ struct SweepRow {
   std::string algorithm, environment, label;
   size_t seeds;
   double mean, interquartile_mean;
-  std::optional<Interval> mean_interval, interquartile_mean_interval;  // from interval_runs runs on
+  std::optional<ConfidenceInterval> mean_interval, interquartile_mean_interval;  // from interval_runs runs on
   std::optional<double> updates_per_second;                            // mean over the runs' means, if they have any
 };
 

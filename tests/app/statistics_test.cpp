@@ -30,7 +30,7 @@ TEST_CASE("bootstrap intervals") {
   CHECK(bootstrap_interval(constant, mean).low == 3);
   CHECK(bootstrap_interval(constant, interquartile_mean).high == 3);
   // Of three values the lowest is drawn three times with probability 1/27, more than 2.5 %.
-  const Interval ends = bootstrap_interval(three, mean);
+  const ConfidenceInterval ends = bootstrap_interval(three, mean);
   CHECK(ends.low == 1);
   CHECK(ends.high == 3);
 
@@ -42,7 +42,7 @@ TEST_CASE("bootstrap intervals") {
   double square = 0;
   for (const double x : sample) square += (x - middle) * (x - middle) / 200;
   const double half = 1.96 * std::sqrt(square / 200);
-  const Interval interval = bootstrap_interval(sample, mean);
+  const ConfidenceInterval interval = bootstrap_interval(sample, mean);
   CHECK(interval.low == doctest::Approx(middle - half).epsilon(0.01));
   CHECK(interval.high == doctest::Approx(middle + half).epsilon(0.01));
   CHECK(bootstrap_interval(sample, mean).low == interval.low);  // the draws are always the same
