@@ -1,5 +1,7 @@
 #include "algos/learner.h"
 
+#include <cassert>
+
 #include "core/error.h"
 
 namespace meander {
@@ -47,6 +49,7 @@ Tensor Learner::uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t c
 
 Tensor Learner::DrawTogether::add(Purpose purpose, bool normal, int64_t rows, int64_t cols) {
   const Tensor x = empty(rows, cols);
+  assert(count_ < std::size(draws_));
   if (x.size() > 0) draws_[count_++] = {learner_.key(purpose, step_), normal, x.size(), x.f32()};
   return x;
 }
@@ -58,6 +61,7 @@ void Learner::DrawTogether::now() {
 void record(std::span<float> metrics, std::initializer_list<Metric> values) {
   kernels::NumberOf numbers[16];
   size_t count = 0;
+  assert(values.size() <= std::size(numbers));
   for (const Metric& m : values) numbers[count++] = {m.value.f32(), m.which};
   kernels::current().gather_numbers({numbers, count}, metrics.data());
 }
@@ -67,6 +71,7 @@ void check_finite(std::initializer_list<Loss> losses) {
   kernels::FiniteOf arrays[8];
   size_t count = 0;
   uint32_t number = queued ? static_cast<uint32_t>(queued->losses.size()) : 0;
+  assert(2 * losses.size() <= std::size(arrays));
   for (const Loss& loss : losses) {
     ++number;
     arrays[count++] = {1, loss.value.tensor.f32(), number};

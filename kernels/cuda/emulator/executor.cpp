@@ -123,22 +123,23 @@ struct Warp {
   char sync[2];                            // what the thread sanitizer hangs its clocks on, by parity
 };
 
-struct Block {
+// Threads that meet at barriers: those of a block, or of all blocks that run.
+struct Group {
+  const char* name;
   int threads = 0, alive = 0, arrived = 0;
   uint64_t generation = 0;
   std::source_location where;
-  char sync[2];
+  char sync[2];                            // by the parity of the generation
+};
+
+struct Block : Group {
   std::vector<Warp> warps;
   SharedMemory* shared = nullptr;
 };
 
 // The blocks that run at the same time: one, or all of a grid whose blocks wait for each other.
-struct Team {
+struct Team : Group {
   bool whole_grid = false;
-  int threads = 0, alive = 0, arrived = 0;
-  uint64_t generation = 0;
-  std::source_location where;
-  char sync[2];
   uint64_t progress = 0;                   // arrivals and departures
 };
 
@@ -236,7 +237,7 @@ MEANDER_UNSEEN void stand_still() {
       std::snprintf(text + n, sizeof text - n, " thread %d at %s %s;", i, f.waits_for, describe(f.where).s);
     ++shown;
   }
-  fail("the threads of the %s wait for each other:%s", team->whole_grid ? "grid" : "block", text);
+  fail("the threads of the %s wait for each other:%s", team->name, text);
 }
 
 // Lets the others run until `ready` holds. When nobody has come any further in a whole round, nobody will.
@@ -270,14 +271,10 @@ MEANDER_UNSEEN void fiber_main() {
     release(&end_sync);
     self->done = true;
     self->waits_for = nullptr;
-    Block& b = *self->block;
-    --b.alive;
-    --team->alive;
     ++team->progress;
-    if (b.arrived > 0 && b.arrived == b.alive)
-      fail("a thread leaves the kernel while the rest of its block waits at the barrier %s", describe(b.where).s);
-    if (team->arrived > 0 && team->arrived == team->alive)
-      fail("a thread leaves the kernel while the rest of the grid waits at the barrier %s", describe(team->where).s);
+    for (Group* g : {static_cast<Group*>(self->block), static_cast<Group*>(team)})
+      if (--g->alive == g->arrived && g->arrived > 0)
+        fail("a thread leaves the kernel while the rest of its %s waits at the barrier %s", g->name, describe(g->where).s);
     Fiber* next = next_alive(self->number);
     switch_to(next);
   }
@@ -322,47 +319,36 @@ MEANDER_UNSEEN const ThreadPlace& place() {
 
 MEANDER_UNSEEN int lane() { return running->index % 32; }
 
-MEANDER_UNSEEN void block_barrier(std::source_location where) {
-  Block& b = *running->block;
-  const uint64_t generation = b.generation;
-  if (b.arrived == 0)
-    b.where = where;
-  else if (!same(b.where, where))
-    fail("the threads of the block diverge: one is at the barrier %s, another at %s", describe(where).s,
-         describe(b.where).s);
-  release(&b.sync[generation & 1]);
+namespace {
+
+MEANDER_UNSEEN void barrier(Group& g, const char* what, std::source_location where) {
+  const uint64_t generation = g.generation;
+  if (g.arrived == 0)
+    g.where = where;
+  else if (!same(g.where, where))
+    fail("the threads of the %s diverge: one is at the barrier %s, another at %s", g.name, describe(where).s,
+         describe(g.where).s);
+  release(&g.sync[generation & 1]);
   ++team->progress;
-  if (++b.arrived == b.alive) {
-    if (b.alive != b.threads)
-      fail("a barrier that %d threads of the block never reach, at %s", b.threads - b.alive, describe(where).s);
-    b.arrived = 0;
-    ++b.generation;
+  if (++g.arrived == g.alive) {
+    if (g.alive != g.threads)
+      fail("a barrier that %d threads of the %s never reach, at %s", g.threads - g.alive, g.name, describe(where).s);
+    g.arrived = 0;
+    ++g.generation;
   } else {
-    wait_until("the barrier", where, [&] { return b.generation != generation; });
+    wait_until(what, where, [&] { return g.generation != generation; });
   }
-  acquire(&b.sync[generation & 1]);
+  acquire(&g.sync[generation & 1]);
 }
 
+}  // namespace
+
+MEANDER_UNSEEN void block_barrier(std::source_location where) { barrier(*running->block, "the barrier", where); }
+
 MEANDER_UNSEEN void grid_barrier(std::source_location where) {
-  Team& t = *team;
-  if (!t.whole_grid) fail("a barrier of the grid, at %s, in a kernel that was not started by launch_together", describe(where).s);
-  const uint64_t generation = t.generation;
-  if (t.arrived == 0)
-    t.where = where;
-  else if (!same(t.where, where))
-    fail("the threads of the grid diverge: one is at the barrier %s, another at %s", describe(where).s,
-         describe(t.where).s);
-  release(&t.sync[generation & 1]);
-  ++t.progress;
-  if (++t.arrived == t.alive) {
-    if (t.alive != t.threads)
-      fail("a barrier that %d threads of the grid never reach, at %s", t.threads - t.alive, describe(where).s);
-    t.arrived = 0;
-    ++t.generation;
-  } else {
-    wait_until("the barrier of the grid", where, [&] { return t.generation != generation; });
-  }
-  acquire(&t.sync[generation & 1]);
+  if (!team->whole_grid)
+    fail("a barrier of the grid, at %s, in a kernel that was not started by launch_together", describe(where).s);
+  barrier(*team, "the barrier of the grid", where);
 }
 
 namespace {
@@ -477,11 +463,13 @@ MEANDER_UNSEEN void prepare(Fiber& f, Block& block, unsigned i, dim3 at, const L
 MEANDER_UNSEEN void run_blocks(unsigned first, unsigned count, const Launch& l) {
   const unsigned threads = l.block.x * l.block.y * l.block.z;
   Team here;
+  here.name = l.together ? "grid" : "block";
   here.whole_grid = l.together;
   here.threads = here.alive = static_cast<int>(threads * count);
   std::vector<Block> blocks(count);
   for (unsigned b = 0; b < count; ++b) {
     Block& block = blocks[b];
+    block.name = "block";
     block.threads = block.alive = static_cast<int>(threads);
     block.warps = std::vector<Warp>(static_cast<size_t>((threads + 31) / 32));
     block.shared = &shared_memories[b];
