@@ -70,6 +70,9 @@ double Evaluation::deviation() const {
 
 double Evaluation::lowest() const { return *std::min_element(returns.begin(), returns.end()); }
 double Evaluation::highest() const { return *std::max_element(returns.begin(), returns.end()); }
+double Evaluation::end_rate() const {
+  return static_cast<double>(std::count(ended.begin(), ended.end(), 1)) / static_cast<double>(ended.size());
+}
 
 namespace {
 
@@ -97,7 +100,8 @@ struct RunningEpisode {
 std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>& environments, int64_t episodes,
                                    uint64_t seed, int64_t at_step, const std::function<bool()>& stop) {
   if (environments.empty()) throw Error("an evaluation needs an environment");
-  Evaluation evaluation{std::vector<double>(static_cast<size_t>(episodes))};
+  Evaluation evaluation{std::vector<double>(static_cast<size_t>(episodes)),
+                        std::vector<uint8_t>(static_cast<size_t>(episodes))};
   std::vector<float> observation(static_cast<size_t>(environments[0]->info().observations));
   int64_t begun = 0;
   const auto begin = [&](RunningEpisode& episode) {
@@ -142,6 +146,7 @@ std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>
     for (RunningEpisode& episode : running) {
       if (episode.error) std::rethrow_exception(episode.error);
       evaluation.returns[static_cast<size_t>(episode.number)] += episode.result.reward;
+      evaluation.ended[static_cast<size_t>(episode.number)] = episode.result.terminated;
       ++episode.time;
       if (episode.over() && begun < episodes) episode.result = {}, begin(episode);
     }

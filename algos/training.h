@@ -59,14 +59,16 @@ class ChunkQueue {
   int left_;
 };
 
-// The undiscounted return of each episode of an evaluation.
+// The undiscounted return of each episode of an evaluation, and whether it came to a true end.
 struct Evaluation {
   std::vector<double> returns;
+  std::vector<uint8_t> ended = {};  // where it is known
 
   double mean() const;
   double deviation() const;  // root of the mean squared distance from the mean
   double lowest() const;
   double highest() const;
+  double end_rate() const;   // of true ends: the success rate where EnvironmentInfo::ends_with_success
 };
 
 // Runs `episodes` episodes of agent.act in environments of their own: as many at once as there are environments, which

@@ -1,16 +1,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <deque>
+#include <exception>
 #include <functional>
 
+#include "app/collect_play.h"
 #include "app/data_files.h"
 #include "app/progress.h"
 #include "app/run_recorder.h"
 #include "app/trained.h"
 #include "app/verbs.h"
+#include "app/worlds.h"
 #include "core/error.h"
-#include "envs/environments.h"
+#include "envs/cube_play.h"
 #include "kernels/philox.h"
 #include "kernels/threads.h"
 
@@ -18,74 +21,144 @@ namespace meander {
 
 namespace {
 
-// Who acts: the next chunk [h A]; `count` counts these calls.
-using Decide = std::function<void(std::span<const float> state, uint64_t count, std::span<float> chunk)>;
+// Who acts: the next chunk [h A] of an episode; `name` names its random numbers.
+using Decide = std::function<void(std::span<const float> state, uint64_t name, std::span<float> chunk)>;
 
+// How much is wanted: complete episodes, or if that is 0 steps.
+struct Amount {
+  int64_t steps, episodes;
+  // The part of it that falls to number `i` of `parts`.
+  Amount share(int64_t i, int64_t parts) const {
+    return {steps * (i + 1) / parts - steps * i / parts, episodes * (i + 1) / parts - episodes * i / parts};
+  }
+};
+
+// Records episodes in several environments at once. Each has its own random numbers and is put where its number says, so
+// the data do not depend on how many environments and threads there are.
 class Collector {
  public:
   explicit Collector(uint64_t seed) : seed_(seed) {}
 
-  // `steps` more steps, in episodes of their own, or fewer if the user stops it. The last episode is cut where they are
-  // done: what it would have led to is not known, so its mask stays 1.
-  void collect(Environment& environment, int chunk, int64_t steps, const Decide& decide);
+  // So much more, or less if the user stops it. Where steps are wanted the last episode is cut: what it would have led to
+  // is not known, so its mask stays 1.
+  void collect(const Worlds& worlds, int chunk, Amount wanted, const Decide& decide);
 
   DataSet data;
   Evaluation complete;  // the episodes that came to an end of their own
   int64_t cut = 0;      // the others
 
  private:
-  void add_row(std::span<const float> observation, std::span<const float> action, double reward, bool terminated,
-               bool last);
-  uint64_t seed_, decisions_ = 0, episodes_ = 0;
+  struct Episode {
+    int64_t number;
+    Environment* environment;
+    ChunkQueue queue;
+    std::vector<float> observation, action, reward, mask;  // of its steps so far, and the observation after the last
+    std::span<const float> next_action = {};
+    double episode_return = 0;
+    Step result = {};
+    std::exception_ptr error = nullptr;
+
+    int64_t steps() const { return std::ssize(reward); }
+    bool over() const { return result.terminated || result.truncated; }
+    void observe() {
+      observation.insert(observation.end(), environment->observation().begin(), environment->observation().end());
+    }
+    void act();
+  };
+  Episode begin(Environment* environment, int chunk);
+  void keep(const Episode& episode, int64_t steps);
+
+  uint64_t seed_;
+  int64_t episodes_ = 0;
 };
 
-void Collector::collect(Environment& environment, int chunk, int64_t steps, const Decide& decide) {
-  data.observations = environment.info().observations;
-  data.actions = environment.info().actions;
-  std::vector<float> observation(static_cast<size_t>(data.observations));
-  const auto observe = [&] {
-    std::copy(environment.observation().begin(), environment.observation().end(), observation.begin());
+void Collector::collect(const Worlds& worlds, int chunk, Amount wanted, const Decide& decide) {
+  data.observations = worlds.info().observations;
+  data.actions = worlds.info().actions;
+  const bool whole = wanted.episodes > 0;
+  std::deque<Episode> line;  // under way or waiting for an earlier one, by number
+  int64_t begun = 0;
+  const auto begin_another = [&](Environment* environment) {
+    if (whole && begun == wanted.episodes) return;
+    line.push_back(begin(environment, chunk));
+    ++begun;
   };
-  const std::vector<float> no_action(static_cast<size_t>(data.actions));
-  ChunkQueue queue(chunk, data.actions);
-  for (int64_t step = 0; step < steps && !interrupted();) {
-    Stream random(seed_, Purpose::collect_reset, episodes_++);
-    environment.reset(random);
-    observe();
-    queue.clear();
-    double episode_return = 0;
-    bool over = false;
-    do {
-      const auto action = queue.next([&](std::span<float> actions) { decide(observation, decisions_++, actions); });
-      const Step result = environment.act(action);
-      add_row(observation, action, result.reward, result.terminated, false);
-      observe();
-      episode_return += result.reward;
-      over = result.terminated || result.truncated;
-    } while (++step < steps && !over && !interrupted());
-    add_row(observation, no_action, 0, false, true);
-    if (over) complete.returns.push_back(episode_return);
-    else ++cut;
+  for (Environment* environment : worlds.all()) begin_another(environment);
+  std::vector<Episode*> running;
+  while (!line.empty() && !interrupted()) {
+    running.clear();
+    for (Episode& episode : line)
+      if (!episode.over()) running.push_back(&episode);
+
+    // The agent, which only one thread may ask, decides for one episode after the other; their environments step at once.
+    for (Episode* episode : running) {
+      const auto state = std::span(episode->observation).last(static_cast<size_t>(data.observations));
+      episode->next_action = episode->queue.next([&](std::span<float> actions) {
+        decide(state, (static_cast<uint64_t>(episode->number) << 32) + static_cast<uint64_t>(episode->steps()), actions);
+      });
+    }
+    kernels::parallel_for(std::ssize(running), 1, [&](int64_t first, int64_t last) {
+      for (Episode* episode : std::span(running).subspan(first, last - first)) episode->act();
+    });
+    for (Episode* episode : running) {
+      if (episode->error) std::rethrow_exception(episode->error);
+      if (episode->over()) begin_another(episode->environment);
+    }
+
+    while (!line.empty() && (line.front().over() || (!whole && line.front().steps() >= wanted.steps))) {
+      const int64_t steps = whole ? line.front().steps() : std::min(line.front().steps(), wanted.steps);
+      keep(line.front(), steps);
+      line.pop_front();
+      wanted.steps -= steps;
+      if (!whole && wanted.steps == 0) return;
+    }
+  }
+  for (const Episode& episode : line) {  // interrupted
+    const int64_t steps = whole ? episode.steps() : std::min(episode.steps(), wanted.steps);
+    wanted.steps -= steps;
+    if (steps > 0) keep(episode, steps);
   }
 }
 
-void Collector::add_row(std::span<const float> observation, std::span<const float> action, double reward,
-                        bool terminated, bool last) {
-  data.observation.insert(data.observation.end(), observation.begin(), observation.end());
-  data.action.insert(data.action.end(), action.begin(), action.end());
-  data.reward.push_back(static_cast<float>(reward));
-  data.mask.push_back(terminated ? 0.0f : 1.0f);
-  data.terminal.push_back(last);
+Collector::Episode Collector::begin(Environment* environment, int chunk) {
+  Stream random(seed_, Purpose::collect_reset, static_cast<uint64_t>(episodes_));
+  environment->reset(random);
+  Episode episode{episodes_++, environment, ChunkQueue(chunk, data.actions), {}, {}, {}, {}};
+  episode.observe();
+  return episode;
 }
 
-// Before hours of work, not after: a name that nothing can be written to.
-void expect_writable(const std::string& path) {
-  namespace fs = std::filesystem;
-  expect_data_set_name(path);
-  if (fs::exists(path)) throw Error(path + ": this file exists already; choose another name with --out");
-  const fs::path folder = fs::path(path).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder))
-    throw Error(path + ": there is no folder " + folder.string());
+// A task of the pool must not throw, so an error waits.
+void Collector::Episode::act() {
+  try {
+    result = environment->act(next_action);
+  } catch (...) {
+    error = std::current_exception();
+    return;
+  }
+  action.insert(action.end(), next_action.begin(), next_action.end());
+  reward.push_back(static_cast<float>(result.reward));
+  mask.push_back(result.terminated ? 0.0f : 1.0f);
+  episode_return += result.reward;
+  observe();
+}
+
+// Its first `steps` steps, and the observation after them as the last row.
+void Collector::keep(const Episode& episode, int64_t steps) {
+  const auto append = [](std::vector<float>& to, const std::vector<float>& from, int64_t count) {
+    to.insert(to.end(), from.begin(), from.begin() + count);
+  };
+  append(data.observation, episode.observation, (steps + 1) * data.observations);
+  append(data.action, episode.action, steps * data.actions);
+  data.action.insert(data.action.end(), static_cast<size_t>(data.actions), 0.0f);
+  append(data.reward, episode.reward, steps);
+  data.reward.push_back(0);
+  append(data.mask, episode.mask, steps);
+  data.mask.push_back(1);
+  data.terminal.insert(data.terminal.end(), static_cast<size_t>(steps), 0);
+  data.terminal.push_back(1);
+  if (episode.over() && steps == episode.steps()) complete.returns.push_back(episode.episode_return);
+  else ++cut;
 }
 
 }  // namespace
@@ -96,32 +169,36 @@ int collect(const CollectOptions& options) {
   if (options.agents.empty() && options.deterministic)
     throw Error("--deterministic is how an agent acts: give a run folder or a checkpoint");
   if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));
+  if (play_data_cubes(options.environment)) return collect_play(options);
   const auto seed = static_cast<uint64_t>(options.seed);
   std::string task = options.environment;  // the first agent's, if it is not given
   std::vector<TrainedAgent> agents;
   for (const std::string& what : options.agents) {
     agents.push_back(load_trained(what, task, seed));
-    task = agents.front().environment->info().name;
+    task = agents.front().task;
   }
   const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", task, options.seed) : options.out;
   expect_writable(path);
 
+  const Amount wanted{options.steps, options.episodes};
+  // The first agent's settings are those of its task.
+  const RunConfig* const run = agents.empty() ? nullptr : &agents.front().config;
+  const Worlds worlds = worlds_for(options.episodes > 0 ? options.episodes : options.steps, task,
+                                   run ? run->task : TaskSettings{}, run ? run->training.seed : 0);
   catch_interrupts();
   Collector collector(seed);
   if (agents.empty())
-    collector.collect(*make_environment(task), 1, options.steps, [&](auto, uint64_t count, std::span<float> action) {
-      kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::collect_explore), count}, std::ssize(action),
+    collector.collect(worlds, 1, wanted, [&](auto, uint64_t name, std::span<float> action) {
+      kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::collect_explore), name}, std::ssize(action),
                               action.data());
       for (float& a : action) a = 2 * a - 1;
     });
-  const int64_t parts = std::ssize(agents);
-  for (int64_t i = 0; i < parts; ++i) {
+  for (int64_t i = 0; i < std::ssize(agents); ++i) {
     Agent& agent = *agents[static_cast<size_t>(i)].agent;
-    const int64_t share = options.steps * (i + 1) / parts - options.steps * i / parts;
-    collector.collect(*agents[static_cast<size_t>(i)].environment, agent.chunk(), share,
-                      [&](std::span<const float> state, uint64_t count, std::span<float> chunk) {
-                        if (options.deterministic) agent.act(state, count, chunk);
-                        else agent.explore(state, count, chunk);
+    collector.collect(worlds, agent.chunk(), wanted.share(i, std::ssize(agents)),
+                      [&](std::span<const float> state, uint64_t name, std::span<float> chunk) {
+                        if (options.deterministic) agent.act(state, name, chunk);
+                        else agent.explore(state, name, chunk);
                       });
   }
 

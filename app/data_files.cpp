@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <filesystem>
 #include <optional>
 
 #include "app/npz_file.h"
@@ -32,7 +32,7 @@ FloatArray read_tensor(const SafetensorsFile& file, const std::string& name) {
   return array;
 }
 
-DataSet assemble(const std::string& path, const ReadArray& read) {
+DataSet assemble(const std::string& path, const ReadArray& read, const Relabelling* relabelling) {
   DataSet data;
   int64_t rows = -1;  // of the first array, and so of all
   const auto expect_shape = [&](const std::string& name, const std::vector<int64_t>& shape, size_t dimensions) {
@@ -64,9 +64,25 @@ DataSet assemble(const std::string& path, const ReadArray& read) {
   if (rows > 0) data.terminal.back() = 1;
 
   auto rewards = read("rewards"), masks = read("masks");
-  if (!rewards)
-    throw Error(path + ": no array rewards: OGBench's goal-reaching data sets have none before a task is chosen; "
-                       "add the rewards [N] of one task, and masks [N], to the file");
+  if (!rewards) {
+    auto positions = read("qpos");
+    if (!relabelling || !positions)
+      throw Error(message(path, ": no array rewards: play data have none before a task is chosen; ",
+                          relabelling ? "with an array qpos they would be computed from that"
+                                      : "train on a task of a fixed goal, such as cube-single-play-singletask-task1-v0"));
+    expect_shape("qpos", positions->shape, 2);
+    const int64_t size = positions->shape[1];
+    if (relabelling->positions > 0 && size != relabelling->positions)
+      throw Error(message(path, ": qpos has ", size, " numbers in a row, this task has ",
+                          relabelling->positions));
+    rewards = FloatArray{{rows}, {}};
+    masks = FloatArray{{rows}, {}};
+    for (int64_t i = 0; i < rows; ++i) {
+      const auto [reward, mask] = relabelling->row(std::span(positions->values).subspan(i * size, size));
+      rewards->values.push_back(reward);
+      masks->values.push_back(mask);
+    }
+  }
   if (!masks) masks = FloatArray{{rows}, std::vector<float>(static_cast<size_t>(rows), 1.0f)};
   expect_shape("rewards", rewards->shape, 1);
   expect_shape("masks", masks->shape, 1);
@@ -105,16 +121,26 @@ void expect_data_set_name(const std::string& path) {
     throw Error(path + ": the name of a data set ends with .npz or .safetensors");
 }
 
-DataSet read_data_set(const std::string& path) {
+void expect_writable(const std::string& path) {
+  namespace fs = std::filesystem;
+  expect_data_set_name(path);
+  if (fs::exists(path)) throw Error(path + ": this file exists already; choose another name with --out");
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty() && !fs::is_directory(folder))
+    throw Error(path + ": there is no folder " + folder.string());
+}
+
+DataSet read_data_set(const std::string& path, const Relabelling* relabelling) {
   expect_data_set_name(path);
   if (is_npz(path)) {
     const NpzFile file(path);
-    return assemble(path, [&](const std::string& name) {
+    const auto read = [&](const std::string& name) {
       return file.contains(name) ? std::optional(file.read(name)) : std::nullopt;
-    });
+    };
+    return assemble(path, read, relabelling);
   }
   const SafetensorsFile file(path);
-  return assemble(path, [&](const std::string& name) { return std::optional(read_tensor(file, name)); });
+  return assemble(path, [&](const std::string& name) { return std::optional(read_tensor(file, name)); }, relabelling);
 }
 
 void write_data_set(const std::string& path, const DataSet& data, const std::string& environment) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 
 #include "algos/data_set.h"
@@ -21,9 +23,21 @@ namespace meander {
 // Throws Error naming `path` unless it ends with .npz or .safetensors.
 void expect_data_set_name(const std::string& path);
 
+// Throws Error if no data set can be written to `path`: a wrong name, a file that is there, no folder. To be asked before
+// hours of work.
+void expect_writable(const std::string& path);
+
+// Rewards and masks of a file that has none, from the simulator's positions in it (array qpos [N, Q]).
+struct Relabelling {
+  struct Row { float reward, mask; };
+  int positions;  // Q; 0: any
+  std::function<Row(std::span<const float> positions)> row;
+};
+
 // If the last row is not terminal it is made so: nothing follows it, so its action led nowhere that is known.
+// Rewards in the file count before those of `relabelling`.
 // Throws Error with the path if the file is missing, damaged, not of this layout, or does not pass DataSet::check.
-DataSet read_data_set(const std::string& path);
+DataSet read_data_set(const std::string& path, const Relabelling* relabelling = nullptr);
 
 // Writes beside `path` and renames. Throws Error if the name or the data set is wrong, Failure if it cannot be written.
 void write_data_set(const std::string& path, const DataSet& data, const std::string& environment = "");

@@ -67,14 +67,20 @@ int info_file(const std::string& path) {
       return 0;
     }
   }
-  const DataSet data = read_data_set(path);
+  bool without_rewards = false;
+  const Relabelling none{0, [&](auto) { return without_rewards = true, Relabelling::Row{0, 1}; }};
+  const DataSet data = read_data_set(path, &none);
   const Evaluation episodes{data.episode_returns()};
   fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
   const auto line = [](const char* what, int64_t count) { fmt::print("  {:<24} {:>14}\n", what, count_text(count)); };
   line("rows", data.rows());
   line("transitions", data.transitions());
-  line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
+  if (!without_rewards) line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
   line("episodes", std::ssize(episodes.returns));
+  if (without_rewards) {
+    fmt::print("  {:<24} a task of a fixed goal gives them, from the positions in the file\n", "no rewards:");
+    return 0;
+  }
   fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
              episodes.deviation(), episodes.lowest(), episodes.highest());
   return 0;

@@ -89,14 +89,18 @@ int run(int argc, char** argv) {
   verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
 
   CollectOptions collect_options;
-  verb = add("collect", "Record a data set: what agents do, or random actions",
+  verb = add("collect", "Record a data set: what agents do, random actions, or OGBench's scripted policy",
              [&] { return collect(collect_options); });
   verb->add_option("RUN", collect_options.agents,
                    "Run folders or checkpoint files, which share the steps; none: random actions");
-  verb->add_option("--env", collect_options.environment, "Environment; default: the one the first was trained on");
-  verb->add_option("--steps", collect_options.steps, "Environment steps in all")
+  verb->add_option("--env", collect_options.environment,
+                   "Environment; default: the one the first was trained on; cube-double-play: OGBench's data set");
+  CLI::Option* const collect_steps = verb->add_option("--steps", collect_options.steps, "Environment steps in all")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
+  verb->add_option("--episodes", collect_options.episodes, "Complete episodes in all, instead of steps")
+      ->check(CLI::Range(int64_t{1}, int64_t{10'000'000}))
+      ->excludes(collect_steps);
   verb->add_option("--seed", collect_options.seed, "Of initial states and actions")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 30));

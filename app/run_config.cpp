@@ -201,6 +201,11 @@ void apply(const Assignment& assignment, RunConfig& config) {
 
 std::vector<Setting> RunConfig::training_table() {
   std::vector<Setting> table = training.settings();
+  table.push_back({"action_repeat", &task.action_repeat, "control steps",
+                   "that take the same action, as one step of the environment; rewards are summed", 1, 1000, {}});
+  table.push_back({"time_limit", &task.time_limit, "control steps", "of an episode; 0: the task's own", 0, 1e9, {}});
+  table.push_back({"observation_scaling", &task.observation_scaling, "",
+                   "standard: less the mean and over the deviation of 5,000 random steps", 0, 0, {"none", "standard"}});
   table.push_back({"threads", &threads, "threads", "of the CPU; 0: all. The results do not depend on it", 0, 1024, {}});
   table.push_back({"device", &device, "", "where the agent learns and acts; the environments step on the CPU", 0, 0,
                    {"cpu", "cuda", "cuda-emulated"}});

@@ -6,6 +6,7 @@
 
 #include "algos/settings.h"
 #include "algos/training.h"
+#include "envs/wrapped.h"
 
 namespace meander {
 
@@ -14,6 +15,7 @@ struct RunConfig {
   std::string algorithm, environment;
   int64_t threads = 0;  // 0: all of the machine's
   std::string device = "cpu";
+  TaskSettings task;
   TrainingSettings training;
   std::unique_ptr<AlgorithmSettings> algorithm_settings;
 

@@ -11,6 +11,7 @@
 
 #include "app/version.h"
 #include "core/error.h"
+#include "envs/environments.h"
 
 namespace meander {
 
@@ -48,11 +49,13 @@ std::string header(const std::vector<std::string>& columns) {
 
 // The columns of metrics.csv after step and wall time.
 enum Column { evaluation_mean, evaluation_std, episode_return, first_metric };
+const std::string success_rate = "evaluation_success_rate";  // the last, where a task's true end is a success
 
-std::vector<std::string> columns_of(const Agent& agent) {
+std::vector<std::string> columns_of(const Agent& agent, bool with_success) {
   std::vector<std::string> columns = {"evaluation_return_mean", "evaluation_return_std", "episode_return"};
   for (const char* name : agent.metric_names()) columns.push_back(name);
   columns.push_back("updates_per_second");
+  if (with_success) columns.push_back(success_rate);
   return columns;
 }
 
@@ -99,7 +102,7 @@ RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& traini
                          const SafetensorsFile* checkpoint, bool quiet)
     : folder_(std::move(folder)), config_text_(to_toml(config)), training_(training), agent_(agent),
       algorithm_(config.algorithm), environment_(config.environment),
-      log_(path(run_file::log), INT64_MAX, AppendFile::exclusive), columns_(columns_of(agent)),
+      log_(path(run_file::log), INT64_MAX, AppendFile::exclusive), columns_(columns_of(agent, environment_info(environment_).ends_with_success)),
       metrics_(path(run_file::metrics), static_cast<int64_t>(number_from(checkpoint, "metrics_bytes"))),
       events_(events_path(folder_), static_cast<int64_t>(number_from(checkpoint, "events_bytes"))),
       progress_(training.step(), config.training, quiet),
@@ -123,7 +126,7 @@ void RunRecorder::episode_ended(int64_t, double value) {
 void RunRecorder::metrics(int64_t, std::span<const double> means) {
   std::copy(means.begin(), means.end(), row_.begin() + first_metric);
   const double seconds = std::chrono::duration<double>(Clock::now() - report_start_).count() - idle_seconds_;
-  if (seconds > 0) row_.back() = static_cast<double>(training_.updates() - reported_updates_) / seconds;
+  if (seconds > 0) row_[first_metric + means.size()] = static_cast<double>(training_.updates() - reported_updates_) / seconds;
   reported_updates_ = training_.updates();
   report_start_ = Clock::now();
   idle_seconds_ = 0;
@@ -133,8 +136,13 @@ void RunRecorder::evaluated(int64_t step, const Evaluation& evaluation, bool bes
   row_[evaluation_mean] = evaluation.mean();
   row_[evaluation_std] = evaluation.deviation();
   progress_.evaluation_return(evaluation.mean());
-  say(fmt::format("step {}: evaluation {:.1f} +- {:.1f} over {} episodes{}", count_text(step), evaluation.mean(),
-                  evaluation.deviation(), evaluation.returns.size(), best_so_far ? ", the best so far" : ""));
+  std::string success;
+  if (columns_.back() == success_rate) {
+    row_.back() = evaluation.end_rate();
+    success = fmt::format(", success in {:.0f} %", 100 * evaluation.end_rate());
+  }
+  say(fmt::format("step {}: evaluation {:.1f} +- {:.1f} over {} episodes{}{}", count_text(step), evaluation.mean(),
+                  evaluation.deviation(), evaluation.returns.size(), success, best_so_far ? ", the best so far" : ""));
   idle_seconds_ += std::chrono::duration<double>(Clock::now() - step_start_).count();
   if (!best_so_far) return;
   SafetensorsWriter file;

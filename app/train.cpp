@@ -11,6 +11,7 @@
 #include "app/verbs.h"
 #include "app/worlds.h"
 #include "core/error.h"
+#include "envs/ogbench_cube.h"
 #include "kernels/threads.h"
 
 namespace meander {
@@ -44,6 +45,17 @@ RunConfig resume_config(const TrainOptions& options) {
   return after;
 }
 
+// Play data get the rewards and masks of a cube task with a fixed goal.
+DataSet read_data_of_task(const std::string& path, const std::string& task) {
+  const auto cubes = fixed_cube_task(task);
+  if (!cubes) return read_data_set(path);
+  const Relabelling relabelling{cubes->positions(), [&](std::span<const float> positions) {
+    const auto [reward, success] = cubes->judge(positions);
+    return Relabelling::Row{static_cast<float>(reward), success ? 0.0f : 1.0f};
+  }};
+  return read_data_set(path, &relabelling);
+}
+
 }  // namespace
 
 int train(const TrainOptions& options) {
@@ -58,8 +70,9 @@ int train(const TrainOptions& options) {
   if (config.threads > 0) kernels::set_threads(static_cast<int>(config.threads));
 
   // The learner and its worlds, some of them for evaluations alone.
-  const Worlds worlds(config.environment, config.training.environments);
-  const Worlds evaluation = evaluation_worlds(config.environment, config.training.evaluation_episodes);
+  const Worlds worlds(config.environment, config.training.environments, config.task, config.training.seed);
+  const Worlds evaluation =
+      worlds_for(config.training.evaluation_episodes, config.environment, config.task, config.training.seed);
   const EnvironmentInfo& task = worlds.info();
   const auto agent = make_agent(*config.algorithm_settings, config.device, task.observations, task.actions,
                                 static_cast<uint64_t>(config.training.seed));
@@ -67,7 +80,8 @@ int train(const TrainOptions& options) {
   const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
   std::optional<DataSet> data;
   if (!config.training.data.empty())
-    data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}} : read_data_set(config.training.data);
+    data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}}
+                   : read_data_of_task(config.training.data, config.environment);
   Training training(config.training, *agent, worlds.all(), evaluation.all(), data ? &*data : nullptr);
   data.reset();
 

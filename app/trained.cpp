@@ -42,8 +42,8 @@ TrainedAgent load_trained(const std::string& what, const std::string& environmen
   trained.config = resolve("", "", &text, {});
 
   const EnvironmentInfo known = environment_info(trained.config.environment);
-  trained.environment = make_environment(environment.empty() ? trained.config.environment : environment);
-  const EnvironmentInfo& task = trained.environment->info();
+  trained.task = environment.empty() ? trained.config.environment : environment;
+  const EnvironmentInfo task = environment_info(trained.task);
   if (task.observations != known.observations || task.actions != known.actions)
     throw Error(message(task.name, " has ", task.observations, " observations and ", task.actions, " actions, ",
                         trained.path, " was trained on ", known.name, " with ", known.observations, " and ",

@@ -5,15 +5,14 @@
 
 #include "algos/agent.h"
 #include "app/run_config.h"
-#include "envs/environment.h"
 
 namespace meander {
 
-// An agent as a checkpoint holds it, and an environment for it to act in.
+// An agent as a checkpoint holds it, and the task for it to act in, with the settings of config.task.
 struct TrainedAgent {
   std::string path, step;  // the checkpoint, and after which step it was written
   RunConfig config;        // of its run
-  std::unique_ptr<Environment> environment;
+  std::string task;
   std::unique_ptr<Agent> agent;
 };
 

@@ -20,9 +20,10 @@ int train(const TrainOptions& options);
 
 struct CollectOptions {
   std::vector<std::string> agents;      // run folders or checkpoints; none: random actions
-  std::string environment;              // empty: the one the first agent was trained on
+  std::string environment;              // empty: the one the first agent was trained on; or a play data set's name
   std::string out;                      // empty: ENV-sSEED.npz
   int64_t steps = 10'000, seed = 0, threads = 0;
+  int64_t episodes = 0;                 // complete ones, instead of steps
   bool deterministic = false;
 };
 int collect(const CollectOptions& options);

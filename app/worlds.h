@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "envs/environments.h"
+#include "envs/wrapped.h"
 #include "kernels/threads.h"
 
 namespace meander {
@@ -14,9 +14,10 @@ namespace meander {
 // Several environments of one task, and the list of them that the library takes.
 class Worlds {
  public:
-  Worlds(const std::string& task, int64_t count) {
+  // `seed`: of the run that the settings are of.
+  Worlds(const std::string& task, int64_t count, const TaskSettings& settings = {}, int64_t seed = 0) {
     for (int64_t i = 0; i < count; ++i) {
-      owned_.push_back(make_environment(task));
+      owned_.push_back(make_environment(task, settings, static_cast<uint64_t>(seed)));
       all_.push_back(owned_.back().get());
     }
   }
@@ -28,9 +29,9 @@ class Worlds {
   std::vector<Environment*> all_;
 };
 
-// Environments of an evaluation: one for each thread, as far as there are episodes for them.
-inline Worlds evaluation_worlds(const std::string& task, int64_t episodes) {
-  return {task, std::min<int64_t>(kernels::threads(), episodes)};
+// Environments to act in for so many episodes: one for each thread, as far as there are episodes for them.
+inline Worlds worlds_for(int64_t episodes, const std::string& task, const TaskSettings& settings = {}, int64_t seed = 0) {
+  return {task, std::min<int64_t>(kernels::threads(), episodes), settings, seed};
 }
 
 }  // namespace meander

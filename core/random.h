@@ -10,7 +10,7 @@ namespace meander {
 enum class Purpose : uint32_t {
   initialise_actor = 1, initialise_divergence, initialise_critic1, initialise_critic2,
   random_action = 16, explore, evaluate, environment_reset, evaluation_reset, batch,
-  collect_reset = 22, collect_explore = 23,
+  collect_reset = 22, collect_explore = 23, scaling_reset = 24, scaling_action = 25,
   next_action = 32, interval_a, interval_b, proposal_noise, interpolation_noise, truncated_uniform,
   divergence_interval_a, divergence_interval_b, divergence_noise, divergence_probe,
   policy_noise, score_noise, exploration_noise, next_exploration_noise, candidate_noise, gap_noise,

@@ -108,9 +108,6 @@ void DmControlEnvironment::reset_as_package(uint32_t seed) {
 
 Step DmControlEnvironment::step(std::span<const double> action) {
   check_action(action);
-  for (size_t i = 0; i < action.size(); ++i)
-    if (!std::isfinite(action[i]))
-      throw Error(message(info().name, ": action ", i, " is ", action[i], ", expected a finite number"));
   std::copy(action.begin(), action.end(), data().ctrl);
   int whole_steps = frame_skip();
   if (model().opt.integrator != mjINT_RK4) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@ struct EnvironmentInfo {
   // Defaults of the task: the support of the distributional critic and whether the smaller of two critics is used.
   double v_min = -1600, v_max = 1600;
   bool clipped_double_q = true;
+  bool ends_with_success = false;         // a true end is a success; else it is a fall, or there is none
   std::string source = "Gymnasium 1.2.3";  // the package it reproduces
 };
 
@@ -37,7 +39,8 @@ class Environment {
 
   // Starts an episode with the task's own distribution of states.
   virtual void reset(Stream& random) = 0;
-  // One control step in the environment's own units, not clipped.
+  // One control step in the environment's own units, not clipped. Throws Error unless the action holds info().actions
+  // finite numbers: a simulator would carry what is none into its state.
   virtual Step step(std::span<const double> action) = 0;
   // The observation after the last reset or step, info().observations numbers.
   virtual std::span<const double> observation() const = 0;
@@ -50,15 +53,21 @@ class Environment {
   // Same as step for an action in [-1, 1]: clips it there and maps it linearly to [action_low, action_high].
   Step act(std::span<const float> action);
 
+  // Where the simulation is that this one stands before; itself if it is none before another.
+  virtual Environment& unwrapped() { return *this; }
+
+ protected:
+  void check_action(std::span<const double> action) const;  // throws what step throws
+
  private:
+  void check_action_size(size_t size) const;
   std::vector<double> scaled_;
 };
 
 // In the header, so that the library, which knows environments by this interface alone, needs no part of envs.
 inline Step Environment::act(std::span<const float> action) {
   const EnvironmentInfo& about = info();
-  if (static_cast<int>(action.size()) != about.actions)
-    throw Error(message(about.name, ": expected an action of ", about.actions, " numbers, got ", action.size()));
+  check_action_size(action.size());
   scaled_.resize(action.size());
   for (size_t i = 0; i < action.size(); ++i) {
     const double middle = 0.5 * (about.action_low[i] + about.action_high[i]);
@@ -66,6 +75,18 @@ inline Step Environment::act(std::span<const float> action) {
     scaled_[i] = middle + half * std::clamp(static_cast<double>(action[i]), -1.0, 1.0);
   }
   return step(scaled_);
+}
+
+inline void Environment::check_action_size(size_t size) const {
+  if (static_cast<int>(size) != info().actions)
+    throw Error(message(info().name, ": expected an action of ", info().actions, " numbers, got ", size));
+}
+
+inline void Environment::check_action(std::span<const double> action) const {
+  check_action_size(action.size());
+  for (size_t i = 0; i < action.size(); ++i)
+    if (!std::isfinite(action[i]))
+      throw Error(message(info().name, ": number ", i, " of the action is ", action[i], ", expected a finite one"));
 }
 
 }  // namespace meander

@@ -178,10 +178,6 @@ int MujocoEnvironment::body(const char* name) const {
 
 std::span<const double> MujocoEnvironment::body_position(int body) const { return {data_->xpos + 3 * body, 3}; }
 
-void MujocoEnvironment::check_action(std::span<const double> action) const {
-  check_size(info_.name, "an action", info_.actions, action.size());
-}
-
 std::span<const double> MujocoEnvironment::model_array(const std::string& field) const {
   const mjModel& m = *model_;
   struct Field { const char* name; const mjtNum* data; int rows, cols; };

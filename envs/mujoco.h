@@ -98,7 +98,6 @@ class MujocoEnvironment : public Environment {
   double control_interval() const;  // seconds of one control step
   int body(const char* name) const;
   std::span<const double> body_position(int body) const;  // xpos, 3 numbers
-  void check_action(std::span<const double> action) const;  // throws Error unless it has info().actions numbers
 
  private:
   struct DeleteData { void operator()(mjData_*) const; };

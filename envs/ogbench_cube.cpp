@@ -30,10 +30,7 @@ constexpr double closed_angle = 0.8;            // rad, of the gripper's driver 
 constexpr double in_place = 0.04;               // m, from the target
 
 using Point = std::array<double, 3>;
-constexpr Point action_scale = {0.05, 0.05, 0.05};
-constexpr double yaw_scale = 0.3;
-constexpr Point workspace_low = {0.25, -0.35, 0.02}, workspace_high = {0.6, 0.35, 0.35};
-constexpr double least_start_height = 0.2;      // of the pinch in a new episode, otherwise in the workspace
+constexpr Point workspace_low = {0.25, -0.35, 0.02}, workspace_high = {0.6, 0.35, 0.35};  // of the pinch
 constexpr ArmController::Angles home = {-pi / 2, -pi / 2, pi / 2, -pi / 2, -pi / 2, 0};
 constexpr std::array<double, 4> tool_down = {0, 1, 0, 0};  // half a turn about x
 constexpr Point centre = {0.425, 0, 0};         // of observed positions
@@ -42,7 +39,8 @@ constexpr double position_scale = 10, opening_scale = 3, contact_scale = 50;
 // ---- the tasks -----------------------------------------------------------------------------------------------------
 
 struct Task { std::array<Point, most_cubes> start, goal; };
-constexpr double table = 0.02, second = 0.06, third = 0.1;  // heights of a cube's centre, also on one and two others
+// Heights of a cube's centre, also on one and two others.
+constexpr double table = OgbenchCube::cube_height, second = table + OgbenchCube::cube_size, third = 0.1;
 
 constexpr Task single_tasks[tasks] = {
     {{{{.425, .1, table}}}, {{{.425, -.1, table}}}},
@@ -267,7 +265,16 @@ EnvironmentInfo describe(const std::string& name, const CubeName& named) {
   // entropy bonus and for the projection at the ends.
   info.v_min = named.task ? -105.0 * named.cubes : -0.1;
   info.v_max = named.task ? 5.0 * named.cubes : 1.1;
+  info.ends_with_success = true;
   return info;
+}
+
+// A cube's centre and its target.
+template <class Number>
+bool is_in_place(const Number* centre, const double* target) {
+  double squares = 0;
+  for (int k = 0; k < 3; ++k) squares += (centre[k] - target[k]) * (centre[k] - target[k]);
+  return std::sqrt(squares) <= in_place;
 }
 
 }  // namespace
@@ -285,17 +292,21 @@ OgbenchCube::OgbenchCube(const std::string& name, const CubeName& parsed, const 
       task_(parsed.task),
       post_(parsed.post) {}
 
+// x, y, z, yaw
+std::array<double, 4> draw_pinch(Stream& random) {
+  std::array<double, 4> pinch;
+  for (int i = 0; i < 3; ++i) pinch[i] = random.uniform(OgbenchCube::gripper_low[i], OgbenchCube::gripper_high[i]);
+  pinch[3] = random.uniform(-pi, pi);
+  return pinch;
+}
+
 OgbenchCube::Draws OgbenchCube::draw(Stream& random) const {
   Draws d;
   d.task = task_ ? task_ : 1 + static_cast<int>(tasks * random.uniform());
   for (int i = 0; i < most_cubes; ++i) d.order[i] = i;
   if (!task_)
     for (int i = cubes_ - 1; i > 0; --i) std::swap(d.order[i], d.order[static_cast<int>((i + 1) * random.uniform())]);
-  for (auto* pinch : {&d.goal_pinch, &d.pinch}) {
-    for (int i = 0; i < 3; ++i)
-      (*pinch)[i] = random.uniform(i == 2 ? least_start_height : workspace_low[i], workspace_high[i]);
-    (*pinch)[3] = random.uniform(-pi, pi);
-  }
+  for (auto* pinch : {&d.goal_pinch, &d.pinch}) *pinch = draw_pinch(random);
   for (int i = 0; i < cubes_; ++i) {
     d.cubes[i].x = random.uniform(-0.01, 0.01);
     d.cubes[i].y = random.uniform(-0.01, 0.01);
@@ -349,6 +360,22 @@ void OgbenchCube::place(const Draws& draws) {
   mj_forward(&model(), &d);  // the reset calls it once more: the warm start moves each time
 }
 
+void OgbenchCube::scatter(Stream& random) {
+  mjData& d = data();
+  mj_resetData(&model(), &d);
+  mj_forward(&model(), &d);
+  place_arm(draw_pinch(random));
+  for (int i = 0; i < cubes_; ++i) {
+    Point position = {0, 0, cube_height};
+    for (int k = 0; k < 2; ++k) position[k] = random.uniform(cube_low[k], cube_high[k]);
+    place_cube(i, position, random.uniform(0, 2 * pi));
+    const Point below_the_table = {0, 0, -0.3};
+    std::copy(below_the_table.begin(), below_the_table.end(), d.mocap_pos + 3 * i);
+  }
+  mj_forward(&model(), &d);
+  start_from(integration_state());
+}
+
 void OgbenchCube::place_arm(const std::array<double, 4>& pinch) {
   const Pose goal{product(rotation_about_z(pinch[3]), tool_down), {pinch[0], pinch[1], pinch[2]}};
   const ArmController::Angles angles = arm_.solve(compose(goal, scene_.flange_in_pinch), home);
@@ -368,14 +395,9 @@ void OgbenchCube::place_cube(int cube, std::span<const double> position, double 
 Step OgbenchCube::step(std::span<const double> action) { return simulate(control(action)); }
 
 OgbenchCube::Controls OgbenchCube::control(std::span<const double> action) {
-  if (static_cast<int>(action.size()) != actions)
-    throw Error(message(info().name, ": expected an action of ", actions, " numbers, got ", action.size()));
-  for (int i = 0; i < actions; ++i)
-    if (!std::isfinite(action[i]))
-      throw Error(message(info().name, ": entry ", i, " of the action is ", action[i], ", expected a finite number"));
-
+  check_action(action);
   const mjData& d = data();
-  const double yaw = pinch_yaw() + yaw_scale * action[3];
+  const double yaw = pinch_yaw() + action_scale[3] * action[3];
   Pose goal{product(rotation_about_z(yaw), tool_down), {}};
   for (int i = 0; i < 3; ++i)
     goal.position[i] = std::clamp(d.site_xpos[3 * scene_.pinch + i] + action_scale[i] * action[i], workspace_low[i],
@@ -417,14 +439,7 @@ Step OgbenchCube::judge() const {
 
 int OgbenchCube::placed() const {
   int count = 0;
-  for (int i = 0; i < cubes_; ++i) {
-    double squares = 0;
-    for (int k = 0; k < 3; ++k) {
-      const double difference = data().qpos[first_cube + 7 * i + k] - data().mocap_pos[3 * i + k];
-      squares += difference * difference;
-    }
-    count += std::sqrt(squares) <= in_place;
-  }
+  for (int i = 0; i < cubes_; ++i) count += is_in_place(data().qpos + first_cube + 7 * i, data().mocap_pos + 3 * i);
   return count;
 }
 
@@ -434,6 +449,22 @@ double OgbenchCube::measure() const { return steps_taken() > 0 && placed() == cu
 // ---- the observation ------------------------------------------------------------------------------------------------
 
 double OgbenchCube::pinch_yaw() const { return yaw_of(rotation_of_matrix(data().site_xmat + 9 * scene_.pinch)); }
+
+OgbenchCube::Gripper OgbenchCube::gripper() const {
+  Gripper gripper{{}, pinch_yaw(), opening()};
+  std::copy_n(data().site_xpos + 3 * scene_.pinch, 3, gripper.position.begin());
+  return gripper;
+}
+
+Pose OgbenchCube::cube(int index) const {
+  const double* const q = data().qpos + first_cube + 7 * index;
+  Pose pose;
+  std::copy_n(q, 3, pose.position.begin());
+  std::copy_n(q + 3, 4, pose.rotation.begin());
+  return pose;
+}
+
+double OgbenchCube::time() const { return data().time; }
 
 double OgbenchCube::opening() const { return std::clamp(data().qpos[scene_.driver] / closed_angle, 0.0, 1.0); }
 
@@ -471,6 +502,20 @@ std::vector<std::span<double>> OgbenchCube::derived() const {
 std::optional<EnvironmentInfo> ogbench_cube_info(const std::string& name) {
   if (const auto named = parse(name)) return describe(name, *named);
   return {};
+}
+
+std::optional<CubeTask> fixed_cube_task(const std::string& name) {
+  const auto named = parse(name);
+  if (!named || !named->task) return {};
+  return CubeTask(named->cubes, named->task);
+}
+
+CubeTask::Verdict CubeTask::judge(std::span<const float> positions) const {
+  const Task& task = task_of(cubes_, number_);
+  int placed = 0;
+  for (int i = 0; i < cubes_; ++i)
+    placed += is_in_place(positions.data() + OgbenchCube::first_cube + 7 * i, task.goal[i].data());
+  return {static_cast<double>(placed - cubes_), placed == cubes_};
 }
 
 bool has_ogbench_assets() { return std::filesystem::exists(assets() / "floor_wall.xml"); }

@@ -50,6 +50,23 @@ class OgbenchCube final : public MujocoEnvironment {
   // A reset with given draws, for tests.
   void start_with(const Draws& draws);
 
+  // For collecting data. An episode of no task begins: the arm and the cubes are anywhere, the targets out of the way.
+  void scatter(Stream& random);
+  struct Gripper {
+    std::array<double, 3> position;  // m, of the pinch between the fingers
+    double yaw;                      // rad, in [-pi, pi]
+    double opening;                  // 0 to 1: closed
+  };
+  Gripper gripper() const;           // as the controller sees it: the pinch one time step late
+  Pose cube(int index) const;
+  double time() const;               // s, since the episode began
+  // Where a gripper that wants to be at `position` may be, and where a cube is put down: the corners of boxes, in m.
+  static constexpr std::array<double, 3> gripper_low{0.25, -0.35, 0.2}, gripper_high{0.6, 0.35, 0.35};
+  static constexpr std::array<double, 2> cube_low{0.3, -0.3}, cube_high{0.55, 0.3};
+  static constexpr double cube_height = 0.02, cube_size = 0.04;  // m: of the centre of one on the table, of an edge
+  // What an action of 1 asks for: m, m, m, rad, share of the opening.
+  static constexpr std::array<double, actions> action_scale{0.05, 0.05, 0.05, 0.3, 1};
+
   // The two halves of step, for replaying recordings: what the controller makes of an action, and the simulation of it.
   Controls control(std::span<const double> action);
   Step simulate(std::span<const double> controls);
@@ -78,6 +95,23 @@ class OgbenchCube final : public MujocoEnvironment {
 
 // What is known of a task without its files; nothing if the name is not one of these tasks.
 std::optional<EnvironmentInfo> ogbench_cube_info(const std::string& name);
+
+// What a task says of recorded states: OGBench's relabelling of play data, which itself belongs to no task.
+class CubeTask {
+ public:
+  CubeTask(int cubes, int number) : cubes_(cubes), number_(number) {}
+  int positions() const { return OgbenchCube::first_cube + 7 * cubes_; }  // nq
+  struct Verdict {
+    double reward;  // cubes in place minus all
+    bool success;   // all are
+  };
+  Verdict judge(std::span<const float> positions) const;  // [nq]
+
+ private:
+  int cubes_, number_;
+};
+// Nothing if the name is not one of a fixed task.
+std::optional<CubeTask> fixed_cube_task(const std::string& name);
 
 // Whether the task files are here.
 bool has_ogbench_assets();

@@ -50,7 +50,7 @@ void Pendulum::reset(Stream& random) {
 }
 
 Step Pendulum::step(std::span<const double> action) {
-  if (action.size() != 1) throw Error(message(info_.name, ": expected an action of 1 number, got ", action.size()));
+  check_action(action);
   const double torque = std::clamp(action[0], -greatest_torque, greatest_torque);
   const double from_upright = wrap(angle_);
   const double cost = from_upright * from_upright + 0.1 * velocity_ * velocity_ + 0.001 * torque * torque;

@@ -92,10 +92,10 @@ TEST_CASE("data recorded with an agent of chunks, and MVP that begins with them"
 
   const Result without = meander_in(folder, run("mvp", {"--set", "offline_steps=10", "--out", "none"}));
   CHECK(without.status == 2);
-  CHECK(one_line(without.error));
+  CHECK(is_one_line(without.error));
   CHECK(contains(without.error, "offline_steps needs a data set"));
   const Result early = meander_in(folder, run("qc", {"--set", "start_steps=1", "--steps", "20", "--out", "early"}));
   CHECK(early.status == 2);
-  CHECK(one_line(early.error));
+  CHECK(is_one_line(early.error));
   CHECK(contains(early.error, "start_steps"));
 }

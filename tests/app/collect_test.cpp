@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "app/data_files.h"
 #include "command.h"
 #include "envs/environments.h"
+#include "envs/ogbench_cube.h"
 
 using namespace meander;
 namespace fs = std::filesystem;
@@ -75,7 +78,7 @@ TEST_CASE("collect records random actions as the environment answers them") {
   SUBCASE("no file is overwritten") {
     const Result again = meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "10", "--seed", "3"});
     CHECK(again.status == 2);
-    CHECK(one_line(again.error));
+    CHECK(is_one_line(again.error));
     CHECK(contains(again.error, "Pendulum-v1-s3.npz"));
   }
 
@@ -84,7 +87,7 @@ TEST_CASE("collect records random actions as the environment answers them") {
       const Result full =
           meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "450", "--out", name}, 4000);
       CHECK(full.status == 1);
-      CHECK(one_line(full.error));
+      CHECK(is_one_line(full.error));
       CHECK(contains(full.error, name));
       for (const auto& entry : fs::directory_iterator(folder.path()))
         CHECK_MESSAGE(!contains(entry.path().filename().string(), "full"), entry.path().string());
@@ -131,7 +134,7 @@ TEST_CASE("train --data begins with the data set and goes on without the file") 
 
   const Result without = train("none", "340");
   CHECK(without.status == 2);
-  CHECK(one_line(without.error));
+  CHECK(is_one_line(without.error));
   CHECK(contains(without.error, "data.npz"));
   CHECK(!fs::exists(folder.file("none")));
 }
@@ -158,8 +161,79 @@ TEST_CASE("collect: bad input") {
     const Result result = meander_in(folder, words);
     CAPTURE(result.error);
     CHECK(result.status == 2);
-    CHECK(one_line(result.error));
+    CHECK(is_one_line(result.error));
     CHECK(contains(result.error, part));
   }
   for (const auto& entry : fs::directory_iterator(folder.path())) CHECK(!entry.is_directory());
+}
+
+// Protects what a user who collects on another machine relies on: the data do not depend on the number of threads, whole
+// episodes are as many as asked for, and the last of a number of steps is cut.
+TEST_CASE("collect: any number of threads, whole episodes") {
+  Folder folder;
+  const auto collect = [&](const char* out, Words more) {
+    Words words = {"collect", "--env", "Hopper-v4", "--seed", "4", "--out", out};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = meander_in(folder, words);
+    CHECK_MESSAGE(result.status == 0, result.error);
+    return read_data_set(folder.file(out));
+  };
+  const DataSet one = collect("1.npz", {"--steps", "501", "--threads", "1"});
+  const DataSet three = collect("3.npz", {"--steps", "501", "--threads", "3"});
+  CHECK(one.transitions() == 501);
+  CHECK(one.observation == three.observation);
+  CHECK(one.action == three.action);
+  CHECK(one.reward == three.reward);
+  CHECK(one.mask == three.mask);
+  CHECK(one.terminal == three.terminal);
+  const DataSet whole = collect("7.npz", {"--episodes", "7", "--threads", "2"});
+  CHECK(std::count(whole.terminal.begin(), whole.terminal.end(), 1) == 7);
+  CHECK(std::count(whole.mask.begin(), whole.mask.end(), 0.0f) == 7);  // all fell
+  CHECK(std::equal(whole.action.begin(), whole.action.begin() + 300, one.action.begin()));
+}
+
+// Protects hours of collecting: what is stopped in the middle goes on where it was, and the file is the
+// same as if never stopped.
+TEST_CASE("collect: play data go on where they were stopped") {
+  if (!has_ogbench_assets()) {
+    MESSAGE("skipped: ./meander fetch ogbench brings the task files");
+    return;
+  }
+  Folder folder;
+  const auto words = [](const char* out, const char* episodes, const char* threads) {
+    return Words{"collect", "--env", "cube-single-play", "--episodes", episodes, "--threads", threads, "--out", out};
+  };
+  const auto bytes = [&](const char* name) {
+    std::ifstream in(folder.file(name), std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  CHECK(meander_in(folder, words("all.npz", "2", "2")).status == 0);
+  CHECK(!fs::exists(folder.file("all.npz.episodes")));
+  // As if killed after the first of two.
+  CHECK(meander_in(folder, words("part.npz", "1", "1")).status == 0);
+  fs::create_directory(folder.file("again.npz.episodes"));
+  fs::rename(folder.file("part.npz"), folder.file("again.npz.episodes") + "/cube-single-v0-s0-000000.npz");
+  const Result again = meander_in(folder, words("again.npz", "2", "1"));
+  CHECK_MESSAGE(again.status == 0, again.error);
+  CHECK(contains(again.out, "1 of 2 episodes are in again.npz.episodes already"));
+  CHECK(bytes("again.npz") == bytes("all.npz"));
+
+  const DataSet data = [&] {
+    const Relabelling any{28 - 7, [](auto) { return Relabelling::Row{-1, 1}; }};
+    return read_data_set(folder.file("all.npz"), &any);
+  }();
+  CHECK(data.rows() == 2 * 1001);
+  CHECK(data.observations == 28);
+  const Result info = meander_in(folder, {"info", "all.npz"});
+  CHECK(contains(info.out, "no rewards"));
+  for (const auto& [more, part] : std::vector<std::pair<Words, std::string>>{
+           {{"--env", "cube-single-play"}, "--episodes"},
+           {{"--env", "cube-single-play", "--episodes", "1", "--out", "all.npz"}, "exists already"},
+           {{"--env", "cube-single-play", "--episodes", "1", "--out", "x.safetensors"}, ".npz"}}) {
+    Words all = {"collect"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Result refused = meander_in(folder, all);
+    CHECK(refused.status == 2);
+    CHECK_MESSAGE(contains(refused.error, part.c_str()), refused.error);
+  }
 }

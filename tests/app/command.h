@@ -100,7 +100,7 @@ inline Words small_run(const Words& more) {
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-inline bool one_line(const std::string& text) { return !text.empty() && text.find('\n') == text.size() - 1; }
+inline bool is_one_line(const std::string& text) { return !text.empty() && text.find('\n') == text.size() - 1; }
 
 inline std::vector<Words> csv(const std::string& path) {
   std::vector<Words> rows;

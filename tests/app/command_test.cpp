@@ -128,7 +128,7 @@ TEST_CASE("train leaves the run folder that is promised") {
     const Result second = meander_in(folder, small_run({"--steps", "400", "--out", "run"}));
     CHECK(second.status == 2);
     CHECK(contains(second.error, "--resume run"));
-    CHECK(one_line(second.error));
+    CHECK(is_one_line(second.error));
     CHECK(read_text(folder.file("run/metrics.csv")) == before);
   }
 
@@ -141,7 +141,7 @@ TEST_CASE("train leaves the run folder that is promised") {
       all.insert(all.end(), words.begin(), words.end());
       const Result refused = meander_in(folder, all);
       CHECK(refused.status == 2);
-      CHECK(one_line(refused.error));
+      CHECK(is_one_line(refused.error));
     }
     const Result more = meander_in(folder, {"train", "--resume", "run", "--steps", "500", "--seed", "0"});
     CHECK(more.status == 0);
@@ -158,7 +158,7 @@ TEST_CASE("train leaves the run folder that is promised") {
                                  Words{"info", "run"}}) {
         const Result result = meander_in(folder, words);
         CHECK(result.status == 2);
-        CHECK(one_line(result.error));
+        CHECK(is_one_line(result.error));
         CHECK(contains(result.error, "last.safetensors"));
       }
     }
@@ -169,7 +169,7 @@ TEST_CASE("train leaves the run folder that is promised") {
     const std::string before = read_text(folder.file("run/last.safetensors"));
     const Result full = meander_in(folder, {"train", "--resume", "run", "--steps", "450"}, before.size() / 2);
     CHECK(full.status == 1);
-    CHECK(one_line(full.error));
+    CHECK(is_one_line(full.error));
     CHECK(contains(full.error, "safetensors"));
     CHECK(contains(full.error, "--resume run"));
     CHECK(read_text(folder.file("run/last.safetensors")) == before);
@@ -261,7 +261,7 @@ TEST_CASE("bad input") {
     CAPTURE(words.back());
     CAPTURE(result.error);
     CHECK(result.status == 2);
-    CHECK(one_line(result.error));
+    CHECK(is_one_line(result.error));
     CHECK(contains(result.error, part));
   }
   for (const auto& entry : fs::directory_iterator(folder.file(""))) CHECK(!entry.is_directory());  // no run folder
@@ -327,7 +327,7 @@ TEST_CASE("verify tells good from bad from unknown") {
   for (const char* name : {"text", "none", "other.safetensors"}) {
     const Result result = meander_in(folder, {"verify", name, "changed.safetensors"});
     CHECK(result.status == 2);
-    CHECK(one_line(result.error));
+    CHECK(is_one_line(result.error));
     CHECK(contains(result.error, name));
     CHECK(contains(result.out, "OUT"));
   }

@@ -190,7 +190,7 @@ TEST_CASE("a wrong .npz is refused with the file and what is wrong") {
     check_refused(path, part);
   };
   for (const char* name : {"observations", "actions", "terminals", "rewards"}) refused(name, "", name);
-  refused("rewards", "", "goal-reaching");
+  refused("rewards", "", "before a task is chosen");
   refused("observations", npy<float>("<f4", "(3, 1)", {1, 2, NAN}), "not finite");
   refused("observations", npy<double>("<f8", "(3, 1)", {1, 2, 1e300}), "not finite");
   refused("observations", npy<float>("<f4", "(3,)", {1, 2, 3}), "[3]");
@@ -251,6 +251,30 @@ TEST_CASE("a damaged or truncated file is refused") {
     }
   }
   CHECK(refused > files / 3);  // the others hit times, sizes given twice, or arrays that are not read
+}
+
+// Protects OGBench's play data, which hold no rewards: a task gives them by the recorded positions, and only then.
+TEST_CASE("rewards and masks from positions") {
+  Folder folder;
+  const std::string path = folder.file("play.npz");
+  const std::vector<float> observations(6, 0.5f), actions(3, 0.25f), qpos = {0, 1, 2, 3, 4, 5};
+  const std::vector<uint8_t> terminals = {0, 0, 1};
+  NpzWriter file;
+  file.add("observations", {3, 2}, observations.data());
+  file.add("actions", {3, 1}, actions.data());
+  file.add_bool("terminals", {3}, terminals.data());
+  file.add("qpos", {3, 2}, qpos.data());
+  file.write(path);
+  Relabelling relabelling{2, [](std::span<const float> q) {
+    return Relabelling::Row{-q[1], q[0] == 2 ? 0.0f : 1.0f};
+  }};
+  const DataSet data = read_data_set(path, &relabelling);
+  CHECK(data.reward == std::vector<float>{-1, -3, -5});
+  CHECK(data.mask == std::vector<float>{1, 0, 1});
+  relabelling.positions = 28;
+  CHECK_THROWS_WITH_AS(read_data_set(path, &relabelling), doctest::Contains("qpos has 2 numbers in a row"), Error);
+  check_refused(path, "task of a fixed goal");
+  CHECK(read_data_set(MEANDER_TEST_DATA "/ogbench-layout.npz", &relabelling).reward[5] == 5);  // it has its own
 }
 
 TEST_CASE("a wrong .safetensors, a wrong name, a missing file") {

@@ -69,6 +69,6 @@ TEST_CASE("plot refuses in one line what it cannot draw") {
     CAPTURE(result.error);
     CHECK(result.status == 2);
     CHECK(contains(result.error, part));
-    CHECK(one_line(result.error));
+    CHECK(is_one_line(result.error));
   }
 }

@@ -58,7 +58,7 @@ TEST_CASE("a sweep trains every combination once and sums up what it found") {
       CAPTURE(result.error);
       CHECK(result.status == 2);
       CHECK(contains(result.error, part));
-      CHECK(one_line(result.error));
+      CHECK(is_one_line(result.error));
       CHECK(!fs::exists(folder.file("s/alpha=0.05,s3")));
     };
     const Words grid = {"--seeds", "0..3", "--set", "alpha=0.05,0.1", "--out", "s", "--steps"};
@@ -148,7 +148,7 @@ TEST_CASE("a sweep finds what is wrong before it starts") {
     CAPTURE(result.error);
     CHECK(result.status == 2);
     CHECK(contains(result.error, part));
-    CHECK(one_line(result.error));
+    CHECK(is_one_line(result.error));
   }
   for (const auto& entry : fs::directory_iterator(folder.path())) CHECK(!entry.is_directory());
 }

@@ -216,6 +216,28 @@ TEST_CASE("act clips to [-1, 1] and maps to the task's range") {
 }
 
 // A misspelt name must lead to the right one.
+// Of such an action MuJoCo makes zeros or starts anew, with a warning nobody sees: a diverged policy would go unnoticed.
+TEST_CASE("actions that are not finite are refused, and change nothing") {
+  for (const std::string& name : available_environments()) {
+    CAPTURE(name);
+    const auto environment = make_environment(name);
+    Stream random(1, Purpose::test, 0);
+    environment->reset(random);
+    const std::vector<double> before = environment->save();
+    const auto last = static_cast<size_t>(environment->info().actions - 1);
+    for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+      std::vector<double> action(last + 1, 0.1);
+      action[last] = bad;
+      const std::string where = message(name, ": number ", last, " of the action");
+      CHECK_THROWS_WITH_AS(environment->step(action), doctest::Contains(where.c_str()), Error);
+    }
+    std::vector<float> action(last + 1, 0.1f);
+    action[last] = std::numeric_limits<float>::quiet_NaN();
+    CHECK_THROWS_AS(environment->act(action), Error);
+    CHECK(environment->save() == before);
+  }
+}
+
 TEST_CASE("an unknown environment names the nearest") {
   CHECK(error_of("HalfCheeta-v4") == "no environment 'HalfCheeta-v4', did you mean HalfCheetah-v4?");
   CHECK(error_of("hopper-v4").find("Hopper-v4") != std::string::npos);

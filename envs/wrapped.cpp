@@ -1,0 +1,93 @@
+#include "envs/wrapped.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "envs/environments.h"
+
+namespace meander {
+
+ObservationScaling measure_observations(Environment& environment, uint64_t seed, int64_t steps) {
+  const EnvironmentInfo& info = environment.info();
+  Stream resets(seed, Purpose::scaling_reset, 0), actions(seed, Purpose::scaling_action, 0);
+  std::vector<double> action(static_cast<size_t>(info.actions));
+  const auto size = static_cast<size_t>(info.observations);
+  ObservationScaling scaling{std::vector<double>(size), std::vector<double>(size)};
+  environment.reset(resets);
+  for (int64_t n = 1; n <= steps; ++n) {
+    for (size_t i = 0; i < action.size(); ++i) action[i] = actions.uniform(info.action_low[i], info.action_high[i]);
+    const Step result = environment.step(action);
+    const std::span<const double> seen = environment.observation();
+    for (size_t i = 0; i < size; ++i) {  // Welford's sums: a mean far from 0 costs no digits
+      const double difference = seen[i] - scaling.mean[i];
+      scaling.mean[i] += difference / static_cast<double>(n);
+      scaling.deviation[i] += difference * (seen[i] - scaling.mean[i]);
+    }
+    if (result.terminated || result.truncated) environment.reset(resets);
+  }
+  for (double& d : scaling.deviation) {
+    d = std::sqrt(d / static_cast<double>(steps));
+    if (d < 1e-8) d = 1;
+  }
+  return scaling;
+}
+
+Wrapped::Wrapped(std::unique_ptr<Environment> inner, const TaskSettings& settings, ObservationScaling scaling)
+    : inner_(std::move(inner)),
+      info_(inner_->info()),
+      repeat_(settings.action_repeat),
+      limit_(settings.time_limit),
+      scaling_(std::move(scaling)),
+      observation_(static_cast<size_t>(info_.observations)) {
+  const int64_t limit = limit_ > 0 ? limit_ : info_.time_limit;
+  info_.time_limit = static_cast<int>((limit + repeat_ - 1) / repeat_);
+  observe();
+}
+
+void Wrapped::reset(Stream& random) {
+  inner_->reset(random);
+  steps_ = 0;
+  observe();
+}
+
+Step Wrapped::step(std::span<const double> action) {
+  Step all;
+  for (int64_t i = 0; i < repeat_ && !all.terminated && !all.truncated; ++i) {
+    const Step one = inner_->step(action);
+    all.reward += one.reward;
+    all.terminated = one.terminated;
+    all.truncated = limit_ > 0 ? ++steps_ >= limit_ : one.truncated;
+  }
+  observe();
+  return all;
+}
+
+void Wrapped::observe() {
+  const std::span<const double> seen = inner_->observation();
+  std::copy(seen.begin(), seen.end(), observation_.begin());
+  for (size_t i = 0; i < scaling_.mean.size(); ++i)
+    observation_[i] = (observation_[i] - scaling_.mean[i]) / scaling_.deviation[i];
+}
+
+std::vector<double> Wrapped::save() const {
+  std::vector<double> state = inner_->save();
+  state.push_back(static_cast<double>(steps_));
+  return state;
+}
+
+void Wrapped::load(std::span<const double> state) {
+  if (state.empty()) throw Error(info_.name + ": the state is empty");
+  inner_->load(state.first(state.size() - 1));
+  steps_ = static_cast<int64_t>(state.back());
+  observe();
+}
+
+std::unique_ptr<Environment> make_environment(const std::string& name, const TaskSettings& settings, uint64_t seed) {
+  auto environment = make_environment(name);
+  if (settings.plain()) return environment;
+  ObservationScaling scaling;
+  if (settings.observation_scaling == "standard") scaling = measure_observations(*environment, seed);
+  return std::make_unique<Wrapped>(std::move(environment), settings, std::move(scaling));
+}
+
+}  // namespace meander
