@@ -8,6 +8,7 @@
 #include "app/npz_file.h"
 #include "core/error.h"
 #include "core/safetensors.h"
+#include "envs/ogbench_cube.h"
 
 namespace meander {
 
@@ -141,6 +142,16 @@ DataSet read_data_set(const std::string& path, const Relabelling* relabelling) {
   }
   const SafetensorsFile file(path);
   return assemble(path, [&](const std::string& name) { return std::optional(read_tensor(file, name)); }, relabelling);
+}
+
+DataSet read_data_of_task(const std::string& path, const std::string& task) {
+  const auto cubes = fixed_cube_task(task);
+  if (!cubes) return read_data_set(path);
+  const Relabelling relabelling{cubes->positions(), [&](std::span<const float> positions) {
+    const auto [reward, success] = cubes->judge(positions);
+    return Relabelling::Row{static_cast<float>(reward), success ? 0.0f : 1.0f};
+  }};
+  return read_data_set(path, &relabelling);
 }
 
 void write_data_set(const std::string& path, const DataSet& data, const std::string& environment) {

@@ -39,6 +39,9 @@ struct Relabelling {
 // Throws Error with the path if the file is missing, damaged, not of this layout, or does not pass DataSet::check.
 DataSet read_data_set(const std::string& path, const Relabelling* relabelling = nullptr);
 
+// The same for training on `task`: play data get the rewards and masks of a cube task of a fixed goal.
+DataSet read_data_of_task(const std::string& path, const std::string& task);
+
 // Writes beside `path` and renames. Throws Error if the name or the data set is wrong, Failure if it cannot be written.
 void write_data_set(const std::string& path, const DataSet& data, const std::string& environment = "");
 

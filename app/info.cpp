@@ -58,7 +58,7 @@ void print_tensors(const SafetensorsFile& file) {
 }
 
 // A data set, or what else a file of tensors holds: a checkpoint, a recording.
-int info_file(const std::string& path) {
+int info_file(const std::string& path, const std::string& task) {
   if (path.ends_with(".safetensors")) {
     const SafetensorsFile file(path);
     if (!file.contains("observations")) {
@@ -69,7 +69,7 @@ int info_file(const std::string& path) {
   }
   bool without_rewards = false;
   const Relabelling none{0, [&](auto) { return without_rewards = true, Relabelling::Row{0, 1}; }};
-  const DataSet data = read_data_set(path, &none);
+  const DataSet data = task.empty() ? read_data_set(path, &none) : read_data_of_task(path, task);
   const Evaluation episodes{data.episode_returns()};
   fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
   const auto line = [](const char* what, int64_t count) { fmt::print("  {:<24} {:>14}\n", what, count_text(count)); };
@@ -78,7 +78,7 @@ int info_file(const std::string& path) {
   if (!without_rewards) line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
   line("episodes", std::ssize(episodes.returns));
   if (without_rewards) {
-    fmt::print("  {:<24} a task of a fixed goal gives them, from the positions in the file\n", "no rewards:");
+    fmt::print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
     return 0;
   }
   fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
@@ -88,8 +88,8 @@ int info_file(const std::string& path) {
 
 }  // namespace
 
-int info(const std::string& what) {
-  if (fs::is_regular_file(what)) return info_file(what);
+int info(const std::string& what, const std::string& task) {
+  if (fs::is_regular_file(what)) return info_file(what, task);
   const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);

@@ -173,9 +173,12 @@ int run(int argc, char** argv) {
   verb->add_option("--env", config_environment, "Environment, whose defaults are applied");
   verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
 
-  std::string info_folder;
-  verb = add("info", "What is in a run folder, a data set, or another file of tensors", [&] { return info(info_folder); });
+  std::string info_folder, info_task;
+  verb = add("info", "What is in a run folder, a data set, or another file of tensors",
+             [&] { return info(info_folder, info_task); });
   verb->add_option("RUN", info_folder, "Run folder, or FILE.npz or FILE.safetensors")->required();
+
+  verb->add_option("--env", info_task, "Task that gives play data their rewards");
 
   std::vector<std::string> files;
   std::string verify_device = "cpu";

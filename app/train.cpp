@@ -11,7 +11,6 @@
 #include "app/verbs.h"
 #include "app/worlds.h"
 #include "core/error.h"
-#include "envs/ogbench_cube.h"
 #include "kernels/threads.h"
 
 namespace meander {
@@ -43,17 +42,6 @@ RunConfig resume_config(const TrainOptions& options) {
   for (size_t i = 0; i < was.size(); ++i)
     if (was[i] != is[i]) refuse(was[i].first, was[i].second, is[i].second);
   return after;
-}
-
-// Play data get the rewards and masks of a cube task with a fixed goal.
-DataSet read_data_of_task(const std::string& path, const std::string& task) {
-  const auto cubes = fixed_cube_task(task);
-  if (!cubes) return read_data_set(path);
-  const Relabelling relabelling{cubes->positions(), [&](std::span<const float> positions) {
-    const auto [reward, success] = cubes->judge(positions);
-    return Relabelling::Row{static_cast<float>(reward), success ? 0.0f : 1.0f};
-  }};
-  return read_data_set(path, &relabelling);
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ int toy(const ToyOptions& options);
 
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
-int info(const std::string& what);        // a run folder or a data set
+int info(const std::string& what, const std::string& task);  // a run folder or a data set; the task play data are for
 int verify(const std::vector<std::string>& files, const std::string& device);
 
 }  // namespace meander

@@ -23,7 +23,7 @@ struct Summary {
   std::vector<double> last;      // positions at the end
 };
 
-// Measured as bench/play/statistics.py measures files.
+// Measured as bench/learning/play_statistics.py measures files.
 Summary play(const std::string& name, int number) {
   OgbenchCube cubes(name);
   Stream reset(4, Purpose::collect_reset, number);
