@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 
 #include "app/data_files.h"
 #include "app/progress.h"
@@ -18,15 +17,12 @@ namespace meander {
 
 namespace {
 
-// Who acts: the next chunk [h A]; `count` counts these calls.
-using Decide = std::function<void(std::span<const float> state, uint64_t count, std::span<float> chunk)>;
-
 class Collector {
  public:
   explicit Collector(uint64_t seed) : seed_(seed) {}
 
-  // `steps` more steps, in episodes of their own, or fewer if the user stops it. The last episode is cut where they are
-  // done: what it would have led to is not known, so its mask stays 1.
+  // `steps` more steps, in episodes of their own, or fewer if the user stops it; decide's calls are named by their count.
+  // The last episode is cut where they are done: what it would have led to is not known, so its mask stays 1.
   void collect(Environment& environment, int chunk, int64_t steps, const Decide& decide);
 
   DataSet data;
