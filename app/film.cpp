@@ -59,7 +59,8 @@ class Video final : public Film {
     std::string reason = ffmpeg_.error();
     while (reason.ends_with('\n')) reason.pop_back();
     reason.erase(0, reason.rfind('\n') + 1);
-    throw Failure(fmt::format("ffmpeg cannot write {}: {}", path_, reason.empty() ? fmt::format("status {}", status) : reason));
+    if (reason.empty()) reason = fmt::format("status {}", status);
+    throw Failure(fmt::format("ffmpeg cannot write {}: {}", path_, reason));
   }
 
   std::string path_, partial_;
@@ -72,7 +73,8 @@ class PictureFolder final : public Film {
       : path_(path), partial_(path + ".partial"), width_(width), height_(height) {
     std::error_code error;
     fs::remove_all(partial_, error);
-    if (!fs::create_directory(partial_, error)) throw Failure(fmt::format("cannot write {}: {}", path, error.message()));
+    if (!fs::create_directory(partial_, error))
+      throw Failure(fmt::format("cannot write {}: {}", path, error.message()));
   }
   ~PictureFolder() override {
     std::error_code ignored;

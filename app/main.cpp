@@ -122,7 +122,8 @@ int run(int argc, char** argv) {
 
   RenderOptions render_options;
   verb = add("render", "A video or pictures of an evaluation episode", [&] { return render(render_options); });
-  verb->add_option("RUN", render_options.what, "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
+  verb->add_option("RUN", render_options.what,
+                   "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
   verb->add_option("--env", render_options.environment, "Environment; default: the one it was trained on");
   verb->add_option("--episode", render_options.episode, "Which of the episodes that eval runs with this seed, from 0")
       ->capture_default_str()

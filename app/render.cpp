@@ -56,6 +56,7 @@ int render(const RenderOptions& options) {
   if (options.what.empty() && options.environment.empty())
     throw Error("nobody to watch: give a run folder or a checkpoint, or --env NAME for random actions");
   std::string path = options.out;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   const bool still = options.frame >= 0;
   if (!path.empty() && path.ends_with(".png") != still)
     throw Error(still ? "--frame writes a single picture: --out FILE.png"
@@ -95,8 +96,8 @@ int render(const RenderOptions& options) {
   film->finish();
   fmt::print("episode {} of {}, seed {}, {}\n", options.episode, task, options.seed,
              trained.agent ? fmt::format("{} after step {}", trained.path, trained.step) : "random actions");
-  fmt::print("return {:.3f} {} {} step{}\n", episode.episode_return, episode.over ? "of" : "of the first", episode.steps,
-             episode.steps == 1 ? "" : "s");
+  fmt::print("return {:.3f} {} {} step{}\n", episode.episode_return, episode.over ? "of" : "of the first",
+             episode.steps, episode.steps == 1 ? "" : "s");
   if (still) fmt::print("wrote {}\n", path);
   else fmt::print("wrote {}: {} frames, {:.5g} a second\n", path, frames, frames_per_second);
   return 0;

@@ -20,8 +20,8 @@ void remove(mjSpec* spec, mjtObj type, const char* name) {
 }
 
 // The tasks take place without the ball, the mark on the floor and the walls around it. The package also sizes the
-// floor for the speed, but a plane collides without end wherever it is drawn to, so one model, with the largest, serves all
-// tasks.
+// floor for the speed, but a plane collides without end wherever it is drawn to, so one model, with the largest, serves
+// all tasks.
 SharedModel compile_dog(const std::filesystem::path& file) {
   install_mujoco_handlers();
   char reason[1000] = "";

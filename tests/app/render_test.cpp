@@ -38,7 +38,8 @@ Words render(Words more) {
 TEST_CASE("render shows the episode that eval counts") {
   if (!can_draw()) return;
   Folder folder;
-  Words train = {"train", "--algo", "mfpo", "--env", "InvertedPendulum-v4", "--steps", "160", "--quiet", "--out", "run"};
+  Words train = {"train", "--algo", "mfpo", "--env", "InvertedPendulum-v4", "--steps", "160", "--quiet", "--out",
+                 "run"};
   for (const std::string& word : small_settings()) train.push_back(word);
   CHECK(meander_in(folder, train).status == 0);
   const Result eval = meander_in(folder, {"eval", "run", "--episodes", "1", "--seed", "3"});
