@@ -155,6 +155,26 @@ std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>
   return evaluation;
 }
 
+WatchedEpisode watch_episode(Environment& environment, int chunk, const Decide& decide, int64_t number, uint64_t seed,
+                             int64_t at_step, const std::function<bool(int64_t)>& watch) {
+  WatchedEpisode episode;
+  ChunkQueue queue(chunk, environment.info().actions);
+  std::vector<float> observation(static_cast<size_t>(environment.info().observations));
+  Stream random(seed, Purpose::evaluation_reset, action_name(at_step, number, 0));
+  environment.reset(random);
+  while (watch(episode.steps) && !episode.over) {
+    const std::span<const double> from = environment.observation();
+    std::copy(from.begin(), from.end(), observation.begin());
+    const Step result = environment.act(queue.next([&](std::span<float> actions) {
+      decide(observation, action_name(at_step, number, episode.steps), actions);
+    }));
+    episode.episode_return += result.reward;
+    episode.over = result.terminated || result.truncated;
+    ++episode.steps;
+  }
+  return episode;
+}
+
 // ---- the environments' thread --------------------------------------------------------------------------------------
 
 class Training::Simulation {

@@ -78,6 +78,20 @@ struct Evaluation {
 std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>& environments, int64_t episodes,
                                    uint64_t seed, int64_t at_step, const std::function<bool()>& stop = {});
 
+// An episode that was watched, or as much of it as was wanted.
+struct WatchedEpisode {
+  double episode_return = 0;
+  int64_t steps = 0;
+  bool over = false;  // it came to its end
+};
+// The next chunk [h A] for an observation; `name` names its random numbers.
+using Decide = std::function<void(std::span<const float> observation, uint64_t name, std::span<float> chunk)>;
+
+// Episode `number` of such an evaluation alone, with the same random numbers and so the same return. `watch` is called
+// with the environment in every state from the first on, the last included, and may end it early by answering false.
+WatchedEpisode watch_episode(Environment& environment, int chunk, const Decide& decide, int64_t number, uint64_t seed,
+                             int64_t at_step, const std::function<bool(int64_t time)>& watch);
+
 // What the training loop reports. Each is called at the end of step `step`, the step itself last.
 class Observer {
  public:

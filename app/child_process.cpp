@@ -4,11 +4,13 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace meander {
 
@@ -24,7 +26,7 @@ std::string text_of(int file) {
 
 bool write_all(int file, std::string_view text) {
   while (!text.empty()) {
-    const ssize_t n = write(file, text.data(), text.size());
+    const ssize_t n = ::write(file, text.data(), text.size());
     if (n < 0 && errno != EINTR) return false;
     if (n > 0) text.remove_prefix(static_cast<size_t>(n));
   }
@@ -36,13 +38,27 @@ bool write_all(int file, std::string_view text) {
 ChildProcess::ChildProcess(const std::vector<std::string>& command, std::string_view input)
     : input_(memfd_create("input", MFD_CLOEXEC)), output_(memfd_create("output", MFD_CLOEXEC)),
       error_(memfd_create("error", MFD_CLOEXEC)) {
+  if (input_ >= 0 && !write_all(input_, input)) close(std::exchange(input_, -1));
+  start(command);
+}
+
+// Sockets instead of a pipe: writing to one whose reader is gone can be asked not to raise SIGPIPE.
+ChildProcess::ChildProcess(const std::vector<std::string>& command, Fed)
+    : input_(-1), output_(memfd_create("output", MFD_CLOEXEC)), error_(memfd_create("error", MFD_CLOEXEC)) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) input_ = ends[0], feed_ = ends[1];
+  start(command);
+  close(std::exchange(input_, -1));  // or this side would never notice that the program has ended
+}
+
+void ChildProcess::start(const std::vector<std::string>& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
 
   int report[2];  // closed by the start of the program, or brings the reason why it did not start
   int reason = 0;
-  if (input_ < 0 || output_ < 0 || error_ < 0 || !write_all(input_, input) || pipe2(report, O_CLOEXEC) != 0) {
+  if (input_ < 0 || output_ < 0 || error_ < 0 || pipe2(report, O_CLOEXEC) != 0) {
     reason = errno;
   } else {
     pid_ = fork();
@@ -54,7 +70,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, std::string_
       dup2(error_, STDERR_FILENO);
       execvp(words[0], words.data());
       const int failed = errno;
-      [[maybe_unused]] const ssize_t n = write(report[1], &failed, sizeof failed);
+      [[maybe_unused]] const ssize_t n = ::write(report[1], &failed, sizeof failed);
       _exit(127);
     }
     if (pid_ < 0) reason = errno;
@@ -64,7 +80,7 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, std::string_
   }
   if (reason == 0) return;
   if (pid_ > 0) waitpid(pid_, nullptr, 0);
-  for (const int file : {input_, output_, error_}) close(file);
+  for (const int file : {input_, feed_, output_, error_}) close(file);
   if (reason == ENOENT) throw ProgramMissing(command[0] + " is missing");
   throw Failure("cannot start " + command[0] + ": " + std::strerror(reason));
 }
@@ -74,8 +90,19 @@ ChildProcess::~ChildProcess() {
     kill(pid_, SIGKILL);
     wait();
   }
-  for (const int file : {input_, output_, error_}) close(file);
+  for (const int file : {input_, feed_, output_, error_}) close(file);
 }
+
+bool ChildProcess::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = send(feed_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0) bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+void ChildProcess::end_input() { close(std::exchange(feed_, -1)); }
 
 void ChildProcess::terminate() {
   if (status_ < 0) kill(pid_, SIGTERM);

@@ -22,10 +22,15 @@ class ChildProcess {
   // Starts command[0], looked for in PATH if it has no slash, with the other words; `input` is what it reads. Throws
   // ProgramMissing, or Failure with the reason.
   explicit ChildProcess(const std::vector<std::string>& command, std::string_view input = {});
+  // The same, but it reads what is written to it here, until end_input.
+  enum Fed { fed };
+  ChildProcess(const std::vector<std::string>& command, Fed);
   ~ChildProcess();  // kills it
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
+  bool write(std::string_view bytes);  // waits until it has taken them; false: it reads no more
+  void end_input();
   void terminate();           // SIGTERM
   bool ended();               // asks without waiting
   int wait();                 // its exit status; 128 + the number of the signal that ended it
@@ -33,7 +38,10 @@ class ChildProcess {
   std::string error() const;  // to its standard error
 
  private:
-  int input_, output_, error_;  // files without a name
+  void start(const std::vector<std::string>& command);
+
+  int input_, output_, error_;  // files without a name, but for the input of a fed one
+  int feed_ = -1;               // our end of that
   pid_t pid_ = -1;
   int status_ = -1;
 };

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <deque>
 #include <exception>
-#include <functional>
 
 #include "app/collect_play.h"
 #include "app/data_files.h"
@@ -20,9 +19,6 @@
 namespace meander {
 
 namespace {
-
-// Who acts: the next chunk [h A] of an episode; `name` names its random numbers.
-using Decide = std::function<void(std::span<const float> state, uint64_t name, std::span<float> chunk)>;
 
 // How much is wanted: complete episodes, or if that is 0 steps.
 struct Amount {

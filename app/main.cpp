@@ -124,6 +124,32 @@ int run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
 
+  RenderOptions render_options;
+  verb = add("render", "A video or pictures of an evaluation episode", [&] { return render(render_options); });
+  verb->add_option("RUN", render_options.what,
+                   "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
+  verb->add_option("--env", render_options.environment, "Environment; default: the one it was trained on");
+  verb->add_option("--episode", render_options.episode, "Which of the episodes that eval runs with this seed, from 0")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 999999));
+  verb->add_option("--seed", render_options.seed, "Of initial states and candidates")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 30));
+  verb->add_option("--out", render_options.out,
+                   "FILE.mp4, or a folder for a PNG file a frame; default: ENV-sSEED-eEPISODE.mp4");
+  verb->add_option("--camera", render_options.camera,
+                   "Name or number of the model's, or free; default: one that follows the robot, if there is one");
+  verb->add_option("--width", render_options.width, "Pixels")->capture_default_str()->check(CLI::Range(16, 8192));
+  verb->add_option("--height", render_options.height, "Pixels")->capture_default_str()->check(CLI::Range(16, 8192));
+  verb->add_option("--steps", render_options.steps, "No more than these; 0: to the end")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
+  verb->add_option("--frame", render_options.frame, "Only the picture after so many steps, to a file FILE.png")
+      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
+  verb->add_option("--threads", render_options.threads, "Of the CPU; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+
   PlotOptions plot_options;
   verb = add("plot", "Draw learning curves; runs that differ by the seed are one curve", [&] {
     return plot(plot_options);

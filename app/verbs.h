@@ -35,6 +35,18 @@ struct EvalOptions {
 };
 int eval(const EvalOptions& options);
 
+struct RenderOptions {
+  std::string what;                     // a run folder or a checkpoint; empty: random actions
+  std::string environment;              // empty: the one it was trained on
+  std::string out;                      // FILE.mp4, FILE.png or a folder; empty: ENV-sSEED-eEPISODE.mp4
+  std::string camera;                   // name or number; empty: one that suits the model
+  int64_t episode = 0, seed = 0, threads = 0;
+  int64_t steps = 0;                    // at most; 0: to the end
+  int64_t frame = -1;                   // this one alone; -1: all
+  int width = 640, height = 480;
+};
+int render(const RenderOptions& options);
+
 struct PlotOptions {
   std::vector<std::string> runs;        // run folders, folders of these, and files of metrics
   std::string out = "curves.png", column = "evaluation_return_mean";

@@ -20,7 +20,8 @@ void remove(mjSpec* spec, mjtObj type, const char* name) {
 }
 
 // The tasks take place without the ball, the mark on the floor and the walls around it. The package also sizes the
-// floor for the speed, but a plane collides without end wherever it is drawn to, so one model serves all tasks.
+// floor for the speed, but a plane collides without end wherever it is drawn to, so one model, with the largest, serves
+// all tasks.
 SharedModel compile_dog(const std::filesystem::path& file) {
   install_mujoco_handlers();
   char reason[1000] = "";
@@ -32,6 +33,9 @@ SharedModel compile_dog(const std::filesystem::path& file) {
     throw Error(message("cannot remove the ball from ", file.string(), ": is it of another version?"));
   for (const char* geom : {"target", "wall_px", "wall_nx", "wall_py", "wall_ny"}) remove(spec.get(), mjOBJ_GEOM, geom);
   for (const char* camera : {"ball", "head"}) remove(spec.get(), mjOBJ_CAMERA, camera);
+  mjsElement* const floor = mjs_findElement(spec.get(), mjOBJ_GEOM, "floor");
+  if (!floor) throw Error(message(file.string(), " has no floor: is it of another version?"));
+  std::fill_n(mjs_asGeom(floor)->size, 2, 9 * 15);  // m: half the side, and what the fastest run covers in an episode
   mjModel* const model = mj_compile(spec.get(), nullptr);
   if (!model) throw Error(message("cannot compile ", file.string(), ": ", mjs_getError(spec.get())));
   return {model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); }};

@@ -63,6 +63,10 @@ class MujocoEnvironment : public Environment {
   // A size of the model ("nq"), "timestep" in seconds, "skip" (time steps in one control step) or "mass" (kg in all).
   double model_number(const std::string& field) const;
 
+  // For drawing.
+  SharedModel shared_model() const { return model_; }
+  double control_interval() const;  // seconds of one control step
+
  protected:
   // Fills info().actions and the action range from the model's actuators unless they are given. Throws Error if the file
   // is missing or damaged.
@@ -95,7 +99,6 @@ class MujocoEnvironment : public Environment {
   double measured() const { return measured_; }  // measure() at the end of the last reset or step
   int steps_taken() const { return steps_; }     // since the last reset
   int frame_skip() const { return frame_skip_; }
-  double control_interval() const;  // seconds of one control step
   int body(const char* name) const;
   std::span<const double> body_position(int body) const;  // xpos, 3 numbers
 

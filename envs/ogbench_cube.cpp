@@ -142,6 +142,9 @@ mjsBody* attach(mjSpec* owner, mjsBody* parent, mjSpec* child, const char* prefi
   return holder;
 }
 
+// As the package paints them: red, blue, orange.
+constexpr std::array<float, 3> colours[most_cubes] = {{.96f, .26f, .33f}, {.35f, .55f, .91f}, {1, .69f, .21f}};
+
 void add_cube(mjsBody* world, int index, int cubes, bool target) {
   mjsBody* const body = mjs_addBody(world, nullptr);
   mjs_setString(body->name, message(target ? "object_target_" : "object_", index).c_str());
@@ -158,6 +161,8 @@ void add_cube(mjsBody* world, int index, int cubes, bool target) {
   box->solref[1] = 1;
   box->contype = target ? 0 : 3;
   box->conaffinity = target ? 0 : 1;
+  std::copy_n(colours[index].data(), 3, box->rgba);
+  box->rgba[3] = target ? 0.2f : 1.0f;
 }
 
 std::shared_ptr<const mjModel> compile_scene(int cubes) {
@@ -181,6 +186,13 @@ std::shared_ptr<const mjModel> compile_scene(int cubes) {
   attach(world.get(), ground, arm.get(), "ur5e/");
   for (int i = 0; i < cubes; ++i)
     for (const bool target : {false, true}) add_cube(ground, i, cubes, target);
+
+  mjsCamera* const front = mjs_addCamera(ground, nullptr);  // the package's view
+  mjs_setString(front->name, "front");
+  const double position[] = {1.287, 0, 0.509}, axes[] = {0, 1, 0, -0.342, 0, 0.94};  // right and up
+  std::copy_n(position, 3, front->pos);
+  front->alt.type = mjORIENTATION_XYAXES;
+  std::copy_n(axes, 6, front->alt.xyaxes);
 
   world->option.integrator = mjINT_IMPLICITFAST;
   world->option.cone = mjCONE_ELLIPTIC;

@@ -15,6 +15,18 @@ TEST_CASE("a child reads its input and gives back output, errors and status") {
   CHECK(child.error() == "wrong\n");
 }
 
+TEST_CASE("a child is fed piece by piece, and may stop reading") {
+  ChildProcess child({"wc", "-c"}, ChildProcess::fed);
+  const std::string piece(100'000, 'x');
+  for (int i = 0; i < 30; ++i) CHECK(child.write(piece));
+  child.end_input();
+  CHECK(child.wait() == 0);
+  CHECK(child.output() == "3000000\n");
+  ChildProcess full({"sh", "-c", "exit 4"}, ChildProcess::fed);
+  while (full.write(piece)) {}  // no SIGPIPE
+  CHECK(full.wait() == 4);
+}
+
 TEST_CASE("a child is asked to end, or ended") {
   ChildProcess child({"sh", "-c", "sleep 100"});
   CHECK(!child.ended());

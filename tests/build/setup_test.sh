@@ -152,9 +152,9 @@ expect "apt-get without a network" 1 'cannot install cmake .*E: Unable to fetch 
   env PATH="$machine" "$meander" list
 check "a failed installation is tried again" [ ! -e "$scratch/clone/.deps/packages-base" ]
 
-# ---- gnuplot, for two verbs only -------------------------------------------------------------------------------------
+# ---- gnuplot and OpenGL, for the verbs that draw -------------------------------------------------------------------------------------
 
-# The same machine with everything but gnuplot, and a build that is done.
+# The same machine with everything but these, and a build that is done.
 fresh
 for wheel in mujoco-3.3.1 gymnasium-1.2.3; do
   mkdir -p "$deps/$wheel"
@@ -169,7 +169,7 @@ ln -s "$(command -v nproc)" "$machine/nproc"
 rm "$machine/cmake"
 printf '#!/bin/bash\n' | tee "$machine/ninja" >"$machine/cmake"
 printf '#!/bin/bash\necho "ran $*" >&2\n' >"$build/meander"
-printf '#!/bin/bash\n[[ $* != *gnuplot* ]] && echo -n installed\n' >"$machine/dpkg-query"
+printf '#!/bin/bash\n[[ $* != *gnuplot* && $* != *egl* ]] && echo -n installed\n' >"$machine/dpkg-query"
 printf '#!/bin/bash\necho 1000\n' >"$machine/id"
 chmod +x "$machine"/{ninja,cmake} "$build/meander"
 
@@ -177,6 +177,8 @@ expect "a verb that draws nothing" 0 'ran list' env PATH="$machine" "$meander" l
 check "does not ask for gnuplot" [ "$(grep -c gnuplot "$scratch/err")" = 0 ]
 expect "plot without gnuplot" 0 'ran plot a.csv' env PATH="$machine" "$meander" plot a.csv </dev/null
 check "says what to install" grep -q 'apt-get install gnuplot-nox' "$scratch/err"
+expect "render without OpenGL" 0 'ran render runs/a' env PATH="$machine" "$meander" render runs/a </dev/null
+check "says what to install for it" grep -q 'apt-get install libegl1' "$scratch/err"
 ln -s "$machine/ninja" "$machine/gnuplot"
 expect "a task of a family without a network" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" train --algo sac --env cube-double-v0

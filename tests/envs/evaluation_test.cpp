@@ -1,5 +1,5 @@
 // Protects evaluations in several simulators at once: MuJoCo on the threads of the kernels, and no trace of an episode
-// in the next one.
+// in the next one; and that an episode watched by itself is that of the evaluation.
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -31,6 +31,14 @@ std::vector<double> returns(Agent& agent, const std::string& task, int environme
 void check(Agent& agent, const std::string& task) {
   const auto one = returns(agent, task, 1, 1);
   CHECK(one[0] != one[1]);
+  const auto environment = make_environment(task);
+  const auto decide = [&](auto state, uint64_t name, auto chunk) { agent.act(state, name, chunk); };
+  int64_t seen = 0;
+  const WatchedEpisode watched = watch_episode(*environment, agent.chunk(), decide, 4, 1, 100,
+                                               [&](int64_t time) { return time == seen++; });
+  CHECK(watched.episode_return == one[4]);
+  CHECK(watched.over);
+  CHECK(watched.steps == seen - 1);
   for (const int environments : {2, 5})
     for (const int threads : {1, 2}) {
       CAPTURE(environments);

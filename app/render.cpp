@@ -1,0 +1,107 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "app/child_process.h"
+#include "app/files.h"
+#include "app/film.h"
+#include "app/run_recorder.h"
+#include "app/trained.h"
+#include "app/verbs.h"
+#include "core/error.h"
+#include "envs/renderer.h"
+#include "envs/wrapped.h"
+#include "kernels/philox.h"
+#include "kernels/threads.h"
+
+namespace meander {
+
+namespace {
+
+// Uniform in [-1, 1].
+void act_at_random(uint64_t seed, uint64_t name, std::span<float> action) {
+  kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::random_action), name}, std::ssize(action),
+                          action.data());
+  for (float& a : action) a = 2 * a - 1;
+}
+
+// One picture of the episode in a file of its own.
+class Still final : public Film {
+ public:
+  Still(std::string path, int width, int height) : path_(std::move(path)), width_(width), height_(height) {}
+  void add(std::span<const unsigned char> picture) override { bytes_ = png(picture, width_, height_); }
+  void finish() override { replace_file(path_, bytes_); }
+
+ private:
+  std::string path_, bytes_;
+  int width_, height_;
+};
+
+// `path` becomes what is written in the end.
+std::unique_ptr<Film> make_film(std::string& path, const RenderOptions& options, double frames_per_second) {
+  if (options.frame >= 0) return std::make_unique<Still>(path, options.width, options.height);
+  try {
+    if (path.ends_with(".mp4")) return make_video(path, options.width, options.height, frames_per_second);
+  } catch (const ProgramMissing&) {
+    path.erase(path.size() - 4);
+    fmt::print(stderr, "ffmpeg is missing (apt-get install ffmpeg): PNG files in the folder {} instead\n", path);
+  }
+  return make_picture_folder(path, options.width, options.height);
+}
+
+}  // namespace
+
+int render(const RenderOptions& options) {
+  if (options.what.empty() && options.environment.empty())
+    throw Error("nobody to watch: give a run folder or a checkpoint, or --env NAME for random actions");
+  std::string path = options.out;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const bool still = options.frame >= 0;
+  if (!path.empty() && path.ends_with(".png") != still)
+    throw Error(still ? "--frame writes a single picture: --out FILE.png"
+                      : path + ": a single picture needs --frame N; without, give FILE.mp4 or a folder");
+  if (options.threads > 0) kernels::set_threads(static_cast<int>(options.threads));
+  const auto seed = static_cast<uint64_t>(options.seed);
+  TrainedAgent trained;
+  trained.task = options.environment;
+  if (!options.what.empty()) trained = load_trained(options.what, options.environment, 0);  // as eval does
+  const std::string& task = trained.task;
+  const auto played = make_environment(task, trained.config.task, static_cast<uint64_t>(trained.config.training.seed));
+  Environment& environment = *played;
+
+  Renderer renderer(environment.unwrapped(), options.width, options.height, options.camera);
+  const double frames_per_second = 1 / (renderer.interval() * static_cast<double>(trained.config.task.action_repeat));
+  if (path.empty()) path = fmt::format("{}-s{}-e{}.{}", task, options.seed, options.episode, still ? "png" : "mp4");
+  const std::unique_ptr<Film> film = make_film(path, options, frames_per_second);
+
+  catch_interrupts();
+  const bool terminal = isatty(STDERR_FILENO);
+  int64_t frames = 0;
+  const auto decide = [&](std::span<const float> observation, uint64_t name, std::span<float> chunk) {
+    if (trained.agent) trained.agent->act(observation, name, chunk);
+    else act_at_random(seed, name, chunk);
+  };
+  const auto watch = [&](int64_t time) {
+    if (interrupted()) return false;
+    if (!still || options.frame == time) film->add(renderer.draw()), ++frames;
+    if (terminal && time % 20 == 0) fmt::print(stderr, "\r\033[K{} steps", time);
+    return (options.steps == 0 || time < options.steps) && (!still || time < options.frame);
+  };
+  const WatchedEpisode episode = watch_episode(environment, trained.agent ? trained.agent->chunk() : 1, decide,
+                                               options.episode, seed, 0, watch);
+  if (terminal) fmt::print(stderr, "\r\033[K");
+  if (interrupted()) return 130;
+  if (frames == 0)
+    throw Error(fmt::format("--frame {}: the episode is over after {} steps", options.frame, episode.steps));
+  film->finish();
+  fmt::print("episode {} of {}, seed {}, {}\n", options.episode, task, options.seed,
+             trained.agent ? fmt::format("{} after step {}", trained.path, trained.step) : "random actions");
+  fmt::print("return {:.3f} {} {} step{}\n", episode.episode_return, episode.over ? "of" : "of the first",
+             episode.steps, episode.steps == 1 ? "" : "s");
+  if (still) fmt::print("wrote {}\n", path);
+  else fmt::print("wrote {}: {} frames, {:.5g} a second\n", path, frames, frames_per_second);
+  return 0;
+}
+
+}  // namespace meander
