@@ -96,7 +96,7 @@ constexpr double chance = 1e-6;
 // 2 exp(-2 d^2 n N / (n + N)) = chance (for n = N >= 458 a proven bound: Wei and Dudley 2012; else the limit's).
 double critical_distance(double n, double N) { return std::sqrt(-std::log(chance / 2) / 2 * (n + N) / (n * N)); }
 // Deviations that a mean may be off. A normal is once in 500 million; products of components have heavier tails, and
-// there are 20,000 pairs.
+// there are 14,000 pairs.
 constexpr double critical_deviations = 6;
 
 // The largest difference of the two distribution functions at the values that were kept. In between the package's rises
