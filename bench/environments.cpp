@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <span>
-#include <string_view>
 
 #include "algos/sac.h"
 #include "algos/training.h"
@@ -12,24 +11,35 @@
 #include "envs/dm_control.h"
 #include "envs/environments.h"
 #include "envs/mujoco.h"
+#include "envs/ogbench_cube.h"
+#include "kernels/threads.h"
 
 namespace meander::bench {
 namespace {
 
 constexpr int recorded_steps = 2000;
-const std::string prefix = "environment_step/";
+const std::string one = "environment_step/", many = "environment_steps/";
+const char* const simulated[] = {"HalfCheetah-v4",    "Hopper-v4",   "Humanoid-v4",
+                                 "dmc-walker-walk",   "dmc-humanoid-walk", "dmc-dog-run",
+                                 "cube-double-play-singletask-v0"};
+const char* const spread[] = {"HalfCheetah-v4", "dmc-walker-walk", "dmc-humanoid-walk", "dmc-dog-run",
+                              "cube-double-play-singletask-v0"};
 
-// Where MuJoCo finds the model of an environment.
-struct Model {
-  const char *environment, *file;
-};
-constexpr Model models[] = {{"HalfCheetah-v4", "half_cheetah.xml"},
-                            {"Hopper-v4", "hopper.xml"},
-                            {"Humanoid-v4", "humanoid.xml"},
-                            {"dmc-walker-walk", "walker.xml"},
-                            {"dmc-humanoid-walk", "humanoid.xml"}};
+// The names of those tasks whose files are here, after a prefix.
+std::vector<std::string> names_of(const std::string& prefix, std::span<const char* const> tasks) {
+  std::vector<std::string> names;
+  for (const std::string task : tasks)
+    if (task.starts_with("dmc-")    ? dm_control_available()
+        : task.starts_with("cube-") ? has_ogbench_assets()
+                                    : true)
+      names.push_back(prefix + task);
+  return names;
+}
 
-bool of_dm_control(const Model& model) { return std::string_view(model.environment).starts_with("dmc-"); }
+std::string task_of(const std::string& name, const std::string& prefix) {
+  if (!name.starts_with(prefix)) throw Error(message("no case '", name, "'"));
+  return name.substr(prefix.size());
+}
 
 // Random actions and the state in which each episode begins, as Environment::save gives it.
 struct Episodes {
@@ -37,12 +47,14 @@ struct Episodes {
     int step;
     std::vector<double> state;
   };
-  std::vector<double> actions;      // of all steps, one after another
+  std::vector<double> actions;   // of all steps, one after another
+  std::vector<double> controls;  // what MuJoCo's actuators were told
   std::vector<Beginning> beginnings;
-  std::vector<double> last;         // the state after the last step
+  std::vector<double> last;      // the state after the last step
 
   explicit Episodes(Environment& environment) {
     const EnvironmentInfo& info = environment.info();
+    const auto* const mujoco = dynamic_cast<const MujocoEnvironment*>(&environment);
     Stream resets(1, Purpose::environment_reset, 0), random(1, Purpose::random_action, 0);
     environment.reset(resets);
     beginnings.push_back({0, environment.save()});
@@ -51,6 +63,7 @@ struct Episodes {
       for (size_t j = 0; j < action.size(); ++j) action[j] = random.uniform(info.action_low[j], info.action_high[j]);
       actions.insert(actions.end(), action.begin(), action.end());
       const Step step = environment.step(action);
+      if (mujoco) controls.insert(controls.end(), mujoco->controls().begin(), mujoco->controls().end());
       if ((step.terminated || step.truncated) && i + 1 < recorded_steps) {
         environment.reset(resets);
         beginnings.push_back({i + 1, environment.save()});
@@ -58,9 +71,9 @@ struct Episodes {
     }
     last = environment.save();
   }
-  std::span<const double> action(int step) const {
-    const size_t size = actions.size() / recorded_steps;
-    return std::span(actions).subspan(static_cast<size_t>(step) * size, size);
+  static std::span<const double> row(const std::vector<double>& rows, int step) {
+    const size_t size = rows.size() / recorded_steps;
+    return std::span(rows).subspan(static_cast<size_t>(step) * size, size);
   }
 };
 
@@ -68,12 +81,12 @@ struct Episodes {
 class Walk {
  public:
   explicit Walk(const Episodes& episodes) : episodes_(episodes) {}
-  // begin(state) where an episode starts, then step(action).
+  // begin(state) where an episode starts, then take(number of the step).
   template <class Begin, class Take>
   void next(Begin&& begin, Take&& take) {
     if (episode_ < episodes_.beginnings.size() && episodes_.beginnings[episode_].step == step_)
       begin(std::span<const double>(episodes_.beginnings[episode_++].state));
-    take(episodes_.action(step_));
+    take(step_);
     if (++step_ == recorded_steps) step_ = 0, episode_ = 0;
   }
 
@@ -83,84 +96,102 @@ class Walk {
   size_t episode_ = 0;
 };
 
-std::string environment_of(const std::string& name) {
-  if (!name.starts_with(prefix)) throw Error(message("no case '", name, "'"));
-  return name.substr(prefix.size());
-}
+// An environment on its walk.
+struct Walking {
+  std::unique_ptr<Environment> environment;
+  Walk walk;
+
+  Walking(std::unique_ptr<Environment> of, const Episodes& episodes) : environment(std::move(of)), walk(episodes) {}
+  void step(const Episodes& episodes) {
+    walk.next([&](std::span<const double> state) { environment->load(state); },
+              [&](int step) { environment->step(Episodes::row(episodes.actions, step)); });
+  }
+};
+
+Episodes episodes_of(const std::string& task) { return Episodes(*make_environment(task)); }
 
 }  // namespace
 
 std::vector<std::string> environment_case_names() {
   std::vector<std::string> names = raw_step_case_names();
-  names.push_back(prefix + "Pendulum-v1");
-  if (dm_control_available()) names.push_back(prefix + "dmc-dog-run");  // its model is in no file
+  names.push_back(one + "Pendulum-v1");
   return names;
 }
 
-std::vector<std::string> raw_step_case_names() {
-  std::vector<std::string> names;
-  for (const Model& model : models)
-    if (!of_dm_control(model) || dm_control_available()) names.push_back(prefix + model.environment);
-  return names;
-}
+std::vector<std::string> raw_step_case_names() { return names_of(one, simulated); }
+
+std::vector<std::string> side_by_side_case_names() { return names_of(many, spread); }
 
 Case make_environment_case(const std::string& name) {
   struct State {
-    std::unique_ptr<Environment> environment;
     Episodes episodes;
-    Walk walk;
-    explicit State(const std::string& of)
-        : environment(make_environment(of)), episodes(*environment), walk(episodes) {}
+    Walking walker;
+    explicit State(const std::string& task) : episodes(episodes_of(task)), walker(make_environment(task), episodes) {}
   };
-  const auto s = std::make_shared<State>(environment_of(name));
-  return {.run =
-              [s] {
-                s->walk.next([&](std::span<const double> state) { s->environment->load(state); },
-                             [&](std::span<const double> action) { s->environment->step(action); });
-              }};
+  const auto s = std::make_shared<State>(task_of(name, one));
+  return {.run = [s] { s->walker.step(s->episodes); }};
 }
 
 Case make_raw_step_case(const std::string& name) {
-  const std::string of = environment_of(name);
-  const auto found = std::ranges::find_if(models, [&](const Model& m) { return m.environment == of; });
-  if (found == std::end(models)) throw Error(message("no case '", name, "' for mj_step"));
+  const std::string task = task_of(name, one);
+  if (std::ranges::find(simulated, task) == std::end(simulated))
+    throw Error(message("no case '", name, "' for mj_step"));
   struct State {
-    std::unique_ptr<Environment> environment;
     Episodes episodes;
     Walk walk;
     int frame_skip;
-    std::unique_ptr<mjModel, void (*)(mjModel*)> model;
+    SharedModel model;
     std::unique_ptr<mjData, void (*)(mjData*)> data;
-    State(const std::string& of, const std::string& file)
-        : environment(make_environment(of)),
-          episodes(*environment),
+
+    explicit State(MujocoEnvironment& environment)
+        : episodes(environment),
           walk(episodes),
-          frame_skip(static_cast<int>(dynamic_cast<MujocoEnvironment&>(*environment).model_number("skip"))),
-          model(mj_loadXML(file.c_str(), nullptr, nullptr, 0), mj_deleteModel),
-          data(nullptr, mj_deleteData) {
-      if (!model) throw Error(message("cannot load model file ", file));
-      data.reset(mj_makeData(model.get()));
-    }
+          frame_skip(static_cast<int>(environment.model_number("skip"))),
+          model(environment.shared_model()),
+          data(mj_makeData(model.get()), mj_deleteData) {}
     void step() {
       walk.next(
           [&](std::span<const double> state) {  // the simulation's part of the saved state stands first
             mj_resetData(model.get(), data.get());
             mj_setState(model.get(), data.get(), state.data(), mjSTATE_INTEGRATION);
           },
-          [&](std::span<const double> action) {
-            std::ranges::copy(action, data->ctrl);
+          [&](int step) {
+            std::ranges::copy(Episodes::row(episodes.controls, step), data->ctrl);
             for (int i = 0; i < frame_skip; ++i) mj_step(model.get(), data.get());
           });
     }
   };
-  const std::string file = of_dm_control(*found) ? dm_control_file(found->file).string()
-                                                 : std::string(MEANDER_GYMNASIUM_ASSETS) + "/" + found->file;
-  const auto s = std::make_shared<State>(of, file);
+  const auto environment = make_environment(task);
+  const auto s = std::make_shared<State>(dynamic_cast<MujocoEnvironment&>(*environment));
   for (int i = 0; i < recorded_steps; ++i) s->step();
   std::vector<double> reached(static_cast<size_t>(mj_stateSize(s->model.get(), mjSTATE_INTEGRATION)));
   mj_getState(s->model.get(), s->data.get(), reached.data(), mjSTATE_INTEGRATION);
   if (!std::equal(reached.begin(), reached.end(), s->episodes.last.begin()))
     throw Failure(message(name, ": mj_step reached another state than the environment"));
+  return {.run = [s] { s->step(); }};
+}
+
+Case make_side_by_side_case(const std::string& name) {
+  struct State {
+    Episodes episodes;
+    std::vector<Walking> walkings;
+
+    explicit State(const std::string& task) : episodes(episodes_of(task)) {
+      for (int i = 0; i < side_by_side; ++i) walkings.emplace_back(make_environment(task), episodes);
+      const auto spread_out = [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i)
+          for (int64_t k = 0; k <= i * recorded_steps / side_by_side; ++k)
+            walkings[static_cast<size_t>(i)].step(episodes);
+      };
+      kernels::parallel_for(side_by_side, 1, spread_out);
+    }
+    void step() {
+      kernels::parallel_for(side_by_side, 1, [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) walkings[static_cast<size_t>(i)].step(episodes);
+      });
+    }
+  };
+  const auto s = std::make_shared<State>(task_of(name, many));
   return {.run = [s] { s->step(); }};
 }
 

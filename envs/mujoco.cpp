@@ -168,6 +168,7 @@ void MujocoEnvironment::load(std::span<const double> state) {
 std::span<const double> MujocoEnvironment::positions() const { return {data_->qpos, static_cast<size_t>(model_->nq)}; }
 std::span<const double> MujocoEnvironment::velocities() const { return {data_->qvel, static_cast<size_t>(model_->nv)}; }
 std::span<const double> MujocoEnvironment::activations() const { return {data_->act, static_cast<size_t>(model_->na)}; }
+std::span<const double> MujocoEnvironment::controls() const { return {data_->ctrl, static_cast<size_t>(model_->nu)}; }
 double MujocoEnvironment::control_interval() const { return model_->opt.timestep * frame_skip_; }
 
 int MujocoEnvironment::body(const char* name) const {

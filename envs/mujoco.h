@@ -58,13 +58,13 @@ class MujocoEnvironment : public Environment {
   std::span<const double> positions() const;    // qpos
   std::span<const double> velocities() const;   // qvel
   std::span<const double> activations() const;  // act
+  std::span<const double> controls() const;     // ctrl, as the last step set it
+  // The model itself, for drawing, and for simulating with MuJoCo alone what the environment simulates.
+  SharedModel shared_model() const { return model_; }
   // A field of the compiled model ("body_mass", [nbody]) as one row of numbers. Throws Error if it is not known here.
   std::span<const double> model_array(const std::string& field) const;
   // A size of the model ("nq"), "timestep" in seconds, "skip" (time steps in one control step) or "mass" (kg in all).
   double model_number(const std::string& field) const;
-
-  // For drawing.
-  SharedModel shared_model() const { return model_; }
   double control_interval() const;  // seconds of one control step
 
  protected:

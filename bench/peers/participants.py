@@ -6,13 +6,13 @@ import platform
 import subprocess
 import sys
 
-from cases import CASES, SINGLE
+from cases import CASES
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 DEPS = os.path.join(ROOT, ".deps", "peers")
 
-NETWORKS = [case for case in CASES if not case.startswith(SINGLE)]
+NETWORKS = [case for case in CASES if not case.startswith(("environment_", "sac_"))]
 PRODUCTS = ["mlp_forward/*", "chain/*"]
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "4294967296",
           "MALLOC_TOP_PAD_": "268435456"}
@@ -65,9 +65,16 @@ class Peer:
         return [program, *self.arguments]
 
 
+def package(name, cases):
+    """A Python package of environments."""
+    return Peer(name, cases, venv="environments", script="environments_worker.py", arguments=[name])
+
+
 def peers():
     everything = [Peer("meander", CASES, program="peer_meander"),
                   Peer("meander_bf16", NETWORKS, program="peer_meander", arguments=["--who", "meander_bf16"]),
+                  Peer("meander_alone", ["environment_steps/*"], program="peer_meander",
+                       arguments=["--who", "meander_alone"]),
                   Peer("torch_eager", NETWORKS, venv="torch", script="torch_worker.py"),
                   Peer("torch_eager_tuned", NETWORKS, venv="torch", script="torch_worker.py", arguments=["--tuned"],
                        environment=MALLOC),
@@ -80,8 +87,10 @@ def peers():
                   Peer("openblas_skylakex", PRODUCTS, program="peer_openblas", arguments=["--who", "openblas_skylakex"],
                        environment={"OPENBLAS_CORETYPE": "SKYLAKEX"}),
                   Peer("onednn", PRODUCTS, program="peer_onednn"),
-                  Peer("gymnasium", ["environment_step/*"], venv="gymnasium", script="gymnasium_worker.py"),
-                  Peer("mj_step", ["environment_step/*-v4"], program="peer_mj_step"),
+                  package("gymnasium", ["environment_step/*-v4", "environment_step/Pendulum-v1"]),
+                  package("dm_control", ["environment_step/dmc-*"]),
+                  package("ogbench", ["environment_step/cube-*"]),
+                  Peer("mj_step", ["environment_step/*"], program="peer_mj_step"),
                   Peer("rltools", ["sac_pendulum/*"]),
                   Peer("rltools_skylakex", ["sac_pendulum/*"], environment={"OPENBLAS_CORETYPE": "SKYLAKEX"})]
     if "avx512f" not in cpu_line("flags"):

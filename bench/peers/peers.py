@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 
-from cases import ACTING_CALLS, ACTING_SECONDS, CASES, QUICK_CASES, SINGLE
+from cases import ACTING_CALLS, ACTING_SECONDS, CASES, QUICK_CASES, SEVERAL, SINGLE
 from data_file import DATA_VERSION, write_data
 from participants import DEPS, ROOT, Peer, Unavailable, cpu_line, peers, say
 from processes import Worker
@@ -211,7 +211,7 @@ def main():
     if not os.path.exists(data):
         say("writing the numbers all peers work on")
         write_data(data)
-    for peer in chosen:  # before the first time is taken
+    for peer in (peer for peer in chosen if any(map(peer.takes, cases))):  # before the first time is taken
         with contextlib.suppress(Unavailable):
             peer.command(options)
 
@@ -220,7 +220,8 @@ def main():
         say(f"something else is running (load {load:.1f}): the times will not mean much")
     rows, peaks, before_and_after, versions = [], {}, {}, {}
     for threads in options.threads:
-        wanted = [case for case in cases if threads == options.threads[0] or not case.startswith(SINGLE)]
+        wanted = [case for case in cases if (threads == options.threads[0] or not case.startswith(SINGLE))
+                  and (threads > 1 or not case.startswith(SEVERAL))]
         ticks, stolen = processor_time()
         before = measure_peaks(options, threads, data)
         rows += measure(options, threads, chosen, wanted, data, versions)

@@ -74,11 +74,20 @@ def targets(rows, peaks):
     jvp = "actor_jvp_reverse/256"
     at_least(3, jvp, "actor JVP and reverse, 256 rows: best JAX / meander", 2.2, over(best(jvp, jax), mine(jvp)))
 
-    step, sac = "environment_step/HalfCheetah-v4", "sac_pendulum/10000"
-    at_least(4, step, "HalfCheetah step: Gymnasium / meander", 1.9,
-             over(best(step, ("gymnasium",)), best(step, ("meander",))))
-    at_most(4, step, "HalfCheetah step: meander / mj_step", 1.05,
-            over(best(step, ("meander",)), best(step, ("mj_step",))))
+    for name, package in (("HalfCheetah-v4", "gymnasium"), ("dmc-walker-walk", "dm_control"),
+                          ("dmc-humanoid-walk", "dm_control"), ("dmc-dog-run", "dm_control"),
+                          ("cube-double-play-singletask-v0", "ogbench")):
+        step, steps = f"environment_step/{name}", f"environment_steps/{name}"
+        task = name.replace("-play-singletask-v0", "")
+        if package != "ogbench":
+            at_least(4, step, f"{task} step: {package} / meander", 1.9,
+                     over(best(step, (package,)), best(step, ("meander",))))
+        at_most(4, step, f"{task} step: meander / mj_step", 1.05,
+                over(best(step, ("meander",)), best(step, ("mj_step",))))
+        at_least(4, steps, f"{task}, 8 environments: 1 thread / 2 threads", 1.8,
+                 over(time_of(steps, "meander_alone", 2), mine(steps, 2)))
+
+    sac = "sac_pendulum/10000"
     at_least(5, sac, "SAC on Pendulum: RLtools / meander", 1,
              over(best(sac, ("rltools", "rltools_skylakex")), best(sac, ("meander",))))
     return found

@@ -1,19 +1,18 @@
 // What the goldens (tests/app/verify_environment_test.cpp) cannot show of the DeepMind Control tasks: the parts by
-// hand, the engine's own resets, bad actions, one dog for all, and a machine without the files.
+// hand, one dog for all, and a machine without the files.
 #include "envs/dm_control.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <cstdlib>
+#include <functional>
 #include <limits>
-#include <numbers>
 #include <random>
 #include <thread>
 
 #include "available.h"
 #include "core/error.h"
-#include "distribution.h"
 #include "envs/mersenne_twister.h"
 #include "envs/tolerance.h"
 
@@ -86,24 +85,6 @@ TEST_CASE("the package's generator") {
   CHECK(normal.normal() == doctest::Approx(1.764052345967664).epsilon(1e-15));
   CHECK(normal.normal() == doctest::Approx(0.4001572083672233).epsilon(1e-15));  // the kept one
   CHECK(normal.normal() == doctest::Approx(0.9787379841057392).epsilon(1e-15));
-}
-
-// The goldens' resets use the package's generator; these use the engine's.
-TEST_CASE("cartpole's and walker's resets") {
-  if (!files_here()) return;
-  auto cartpole = many_resets("dmc-cartpole-swingup");
-  REQUIRE(cartpole.size() == 4);
-  for (double& angle : cartpole[1]) angle -= std::numbers::pi;
-  for (const auto& column : cartpole) check_normal(column, 0.01);
-  const auto walker = many_resets("dmc-walker-run");
-  REQUIRE(walker.size() == 18);
-  const auto environment = make_environment("dmc-walker-run");
-  const auto range = dynamic_cast<const MujocoEnvironment&>(*environment).model_array("jnt_range");
-  CHECK(constant(walker[0], 0));  // height and way: slides without a limit
-  CHECK(constant(walker[1], 0));
-  check_uniform(walker[2], -std::numbers::pi, std::numbers::pi);
-  for (int joint = 3; joint < 9; ++joint) check_uniform(walker[joint], range[2 * joint], range[2 * joint + 1]);
-  for (int velocity = 9; velocity < 18; ++velocity) CHECK(constant(walker[velocity], 0));
 }
 
 // Rewards in [0, 1] with whatever actions are asked for is what v_min and v_max rest on.
