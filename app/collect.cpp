@@ -56,8 +56,9 @@ class Collector {
 
     int64_t steps() const { return std::ssize(reward); }
     bool over() const { return result.terminated || result.truncated; }
-    void observe() {
-      observation.insert(observation.end(), environment->observation().begin(), environment->observation().end());
+    void observe() {  // as the task has it, whatever the agent's scaling
+      const std::span<const double> seen = environment->unwrapped().observation();
+      observation.insert(observation.end(), seen.begin(), seen.end());
     }
     void act();
   };
@@ -81,6 +82,7 @@ void Collector::collect(const Worlds& worlds, int chunk, Amount wanted, const De
   };
   for (Environment* environment : worlds.all()) begin_another(environment);
   std::vector<Episode*> running;
+  std::vector<float> state(static_cast<size_t>(data.observations));
   while (!line.empty() && !interrupted()) {
     running.clear();
     for (Episode& episode : line)
@@ -88,7 +90,8 @@ void Collector::collect(const Worlds& worlds, int chunk, Amount wanted, const De
 
     // The agent, which only one thread may ask, decides for one episode after the other; their environments step at once.
     for (Episode* episode : running) {
-      const auto state = std::span(episode->observation).last(static_cast<size_t>(data.observations));
+      const std::span<const double> seen = episode->environment->observation();
+      std::copy(seen.begin(), seen.end(), state.begin());
       episode->next_action = episode->queue.next([&](std::span<float> actions) {
         decide(state, (static_cast<uint64_t>(episode->number) << 32) + static_cast<uint64_t>(episode->steps()), actions);
       });

@@ -67,6 +67,8 @@ int train(const TrainOptions& options) {
   // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
   const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
   std::optional<DataSet> data;
+  if (!config.training.data.empty() && config.task.observation_scaling != "none")
+    throw Error("--data " + config.training.data + " holds observations as the task has them: leave out observation_scaling");
   if (!config.training.data.empty())
     data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}}
                    : read_data_of_task(config.training.data, config.environment);

@@ -29,7 +29,7 @@ def measure(observations, actions, cubes):
         "share of steps with a cube carried": (held & (cubes[:, :, 2] > 0.03)).any(axis=1).mean(),
         "way of a cube (m)": np.linalg.norm(np.diff(cubes, axis=0), axis=-1).sum(axis=0).mean(),
         "displacement of a cube, start to end (m)": np.linalg.norm(cubes[-1] - cubes[0], axis=-1).mean(),
-        "share of steps with two cubes stacked": (cubes[:, :, 2] > 0.05).any(axis=1)[~held.any(axis=1)].mean(),
+        "share of other steps with a cube above 5 cm (stacked)": (cubes[:, :, 2] > 0.05).any(axis=1)[~held.any(axis=1)].mean(),
     }
     for i, name in enumerate(("x", "y", "z", "yaw", "gripper")):
         rows[f"action mean, {name}"] = actions[:, i].mean()

@@ -203,10 +203,11 @@ TEST_CASE("collect: play data go on where they were stopped") {
   const auto words = [](const char* out, const char* episodes, const char* threads) {
     return Words{"collect", "--env", "cube-single-play", "--episodes", episodes, "--threads", threads, "--out", out};
   };
-  const auto bytes = [&](const char* name) {
-    std::ifstream in(folder.file(name), std::ios::binary);
+  const auto read_file = [](const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
+  const auto bytes = [&](const char* name) { return read_file(folder.file(name)); };
   CHECK(meander_in(folder, words("all.npz", "2", "2")).status == 0);
   CHECK(!fs::exists(folder.file("all.npz.episodes")));
   // As if killed after the first of two.
@@ -226,6 +227,22 @@ TEST_CASE("collect: play data go on where they were stopped") {
   CHECK(data.observations == 28);
   const Result info = meander_in(folder, {"info", "all.npz"});
   CHECK(contains(info.out, "no rewards"));
+
+  // What the data are for: a task gives them rewards, an agent learns from them, and its success is reported.
+  const std::string task = "cube-single-play-singletask-task1-v0";
+  CHECK(contains(meander_in(folder, {"info", "all.npz", "--env", task}).out, "true ends"));
+  const Result trained = meander_in(
+      folder, {"train", "--algo", "mvp", "--env", task, "--data", "all.npz", "--steps", "2", "--out", "run", "--set",
+               "offline_steps=2", "--set", "evaluation_episodes=1", "--set", "actor_width=8", "--set", "critic_width=8",
+               "--set", "batch_size=4"});
+  CHECK_MESSAGE(trained.status == 0, trained.error);
+  CHECK(contains(trained.out, "success in"));
+  CHECK(contains(read_file(folder.file("run/metrics.csv")), ",evaluation_success_rate"));
+  CHECK(contains(meander_in(folder, {"eval", "run", "--episodes", "1"}).out, "success in 0.0 % of the episodes"));
+  const Result other = meander_in(folder, {"train", "--algo", "mvp", "--env", "cube-double-play-singletask-task1-v0",
+                                           "--data", "all.npz", "--set", "offline_steps=2"});
+  CHECK(other.status == 2);
+  CHECK_MESSAGE(contains(other.error, "qpos has 21 numbers in a row, this task has 28"), other.error);
   for (const auto& [more, part] : std::vector<std::pair<Words, std::string>>{
            {{"--env", "cube-single-play"}, "--episodes"},
            {{"--env", "cube-single-play", "--episodes", "1", "--out", "all.npz"}, "exists already"},

@@ -49,6 +49,53 @@ void check(Agent& agent, const std::string& task) {
 
 }  // namespace
 
+namespace {
+
+// Ends truly after three steps in half of the episodes, and by its time limit in the others.
+class Coin final : public Environment {
+ public:
+  Coin() {
+    info_.observations = info_.actions = 1;
+    info_.action_low = {-1}, info_.action_high = {1};
+    info_.time_limit = 3;
+  }
+  const EnvironmentInfo& info() const override { return info_; }
+  void reset(Stream& random) override { heads_ = random.uniform() < 0.5, steps_ = 0; }
+  Step step(std::span<const double>) override {
+    const bool last = ++steps_ == 3;
+    return {heads_ ? 1.0 : 0.0, last && heads_, last && !heads_};
+  }
+  std::span<const double> observation() const override { return observation_; }
+  std::vector<double> save() const override { return {}; }
+  void load(std::span<const double>) override {}
+
+ private:
+  EnvironmentInfo info_;
+  std::vector<double> observation_{0};
+  bool heads_ = false;
+  int steps_ = 0;
+};
+
+}  // namespace
+
+// Protects the success rate: true ends are counted, each for its own episode, and time limits are not.
+TEST_CASE("an evaluation knows which episodes came to a true end") {
+  MfpoSettings settings;
+  settings.actor_width = settings.critic_width = 8, settings.batch_size = 4;
+  const auto agent = settings.make_agent(1, 1, 3);
+  Coin coins[3];
+  const auto evaluation = evaluate(*agent, {&coins[0], &coins[1], &coins[2]}, 40, 1, 0);
+  REQUIRE(evaluation);
+  int heads = 0;
+  for (int i = 0; i < 40; ++i) {
+    CHECK(evaluation->returns[i] == 3 * evaluation->ended[i]);
+    heads += evaluation->ended[i];
+  }
+  CHECK(heads > 8);
+  CHECK(heads < 32);
+  CHECK(evaluation->end_rate() == heads / 40.0);
+}
+
 // A solver's warm start that survived a reset would show: one environment runs seven episodes, one of five runs two.
 TEST_CASE("returns do not depend on the number of simulators or threads") {
   for (const char* task : {"Pendulum-v1", "Hopper-v4", "Humanoid-v4"}) {
