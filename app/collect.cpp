@@ -20,12 +20,13 @@ namespace meander {
 
 namespace {
 
-// How much is wanted: complete episodes, or if that is 0 steps.
+// How much is wanted: so many complete episodes, or steps.
 struct Amount {
-  int64_t steps, episodes;
+  bool whole_episodes;
+  int64_t count;
   // The part of it that falls to number `i` of `parts`.
   Amount share(int64_t i, int64_t parts) const {
-    return {steps * (i + 1) / parts - steps * i / parts, episodes * (i + 1) / parts - episodes * i / parts};
+    return {whole_episodes, count * (i + 1) / parts - count * i / parts};
   }
 };
 
@@ -62,23 +63,28 @@ class Collector {
     }
     void act();
   };
-  Episode begin(Environment* environment, int chunk);
+  Episode begin(Environment* environment, int chunk, int64_t number);
   void keep(const Episode& episode, int64_t steps);
 
   uint64_t seed_;
-  int64_t episodes_ = 0;
+  int64_t kept_ = 0;  // episodes in the data, which are numbered from 0
 };
 
 void Collector::collect(const Worlds& worlds, int chunk, Amount wanted, const Decide& decide) {
   data.observations = worlds.info().observations;
   data.actions = worlds.info().actions;
-  const bool whole = wanted.episodes > 0;
   std::deque<Episode> line;  // under way or waiting for an earlier one, by number
-  int64_t begun = 0;
+  int64_t next = kept_;
+  const int64_t end = wanted.whole_episodes ? kept_ + wanted.count : INT64_MAX;
+  int64_t left = wanted.whole_episodes ? INT64_MAX : wanted.count;  // steps
   const auto begin_another = [&](Environment* environment) {
-    if (whole && begun == wanted.episodes) return;
-    line.push_back(begin(environment, chunk));
-    ++begun;
+    if (next < end && left > 0) line.push_back(begin(environment, chunk, next++));
+  };
+  const auto keep_first = [&] {
+    const int64_t steps = std::min(line.front().steps(), left);
+    if (steps > 0) keep(line.front(), steps);
+    left -= steps;
+    line.pop_front();
   };
   for (Environment* environment : worlds.all()) begin_another(environment);
   std::vector<Episode*> running;
@@ -104,25 +110,18 @@ void Collector::collect(const Worlds& worlds, int chunk, Amount wanted, const De
       if (episode->over()) begin_another(episode->environment);
     }
 
-    while (!line.empty() && (line.front().over() || (!whole && line.front().steps() >= wanted.steps))) {
-      const int64_t steps = whole ? line.front().steps() : std::min(line.front().steps(), wanted.steps);
-      keep(line.front(), steps);
-      line.pop_front();
-      wanted.steps -= steps;
-      if (!whole && wanted.steps == 0) return;
+    while (!line.empty() && (line.front().over() || line.front().steps() >= left)) {
+      keep_first();
+      if (left == 0) return;
     }
   }
-  for (const Episode& episode : line) {  // interrupted
-    const int64_t steps = whole ? episode.steps() : std::min(episode.steps(), wanted.steps);
-    wanted.steps -= steps;
-    if (steps > 0) keep(episode, steps);
-  }
+  while (!line.empty()) keep_first();  // interrupted
 }
 
-Collector::Episode Collector::begin(Environment* environment, int chunk) {
-  Stream random(seed_, Purpose::collect_reset, static_cast<uint64_t>(episodes_));
+Collector::Episode Collector::begin(Environment* environment, int chunk, int64_t number) {
+  Stream random(seed_, Purpose::collect_reset, static_cast<uint64_t>(number));
   environment->reset(random);
-  Episode episode{episodes_++, environment, ChunkQueue(chunk, data.actions), {}, {}, {}, {}};
+  Episode episode{number, environment, ChunkQueue(chunk, data.actions), {}, {}, {}, {}};
   episode.observe();
   return episode;
 }
@@ -156,6 +155,7 @@ void Collector::keep(const Episode& episode, int64_t steps) {
   data.mask.push_back(1);
   data.terminal.insert(data.terminal.end(), static_cast<size_t>(steps), 0);
   data.terminal.push_back(1);
+  ++kept_;
   if (episode.over() && steps == episode.steps()) complete.returns.push_back(episode.episode_return);
   else ++cut;
 }
@@ -179,11 +179,11 @@ int collect(const CollectOptions& options) {
   const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", task, options.seed) : options.out;
   expect_writable(path);
 
-  const Amount wanted{options.steps, options.episodes};
+  const Amount wanted{options.episodes > 0, options.episodes > 0 ? options.episodes : options.steps};
   // The first agent's settings are those of its task.
   const RunConfig* const run = agents.empty() ? nullptr : &agents.front().config;
-  const Worlds worlds = worlds_for(options.episodes > 0 ? options.episodes : options.steps, task,
-                                   run ? run->task : TaskSettings{}, run ? run->training.seed : 0);
+  const Worlds worlds =
+      worlds_for(wanted.count, task, run ? run->task : TaskSettings{}, run ? run->training.seed : 0);
   catch_interrupts();
   Collector collector(seed);
   if (agents.empty())

@@ -100,8 +100,8 @@ TEST_CASE("agents share the steps, exploring or not") {
   for (const char* seed : {"1", "2"})
     CHECK(meander_in(folder, small_run({"--steps", "20", "--quiet", "--seed", seed,
                                         "--out", std::string("run") + seed})).status == 0);
-  const auto collect = [&](const std::string& out, Words more) {
-    const Words words = {"collect", "--steps", "403", "--threads", "1", "--seed", "5", "--out", out};
+  const auto collect = [&](const std::string& out, Words more, const char* threads = "1") {
+    const Words words = {"collect", "--steps", "403", "--threads", threads, "--seed", "5", "--out", out};
     more.insert(more.begin(), words.begin(), words.end());
     const Result result = meander_in(folder, more);
     CHECK(result.status == 0);
@@ -112,7 +112,7 @@ TEST_CASE("agents share the steps, exploring or not") {
   };
   const DataSet explored = collect("a.npz", {"run1", "run2/last.safetensors"});
   const DataSet acted = collect("b.npz", {"run1", "run2", "--deterministic"});
-  CHECK(collect("c.npz", {"run1", "run2"}).action == explored.action);
+  CHECK(collect("c.npz", {"run1", "run2"}, "3").action == explored.action);
   CHECK(acted.action != explored.action);
   CHECK(collect("d.npz", {"run2", "run1"}).action != explored.action);
 }
