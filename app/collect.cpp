@@ -7,13 +7,13 @@
 #include "app/collect_play.h"
 #include "app/data_files.h"
 #include "app/progress.h"
+#include "app/random_actions.h"
 #include "app/run_recorder.h"
 #include "app/trained.h"
 #include "app/verbs.h"
 #include "app/worlds.h"
 #include "core/error.h"
 #include "envs/cube_play.h"
-#include "kernels/philox.h"
 #include "kernels/threads.h"
 
 namespace meander {
@@ -188,9 +188,7 @@ int collect(const CollectOptions& options) {
   Collector collector(seed);
   if (agents.empty())
     collector.collect(worlds, 1, wanted, [&](auto, uint64_t name, std::span<float> action) {
-      kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::collect_explore), name}, std::ssize(action),
-                              action.data());
-      for (float& a : action) a = 2 * a - 1;
+      act_at_random(seed, Purpose::collect_explore, name, action);
     });
   for (int64_t i = 0; i < std::ssize(agents); ++i) {
     Agent& agent = *agents[static_cast<size_t>(i)].agent;

@@ -6,25 +6,18 @@
 #include "app/child_process.h"
 #include "app/files.h"
 #include "app/film.h"
+#include "app/random_actions.h"
 #include "app/run_recorder.h"
 #include "app/trained.h"
 #include "app/verbs.h"
 #include "core/error.h"
 #include "envs/renderer.h"
 #include "envs/wrapped.h"
-#include "kernels/philox.h"
 #include "kernels/threads.h"
 
 namespace meander {
 
 namespace {
-
-// Uniform in [-1, 1].
-void act_at_random(uint64_t seed, uint64_t name, std::span<float> action) {
-  kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::random_action), name}, std::ssize(action),
-                          action.data());
-  for (float& a : action) a = 2 * a - 1;
-}
 
 // One picture of the episode in a file of its own.
 class Still final : public Film {
@@ -80,7 +73,7 @@ int render(const RenderOptions& options) {
   int64_t frames = 0;
   const auto decide = [&](std::span<const float> observation, uint64_t name, std::span<float> chunk) {
     if (trained.agent) trained.agent->act(observation, name, chunk);
-    else act_at_random(seed, name, chunk);
+    else act_at_random(seed, Purpose::random_action, name, chunk);
   };
   const auto watch = [&](int64_t time) {
     if (interrupted()) return false;

@@ -102,7 +102,8 @@ RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& traini
                          const SafetensorsFile* checkpoint, bool quiet)
     : folder_(std::move(folder)), config_text_(to_toml(config)), training_(training), agent_(agent),
       algorithm_(config.algorithm), environment_(config.environment),
-      log_(path(run_file::log), INT64_MAX, AppendFile::exclusive), columns_(columns_of(agent, environment_info(environment_).ends_with_success)),
+      log_(path(run_file::log), INT64_MAX, AppendFile::exclusive),
+      columns_(columns_of(agent, environment_info(environment_).ends_with_success)),
       metrics_(path(run_file::metrics), static_cast<int64_t>(number_from(checkpoint, "metrics_bytes"))),
       events_(events_path(folder_), static_cast<int64_t>(number_from(checkpoint, "events_bytes"))),
       progress_(training.step(), config.training, quiet),
@@ -126,7 +127,8 @@ void RunRecorder::episode_ended(int64_t, double value) {
 void RunRecorder::metrics(int64_t, std::span<const double> means) {
   std::copy(means.begin(), means.end(), row_.begin() + first_metric);
   const double seconds = std::chrono::duration<double>(Clock::now() - report_start_).count() - idle_seconds_;
-  if (seconds > 0) row_[first_metric + means.size()] = static_cast<double>(training_.updates() - reported_updates_) / seconds;
+  const auto updates = static_cast<double>(training_.updates() - reported_updates_);
+  if (seconds > 0) row_[first_metric + means.size()] = updates / seconds;
   reported_updates_ = training_.updates();
   report_start_ = Clock::now();
   idle_seconds_ = 0;

@@ -68,7 +68,8 @@ int train(const TrainOptions& options) {
   const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
   std::optional<DataSet> data;
   if (!config.training.data.empty() && config.task.observation_scaling != "none")
-    throw Error("--data " + config.training.data + " holds observations as the task has them: leave out observation_scaling");
+    throw Error("--data " + config.training.data +
+                " holds observations as the task has them: leave out observation_scaling");
   if (!config.training.data.empty())
     data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}}
                    : read_data_of_task(config.training.data, config.environment);

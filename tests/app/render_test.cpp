@@ -4,28 +4,14 @@
 
 #include <cstdlib>
 
+#include "../can_draw.h"
 #include "command.h"
 #include "core/error.h"
-#include "envs/gl_context.h"
 
 using namespace meander;
 namespace fs = std::filesystem;
 
 namespace {
-
-bool can_draw() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return false;  // see tests/envs/renderer_test.cpp
-#else
-  try {
-    GlContext();
-    return true;
-  } catch (const Failure& failure) {
-    MESSAGE("skipped: ", failure.what());
-    return false;
-  }
-#endif
-}
 
 Words render(Words more) {
   const Words words = {"render", "--width", "32", "--height", "24"};

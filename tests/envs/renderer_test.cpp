@@ -7,29 +7,14 @@
 #include <set>
 #include <vector>
 
+#include "../can_draw.h"
 #include "available.h"
 #include "core/error.h"
 #include "envs/environments.h"
-#include "envs/gl_context.h"
 
 using namespace meander;
 
 namespace {
-
-bool can_draw() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  MESSAGE("skipped: drivers of OpenGL keep memory and threads that the sanitizers would report");
-  return false;
-#else
-  try {
-    GlContext();
-    return true;
-  } catch (const Failure& failure) {
-    MESSAGE("skipped: ", failure.what());
-    return false;
-  }
-#endif
-}
 
 std::vector<unsigned char> picture(Renderer& renderer) {
   const auto drawn = renderer.draw();
