@@ -10,8 +10,9 @@ namespace meander {
 
 using kernels::DeviceScope;
 
-DeviceAgent::DeviceAgent(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make)
-    : device_(device), inputs_(device), results_(device) {
+DeviceAgent::DeviceAgent(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make,
+                         bool branches)
+    : device_(device), branches_(branches), inputs_(device), results_(device) {
   const DeviceScope scope(device_);
   agent_ = make();
   metrics_bytes_ = agent_->metric_names().size() * sizeof(float);
@@ -106,6 +107,16 @@ void DeviceAgent::queue(Batch placed, uint64_t step) {
   device_.copy(results_.host, results_.there, results_.bytes);
 }
 
+void DeviceAgent::begin_record() {
+  device_.begin_capture(branches_);
+  DeviceArena::current()->keep(branches_);
+}
+
+void* DeviceAgent::end_record() {
+  DeviceArena::current()->keep(false);
+  return device_.end_capture();
+}
+
 void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   const DeviceScope scope(device_);
   ArenaScope arena;
@@ -125,14 +136,14 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
     if (record) agent_->outdate();   // what was kept from before would be missing from the record,
     agent_->prepare_to_act();        // but for this, which every update leaves behind
     if (!kind.graph) {
-      if (record) device_.begin_capture();
+      if (record) begin_record();
       try {
         queue(placed, step);
       } catch (...) {
-        if (record) device_.destroy_graph(device_.end_capture());
+        if (record) device_.destroy_graph(end_record());
         throw;
       }
-      if (record) kind.graph = device_.end_capture();
+      if (record) kind.graph = end_record();
       kind.ran = true;
       kind.losses = queued.losses;
       queued_last_ = number;

@@ -15,8 +15,10 @@ namespace meander {
 // piece by piece, the second is recorded as one graph, and from then on the graph is all that is started.
 class DeviceAgent final : public Agent {
  public:
-  // `make` is called with the device current, so that the agent's buffers lie on it.
-  DeviceAgent(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make);
+  // `make` is called with the device current, so that the agent's buffers lie on it. branches: parts of an update that
+  // do not wait for each other may run at the same time; false is for comparison.
+  DeviceAgent(const kernels::DeviceKernels& device, const std::function<std::unique_ptr<Agent>()>& make,
+              bool branches = true);
   ~DeviceAgent() override;
 
   int observations() const override { return agent_->observations(); }
@@ -59,9 +61,12 @@ class DeviceAgent final : public Agent {
   };
   Batch place(const Batch& batch, uint64_t step);
   void queue(Batch placed, uint64_t step);
+  void begin_record();
+  void* end_record();
   void forget_graphs();
 
   const kernels::DeviceKernels& device_;
+  const bool branches_;
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<ReplayMirror> mirror_;  // null: batches come with their numbers
   Exchange inputs_, results_;

@@ -1,5 +1,7 @@
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <string>
@@ -8,64 +10,85 @@
 #include "algos/device_agent.h"
 #include "algos/mfpo.h"
 #include "bench/replay_batch.h"
+#include "bench/timing.h"
+#include "core/error.h"
 #include "kernels/cuda/devices.h"
 #include "kernels/cuda/emulator/executor.h"
+#include "kernels/dependencies.h"
 
-// The time of one MFPO update on a GPU as arithmetic says, kernel by kernel: what the functions of kernels/device.h are
+// The time of one MFPO update on a GPU as arithmetic says, call by call: what the functions of kernels/device.h are
 // asked for in an update at the paper's sizes (counted on the CPU), how many launches each takes (counted in the
-// emulator, on a small network), and the least time for that by a GPU's published figures. Prints Markdown.
-//     bench_floor [OBSERVATIONS ACTIONS]
+// emulator, on a small network), the least time for that by a GPU's published figures, and what must wait for what.
+// Prints Markdown.
+//     bench_floor [OBSERVATIONS ACTIONS] [--calls] [--device cuda]
+// --calls lists the update call by call; with --device cuda each is timed too, alone, in a graph that repeats it.
 namespace meander {
 namespace {
 
+using kernels::Accesses;
 using kernels::DeviceKernels;
 using kernels::MlpShape;
 
-struct Cost {
-  double bytes = 0;   // read and written, each number once
-  double sums = 0;    // multiply-adds of matrix products, two operations each
+struct Call {
+  std::string name;
+  double bytes, sums;             // bytes moved; multiply-adds of matrix products, two operations each
+  uint64_t launches;
+  std::vector<size_t> after;      // the calls it must wait for
+  double measured = 0;            // microseconds
 };
-struct Row {
-  int calls = 0;
-  uint64_t launches = 0;
-  Cost cost;
-  double floor = 0;   // seconds: of each call the larger of its two times
-};
-std::map<std::string, Row> rows;
-bool counting = false, count_launches = false;
+std::vector<Call> calls;
+kernels::Dependencies dependencies;
+const DeviceKernels* timed_on = nullptr;
+bool counting = false;
 
 // Published for the H200 SXM (NVIDIA data sheet, 2024): 4.8 TB/s; 494.7 TFLOP/s in dense tf32, of which float32 in three
-// products of tf32 parts gets a third.
-constexpr double bandwidth = 4.8e12, products = 494.7e12 / 3;
-// Between the starts of two dependent kernels of a graph: an assumption, to be measured.
-constexpr double launch_time = 1.5e-6;
+// products of tf32 parts gets a third. Per microsecond.
+constexpr double bandwidth = 4.8e6, products = 494.7e6 / 3;
+// Microseconds between the starts of two dependent kernels of a graph: an assumption, to be measured.
+constexpr double launch_time = 1.5;
 
-// A function of the table that is counted before it is called.
+double floor_of(const Call& c) { return std::max(c.bytes / bandwidth, 2 * c.sums / products); }
+
+double time_of(const std::function<void()>& run) {
+  constexpr int repeats = 50;
+  timed_on->begin_capture(false);
+  for (int i = 0; i < repeats; ++i) run();
+  void* const graph = timed_on->end_capture();
+  std::vector<double> times;
+  for (int i = -1; i < 9; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    timed_on->launch_graph(graph);
+    timed_on->synchronise();
+    if (i >= 0)
+      times.push_back(1e6 / repeats * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  timed_on->destroy_graph(graph);
+  return bench::quantile(times, 0.5);
+}
+
+// A function of the table whose calls are noted.
 template <auto member>
 struct Traced;
-template <class Result, class... Arguments, Result (*DeviceKernels::*member)(Arguments...)>
+template <class... Arguments, void (*DeviceKernels::*member)(Arguments...)>
 struct Traced<member> {
-  static inline Result (*original)(Arguments...);
-  static inline std::function<Cost(Arguments...)> cost;
+  static inline void (*original)(Arguments...);
+  static inline std::function<void(Accesses&, Arguments...)> accesses;
+  static inline std::function<double(Arguments...)> sums;   // multiply-adds; empty: none
+  static inline const DeviceKernels* device;
   static inline const char* name;
 
-  static Result call(Arguments... arguments) {
+  static void call(Arguments... arguments) {
     const uint64_t before = kernels::emulated::launches();
     original(arguments...);
     if (!counting) return;
-    Row& row = rows[name];
-    if (count_launches) {
-      row.launches += kernels::emulated::launches() - before;
-      return;
-    }
-    const Cost c = cost(arguments...);
-    ++row.calls;
-    row.cost.bytes += c.bytes, row.cost.sums += c.sums;
-    row.floor += std::max(c.bytes / bandwidth, 2 * c.sums / products);
-  }
-  static void install(DeviceKernels& k, const char* called, std::function<Cost(Arguments...)> how) {
-    original = k.*member, cost = std::move(how), name = called;
-    k.*member = call;
+    Accesses touched(*device);
+    accesses(touched, arguments...);
+    // A copy or a fill is one node of a graph as a kernel is.
+    Call c{name, 0, sums ? sums(arguments...) : 0, std::max<uint64_t>(1, kernels::emulated::launches() - before),
+           dependencies.add(touched)};
+    for (const kernels::Access& a : touched) c.bytes += double(a.bytes);
+    if (timed_on) c.measured = time_of([&] { original(arguments...); });
+    calls.push_back(std::move(c));
   }
 };
 
@@ -74,205 +97,165 @@ double weights(const MlpShape& s) {
   for (int l = 0; l < s.layers; ++l) n += double(s.width[l]) * double(s.width[l + 1]);
   return n;
 }
-double hidden(const MlpShape& s) {
-  double n = 0;
-  for (int l = 1; l < s.layers; ++l) n += double(s.width[l]);
-  return n;
-}
-double in(const MlpShape& s) { return double(s.width[0]); }
-double out(const MlpShape& s) { return double(s.width[s.layers]); }
-
 double weights(const kernels::EmbeddingShape& s) { return double(s.hidden * (2 * s.frequencies + s.width)); }
+double first_layer(const MlpShape& s, int64_t inputs) { return double(inputs * s.width[1]); }
 
-// `numbers` of four bytes, `sums` multiply-adds.
-Cost numbers(double n, double sums = 0) { return {4 * n, sums}; }
-
-void install(DeviceKernels& k) {
+// Multiply-adds of the functions that have matrix products.
+void count_products() {
   using K = DeviceKernels;
-  const auto elements = [](double arrays) { return [=](int64_t n, auto...) { return numbers(arrays * double(n)); }; };
-  const auto matrix = [](double arrays) {
-    return [=](int64_t r, int64_t c, auto...) { return numbers(arrays * double(r * c)); };
+  const auto product = [](int64_t m, int64_t n, int64_t k, auto...) { return double(m) * double(n) * double(k); };
+  Traced<&K::dense>::sums = product, Traced<&K::product_nt>::sums = product, Traced<&K::product_tn>::sums = product;
+  Traced<&K::mlp_forward>::sums = [](auto& s, auto, int64_t rows, auto&&...) { return double(rows) * weights(s); };
+  Traced<&K::mlp_forward_projected>::sums = [](auto& s, auto, int64_t rows, int64_t own, auto&&...) {
+    return double(rows) * (weights(s) - first_layer(s, s.width[0] - own));
   };
-  Traced<&K::fill_value>::install(k, "fill_value", elements(1));
-  Traced<&K::affine>::install(k, "affine", elements(2));
-  Traced<&K::add_scaled>::install(k, "add_scaled", elements(3));
-  Traced<&K::interpolate>::install(k, "interpolate", matrix(3));
-  Traced<&K::mean>::install(k, "mean", elements(1));
-  Traced<&K::normal_log_prob>::install(k, "normal_log_prob", matrix(1));
-  Traced<&K::cross_entropy>::install(k, "cross_entropy", matrix(2));
-  Traced<&K::cross_entropy_gradient>::install(k, "cross_entropy_gradient", matrix(3));
-  Traced<&K::mean_squared_error>::install(k, "mean_squared_error", elements(2));
-  Traced<&K::mean_squared_error_gradient>::install(k, "mean_squared_error_gradient", elements(3));
-  Traced<&K::concat_columns>::install(k, "concat_columns", [](int64_t r, int64_t ac, auto, auto, int64_t bc, auto...) {
-    return numbers(2 * double(r * (ac + bc)));
-  });
-  Traced<&K::gaussian_proposals>::install(k, "gaussian_proposals", [](int64_t b, int64_t a, int64_t n, auto...) {
-    return numbers(double(b * a * (3 + 3 * n)));
-  });
-  Traced<&K::proposal_weights>::install(k, "proposal_weights", [](auto& p) {
-    const int64_t both = p.policy_count + p.gaussian_count;
-    return numbers(double(p.batch * (p.actions * (1 + p.policy_count) + p.policy_count + 3 * both)));
-  });
-  Traced<&K::proposal_velocity>::install(k, "proposal_velocity", [](auto& p) {
-    return numbers(double(p.batch * (p.policy_count + p.gaussian_count + 4) * (p.actions + 1)));
-  });
-  Traced<&K::soft_target>::install(k, "soft_target", [](auto& s) { return numbers(double(6 * s.batch * s.atoms)); });
-  Traced<&K::replay_batch>::install(k, "replay_batch", [](auto& p) {
-    return numbers(double(p.batch * (2 * (2 * p.observations + p.chunk * p.actions + p.steps) + p.steps + 1)));
-  });
-  Traced<&K::square_root>::install(k, "square_root", elements(2));
-  Traced<&K::relu>::install(k, "relu", elements(2));
-  Traced<&K::clip>::install(k, "clip", elements(2));
-  Traced<&K::inside>::install(k, "inside", elements(2));
-  Traced<&K::add_to>::install(k, "add_to", elements(3));
-  Traced<&K::exp>::install(k, "exp", elements(2));
-  Traced<&K::log>::install(k, "log", elements(2));
-  Traced<&K::tanh>::install(k, "tanh", elements(2));
-  Traced<&K::sigmoid>::install(k, "sigmoid", elements(2));
-  Traced<&K::gelu>::install(k, "gelu", elements(2));
-  Traced<&K::gelu_slope>::install(k, "gelu_slope", elements(2));
-  Traced<&K::sincos>::install(k, "sincos", elements(3));
-  Traced<&K::truncated_normal>::install(k, "truncated_normal", elements(4));
-  Traced<&K::flag_not_finite>::install(k, "flag_not_finite", [](auto all, auto) {
-    double n = 0;
-    for (const auto& f : all) n += double(f.n);
-    return numbers(n);
-  });
-  Traced<&K::interval>::install(k, "interval", [](auto& i) { return numbers(4 * double(i.rows)); });
-  Traced<&K::mean_flow_target>::install(k, "mean_flow_target", [](int64_t rows, int64_t cols, int64_t still, auto...) {
-    return numbers(double(rows * (2 + 2 * cols) + (rows - still) * cols));
-  });
-  Traced<&K::gather_numbers>::install(k, "gather_numbers", [](auto all, auto) { return numbers(2.0 * double(all.size())); });
-  Traced<&K::philox_draws>::install(k, "philox_draws", [](auto all, auto) {
-    double n = 0;
-    for (const auto& d : all) n += double(d.n);
-    return numbers(n);
-  });
-  Traced<&K::binary>::install(k, "binary", [](auto, int64_t r, int64_t c, auto, int64_t ar, int64_t ac, auto, int64_t br,
-                                              int64_t bc, auto) { return numbers(double(r * c + ar * ac + br * bc)); });
-  Traced<&K::copy_matrix>::install(k, "copy_matrix", matrix(2));
-  Traced<&K::sum_groups>::install(k, "sum_groups", [](int64_t r, int64_t c, int64_t g, auto...) {
-    return numbers(double(r * c * (g + 1)));
-  });
-  Traced<&K::sum_row>::install(k, "sum_row", matrix(1));
-  Traced<&K::sum_column>::install(k, "sum_column", matrix(1));
-  Traced<&K::softmax>::install(k, "softmax", matrix(2));
-  Traced<&K::log_sum_exp>::install(k, "log_sum_exp", matrix(1));
-  Traced<&K::softmax_expectation>::install(k, "softmax_expectation", matrix(1));
-  Traced<&K::c51_project>::install(k, "c51_project", matrix(3));
-  Traced<&K::philox_uniform>::install(k, "philox_uniform", [](auto&, auto, int64_t n, auto) { return numbers(double(n)); });
-  Traced<&K::philox_normal>::install(k, "philox_normal", [](auto&, auto, int64_t n, auto) { return numbers(double(n)); });
-  Traced<&K::adam>::install(k, "adam", [](auto all, auto&&...) {
-    double n = 0;
-    for (const auto& a : all) n += double((a.target ? 9 : 7) * a.n);
-    return numbers(n);
-  });
-  Traced<&K::exponential_average>::install(k, "exponential_average", [](int64_t n, auto...) { return numbers(3 * double(n)); });
-  const auto product = [](int64_t m, int64_t n, int64_t q, auto...) {
-    return numbers(double(m * n + n * q + m * q), double(m) * double(n) * double(q));
+  Traced<&K::mlp_forward_shared>::sums = [](auto& s, auto, int64_t rows, int64_t own, auto, int64_t group, auto&&...) {
+    const double shared = first_layer(s, s.width[0] - own);
+    return double(rows) * (weights(s) - shared) + double(rows / group) * shared;
   };
-  Traced<&K::dense>::install(k, "dense", product);
-  Traced<&K::product_nt>::install(k, "product_nt", product);
-  Traced<&K::product_tn>::install(k, "product_tn", product);
-  Traced<&K::mlp_prepare>::install(k, "mlp_prepare", [](auto& s, auto...) { return numbers(2 * weights(s)); });
-  Traced<&K::mlp_forward>::install(k, "mlp_forward", [](auto& s, auto, int64_t r, auto, auto, const float* tape, auto&&...) {
-    return numbers(weights(s) + double(r) * (in(s) + out(s) + (tape ? 2 * hidden(s) : 0)), double(r) * weights(s));
-  });
-  Traced<&K::mlp_forward_projected>::install(
-      k, "mlp_forward_projected", [](auto& s, auto, int64_t r, int64_t own, auto, auto, int64_t group, auto&&...) {
-        const double first = in(s) * double(s.width[1]);
-        return numbers(weights(s) - first + double(r) * (double(own) + out(s)) + double(r / group * s.width[1]),
-                       double(r) * (weights(s) - first + double(own * s.width[1])));
-      });
-  Traced<&K::mlp_forward_shared>::install(
-      k, "mlp_forward_shared", [](auto& s, auto, int64_t r, int64_t own, auto, int64_t group, auto&&...) {
-        const double shared = in(s) - double(own), first = double(s.width[1]);
-        return numbers(weights(s) + double(r) * (double(own) + out(s)) + double(r / group) * shared,
-                       double(r) * (weights(s) - shared * first) + double(r / group) * shared * first);
-      });
-  Traced<&K::mlp_value_and_tangent>::install(
-      k, "mlp_value_and_tangent", [](auto& s, auto, int64_t r, auto, int64_t moving, auto, auto, auto, const float* tape, auto) {
-        const double all = double(r + moving);
-        return numbers(weights(s) + all * (in(s) + out(s)) + (tape ? 2 * double(r) * hidden(s) : 0), all * weights(s));
-      });
-  Traced<&K::mlp_value_and_directions>::install(
-      k, "mlp_value_and_directions", [](auto& s, auto, int64_t r, auto, int64_t n, auto, int64_t cols, auto&&...) {
-        const double first = (in(s) - double(cols)) * double(s.width[1]);
-        return numbers(weights(s) + double(r) * (in(s) + out(s)) + double(r * n) * (double(cols) + out(s)),
-                       double(r) * weights(s) + double(r * n) * (weights(s) - first));
-      });
-  Traced<&K::mlp_backward>::install(
-      k, "mlp_backward", [](auto& s, auto, int64_t r, auto, auto, auto, float* dx, float* dparams, auto) {
-        const double first = dx ? 0 : in(s) * double(s.width[1]);
-        return numbers(2 * weights(s) + double(r) * (in(s) + 2 * hidden(s) + out(s)),
-                       double(r) * (weights(s) - first + (dparams ? weights(s) : 0)));
-      });
-  Traced<&K::embedding_forward>::install(
-      k, "embedding_forward", [](auto& s, auto, int64_t r, auto, auto, const float* tape, auto) {
-        return numbers(weights(s) + double(r * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
-                       double(r) * weights(s));
-      });
-  Traced<&K::embedding_value_and_tangent>::install(
-      k, "embedding_value_and_tangent",
-      [](auto& s, auto, int64_t r, auto, int64_t moving, auto, auto, auto, const float* tape, auto) {
-        const int64_t all = r + moving;
-        return numbers(weights(s) + double(all * (1 + s.width) + (tape ? kernels::embedding_tape_size(s, r) : 0)),
-                       double(all) * weights(s));
-      });
-  Traced<&K::embedding_backward>::install(k, "embedding_backward", [](auto& s, auto, int64_t r, auto&&...) {
-    return numbers(2 * weights(s) + double(r * s.width + kernels::embedding_tape_size(s, r)),
-                   2 * double(r) * weights(s));
-  });
+  Traced<&K::mlp_value_and_tangent>::sums = [](auto& s, auto, int64_t rows, auto, int64_t moving, auto&&...) {
+    return double(rows + moving) * weights(s);
+  };
+  Traced<&K::mlp_value_and_directions>::sums = [](auto& s, auto, int64_t rows, auto, int64_t n, auto, int64_t cols, auto&&...) {
+    return double(rows) * weights(s) + double(rows * n) * (weights(s) - first_layer(s, s.width[0] - cols));
+  };
+  Traced<&K::mlp_backward>::sums = [](auto& s, auto, int64_t rows, auto, auto, auto, float* dx, float* dparams, auto) {
+    return double(rows) * (weights(s) - (dx ? 0 : first_layer(s, s.width[0])) + (dparams ? weights(s) : 0));
+  };
+  Traced<&K::embedding_forward>::sums = [](auto& s, auto, int64_t rows, auto&&...) { return double(rows) * weights(s); };
+  Traced<&K::embedding_value_and_tangent>::sums = [](auto& s, auto, int64_t rows, auto, int64_t moving, auto&&...) {
+    return double(rows + moving) * weights(s);
+  };
+  Traced<&K::embedding_backward>::sums = [](auto& s, auto, int64_t rows, auto&&...) { return 2 * double(rows) * weights(s); };
 }
 
-void run_update(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {
+// The calls of an update on a device.
+std::vector<Call> run_update(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {
   DeviceKernels& traced = *new DeviceKernels(device);   // this thread's arena of it lives to the end
-  install(traced);
+  kernels::for_each_function([&]<auto member>(kernels::Function<member>, const char* name, auto accesses) {
+    using T = Traced<member>;
+    T::original = device.*member, T::accesses = accesses, T::device = &device, T::name = name;
+    if (device.*member) traced.*member = T::call;
+  });
   traced.shares_memory = false;   // the CPU too gathers its batch as a GPU does
   DeviceAgent agent(traced, [&] { return settings.make_agent(observations, actions, 1); });
   std::vector<float> metrics(agent.metric_names().size());
   bench::ReplayBatch batch(agent);
   // The second update is recorded: what is counted is what the graph repeats.
-  traced.begin_capture = [] { rows.clear(), counting = true; };
-  traced.end_capture = []() -> void* { return counting = false, &rows; };
+  traced.begin_capture = [](bool) { calls.clear(), dependencies = {}, counting = true; };
+  traced.end_capture = []() -> void* { return counting = false, &calls; };
   traced.launch_graph = traced.destroy_graph = [](void*) {};
   for (uint64_t step : {1, 2}) agent.update(batch.draw(step), step, metrics);
+  return calls;
 }
 
-int floor_of_update(int observations, int actions) {
-  kernels::emulated::register_emulator();
-  MfpoSettings paper;
-  run_update(*kernels::device_kernels(kernels::Device::cpu), paper, observations, actions);
-  const std::map<std::string, Row> counted = rows;
+struct Sum {
+  size_t calls = 0;
+  uint64_t launches = 0;
+  double bytes = 0, sums = 0, floor = 0, measured = 0;
+  void add(const Call& c) {
+    ++calls, launches += c.launches, bytes += c.bytes, sums += c.sums, floor += floor_of(c), measured += c.measured;
+  }
+  void print(const std::string& name) const {
+    std::printf("| %s | %zu | %llu | %.2f | %.3f | %.1f | %.1f |", name.c_str(), calls,
+                static_cast<unsigned long long>(launches), bytes / 1e6, 2 * sums / 1e9, floor, double(launches) * launch_time);
+    if (timed_on) std::printf(" %.1f |", measured);
+    std::printf("\n");
+  }
+};
 
+// The calls that nothing can make shorter but making them shorter: the way through the update that takes longest.
+std::vector<size_t> longest_way(const std::vector<Call>& all) {
+  std::vector<double> end(all.size());
+  std::vector<size_t> from(all.size(), all.size());
+  size_t last = 0;
+  for (size_t i = 0; i < all.size(); ++i) {
+    for (const size_t before : all[i].after)
+      if (end[before] > (from[i] < i ? end[from[i]] : 0)) from[i] = before;
+    end[i] = (from[i] < i ? end[from[i]] : 0) +
+             (timed_on ? all[i].measured : floor_of(all[i]) + double(all[i].launches) * launch_time);
+    if (end[i] > end[last]) last = i;
+  }
+  std::vector<size_t> way;
+  for (size_t i = last; i < all.size(); i = from[i]) way.insert(way.begin(), i);
+  return way;
+}
+
+// The update in order: what waits for what, and which calls make the longest way.
+void list_calls(const std::vector<Call>& all, const std::vector<size_t>& way) {
+  std::printf("\n| call | function | waits for | MB | longest way |\n|---|---|---|---|---|\n");
+  for (size_t i = 0; i < all.size(); ++i) {
+    std::string after;
+    for (const size_t before : all[i].after) after += " " + std::to_string(before);
+    std::printf("| %zu | %s |%s | %.3f | %s |\n", i, all[i].name.c_str(), after.c_str(), all[i].bytes / 1e6,
+                std::find(way.begin(), way.end(), i) != way.end() ? "x" : "");
+  }
+}
+
+int floor_of_update(int observations, int actions, bool on_gpu, bool list) {
+  count_products();
+  kernels::emulated::register_emulator();
   MfpoSettings small;   // as many launches: they depend on what is done, not on the sizes
   small.batch_size = 4, small.policy_proposals = 2, small.gaussian_proposals = 2, small.atoms = 11;
   small.actor_width = small.critic_width = 16;
-  count_launches = true;
-  run_update(*kernels::device_kernels(kernels::Device::cuda_emulated), small, 5, 2);
+  const auto emulated = run_update(*kernels::device_kernels(kernels::Device::cuda_emulated), small, 5, 2);
 
+  const DeviceKernels* device = kernels::device_kernels(kernels::Device::cpu);
+  if (on_gpu) {
+#if defined(MEANDER_WITH_CUDA)
+    kernels::cuda::register_cuda();
+#endif
+    const char* why;
+    device = timed_on = kernels::device_kernels(kernels::Device::cuda, &why);
+    if (!device) throw Error(message("no GPU to measure: ", why));
+  }
+  const MfpoSettings paper;
+  std::vector<Call> update = run_update(*device, paper, observations, actions);
+  if (update.size() != emulated.size()) throw Error("the small update makes other calls than the large one");
+  for (size_t i = 0; i < update.size(); ++i) update[i].launches = emulated[i].launches;
+
+  std::map<std::string, Sum> functions;
+  Sum all;
+  for (const Call& c : update) functions[c.name].add(c), all.add(c);
   std::printf("One MFPO update, %d observations, %d actions, batch %lld, the paper's sizes.\n\n", observations, actions,
               static_cast<long long>(paper.batch_size));
-  std::printf("| function | calls | launches | MB | GFLOP | floor, us | launches, us |\n|---|---|---|---|---|---|---|\n");
-  Row sum;
-  for (const auto& [name, row] : counted) {
-    const uint64_t launches = rows[name].launches;
-    std::printf("| %s | %d | %llu | %.2f | %.3f | %.1f | %.1f |\n", name.c_str(), row.calls,
-                static_cast<unsigned long long>(launches), row.cost.bytes / 1e6, 2 * row.cost.sums / 1e9, row.floor * 1e6,
-                double(launches) * launch_time * 1e6);
-    sum.calls += row.calls, sum.launches += launches, sum.floor += row.floor;
-    sum.cost.bytes += row.cost.bytes, sum.cost.sums += row.cost.sums;
-  }
-  std::printf("| **all** | %d | %llu | %.2f | %.3f | %.1f | %.1f |\n", sum.calls,
-              static_cast<unsigned long long>(sum.launches), sum.cost.bytes / 1e6, 2 * sum.cost.sums / 1e9, sum.floor * 1e6,
-              double(sum.launches) * launch_time * 1e6);
+  std::printf("| function | calls | nodes | MB | GFLOP | floor, us | nodes, us |%s\n|---|---|---|---|---|---|---|%s\n",
+              timed_on ? " measured alone, us |" : "", timed_on ? "---|" : "");
+  for (const auto& [name, sum] : functions) sum.print(name);
+  all.print("**all**");
+  const std::vector<size_t> way = longest_way(update);
+  Sum longest;
+  for (const size_t i : way) longest.add(update[i]);
+  longest.print("**of these on the longest way**");
+  if (list) list_calls(update, way);
   return 0;
+}
+
+int run(int argc, char** argv) {
+  int numbers[2] = {17, 6}, count = 0;
+  bool on_gpu = false, list = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--device" && i + 1 < argc && std::string(argv[i + 1]) == "cuda")
+      on_gpu = true, ++i;
+    else if (word == "--calls")
+      list = true;
+    else if (count < 2 && std::atoi(argv[i]) > 0)
+      numbers[count++] = std::atoi(argv[i]);
+    else
+      throw Error("bench_floor: expected [OBSERVATIONS ACTIONS] [--calls] [--device cuda]; got " + word);
+  }
+  return floor_of_update(numbers[0], numbers[1], on_gpu, list);
 }
 
 }  // namespace
 }  // namespace meander
 
 int main(int argc, char** argv) {
-  const int observations = argc > 2 ? std::atoi(argv[1]) : 17, actions = argc > 2 ? std::atoi(argv[2]) : 6;
-  return meander::floor_of_update(observations, actions);
+  try {
+    return meander::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 2;
+  }
 }

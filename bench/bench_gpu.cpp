@@ -44,7 +44,7 @@ struct Bench {
   void time(const std::string& name, double flop, double bytes, const std::function<void()>& run) {
     run();
     device.synchronise();
-    device.begin_capture();
+    device.begin_capture(false);
     for (int i = 0; i < calls; ++i) run();
     void* const graph = device.end_capture();
     std::vector<double> times = host_times([&] { device.launch_graph(graph); });

@@ -6,15 +6,7 @@
 #include <deque>
 
 #include "core/error.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define MEANDER_POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
-#define MEANDER_UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define MEANDER_POISON(p, n) ((void)0)
-#define MEANDER_UNPOISON(p, n) ((void)0)
-#endif
+#include "kernels/poison.h"
 
 namespace meander {
 namespace {

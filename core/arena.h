@@ -45,7 +45,9 @@ class DeviceArena {
 
   void* allocate(size_t size);             // 256-byte aligned
   size_t top() const { return top_; }
-  void release(size_t mark) { top_ = mark; }
+  void release(size_t mark) { if (!kept_) top_ = mark; }
+  // Whether nothing is given back: what two parts of recorded work do at the same time must not share memory.
+  void keep(bool all) { kept_ = all; }
 
  private:
   struct Chunk {
@@ -55,6 +57,7 @@ class DeviceArena {
   const kernels::DeviceKernels& device_;
   std::vector<Chunk> chunks_;
   size_t top_ = 0;
+  bool kept_ = false;
 };
 
 // Gives back on leaving the scope what was taken from this thread's arenas within it.

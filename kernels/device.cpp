@@ -30,7 +30,7 @@ const DeviceKernels cpu = [] {
   k.allocate = allocate, k.deallocate = std::free, k.copy = copy, k.fill = fill;
   k.allocate_host = allocate, k.deallocate_host = std::free;
   k.synchronise = [] {};
-  k.begin_capture = no_graph;
+  k.begin_capture = [](bool) { no_graph(); };
   k.end_capture = []() -> void* { return no_graph(), nullptr; };
   k.launch_graph = k.destroy_graph = [](void*) { no_graph(); };
 

@@ -40,8 +40,9 @@ struct DeviceKernels {
   void (*deallocate_host)(void*);
   void (*fill)(void* p, int byte, size_t bytes);
   void (*synchronise)();                                       // waits for all work; throws Failure if some failed
-  // Between the two, work is recorded instead of done; the graph then does it all at each launch.
-  void (*begin_capture)();
+  // Between the two, work is recorded instead of done; the graph then does it all at each launch: with `branches` each
+  // call as soon as those are done that it must wait for (kernels/dependencies.h), else one after the other.
+  void (*begin_capture)(bool branches);
   void* (*end_capture)();
   void (*launch_graph)(void* graph);
   void (*destroy_graph)(void* graph);

@@ -2,11 +2,17 @@
 
 #include <cstring>
 #include <map>
+#include <memory>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "kernels/cuda/devices.h"
+#include "kernels/dependencies.h"
+#if !defined(__CUDACC__)
+#include "kernels/cuda/emulator/memory.h"
+#endif
 
 // Memory, stream and graphs of the device, and the table of all it has.
 namespace meander::kernels::MEANDER_CUDA {
@@ -82,8 +88,21 @@ void* allocate_host(size_t bytes) {
 void deallocate_host(void* p) { cudaFreeHost(p); }
 void fill(void* p, int byte, size_t bytes) { MEANDER_CUDA_CHECK(cudaMemsetAsync(p, byte, bytes, stream())); }
 
-void begin_capture() { MEANDER_CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)); }
-void* end_capture() {
+using Node = cudaGraphNode_t;
+void start_capture() { MEANDER_CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)); }
+// What the next work to be recorded waits for: after a piece of work this piece, unless something else is set.
+void set_capture_dependencies(std::vector<Node>& nodes) {
+  MEANDER_CUDA_CHECK(cudaStreamUpdateCaptureDependencies(stream(), nodes.data(), nullptr, nodes.size(),
+                                                         cudaStreamSetCaptureDependencies));
+}
+std::vector<Node> capture_dependencies() {
+  cudaStreamCaptureStatus status;
+  const Node* nodes = nullptr;
+  size_t count = 0;
+  MEANDER_CUDA_CHECK(cudaStreamGetCaptureInfo(stream(), &status, nullptr, nullptr, &nodes, nullptr, &count));
+  return {nodes, nodes + count};
+}
+void* finish_capture() {
   cudaGraph_t graph;
   MEANDER_CUDA_CHECK(cudaStreamEndCapture(stream(), &graph));
   cudaGraphExec_t ready;
@@ -117,7 +136,6 @@ namespace {
 void* allocate_host(size_t bytes) { return ::operator new(bytes, std::align_val_t(64)); }
 void deallocate_host(void* p) { ::operator delete(p, std::align_val_t(64)); }
 void synchronise() {}
-void* end_graph() { return end_capture(); }
 void launch_graph(void* graph) { replay(*static_cast<const Graph*>(graph)); }
 void destroy_graph(void* graph) { destroy(static_cast<Graph*>(graph)); }
 }  // namespace
@@ -135,6 +153,60 @@ void register_cuda() { register_device(Device::cuda, find); }
 void register_emulator() { register_device(Device::cuda_emulated, find); }
 #endif
 
+// ---- recording in branches -------------------------------------------------------------------------------------------
+namespace {
+
+struct Branches {
+  Dependencies dependencies;
+  std::vector<std::vector<Node>> ends;   // of each call: what there is to wait for
+};
+thread_local std::unique_ptr<Branches> branches;   // null: no work is being recorded, or one call after the other
+
+void begin_capture(bool in_branches) {
+  start_capture();
+  if (in_branches) branches = std::make_unique<Branches>();
+}
+void* end_capture() {
+  branches.reset();
+  return finish_capture();
+}
+
+// Records what `run` queues as one call.
+template <class Run>
+void record(const Accesses& accesses, Run run) {
+  std::vector<Node> before;
+  for (const size_t call : branches->dependencies.add(accesses)) {
+    const std::vector<Node>& ends = branches->ends[call];
+    before.insert(before.end(), ends.begin(), ends.end());
+  }
+  set_capture_dependencies(before);
+  run();
+  branches->ends.push_back(capture_dependencies());
+}
+
+// A function of the table that knows what it touches. `Of` is its entry in for_each_function.
+template <class Of, auto member>
+struct Known;
+template <class Of, class... Arguments, void (*DeviceKernels::*member)(Arguments...)>
+struct Known<Of, member> {
+  static inline void (*run)(Arguments...);
+
+  static Accesses accesses_of(Arguments... arguments) {
+    Accesses accesses(table());
+    Of()(accesses, arguments...);
+    return accesses;
+  }
+  static void call(Arguments... arguments) {
+    if (branches) return record(accesses_of(arguments...), [&] { run(arguments...); });
+#if defined(MEANDER_CHECKS_ACCESSES)
+    const Opened opened(accesses_of(arguments...));
+#endif
+    run(arguments...);
+  }
+};
+
+}  // namespace
+
 const DeviceKernels& table() {
   static const DeviceKernels kernels = [] {
     DeviceKernels k{};
@@ -146,16 +218,15 @@ const DeviceKernels& table() {
     k.fill = fill;
     k.synchronise = synchronise;
     k.begin_capture = begin_capture;
+    k.end_capture = end_capture;
     k.launch_graph = launch_graph;
     k.destroy_graph = destroy_graph;
 #if defined(__CUDACC__)
     k.name = "cuda";
     k.shares_memory = is_integrated();
-    k.end_capture = end_capture;
 #else
     k.name = "cuda-emulated";
     k.shares_memory = false;
-    k.end_capture = end_graph;
 #endif
     add_arrays(k);
     add_elementwise(k);
@@ -170,6 +241,10 @@ const DeviceKernels& table() {
     add_mfpo(k);
     add_candidates(k);
     add_replay(k);
+    for_each_function([&]<auto member, class Of>(Function<member>, const char*, Of) {
+      Known<Of, member>::run = k.*member;
+      k.*member = Known<Of, member>::call;
+    });
     return k;
   }();
   return kernels;

@@ -500,9 +500,9 @@ __global__ void store_number(uint64_t number, const uint64_t* in_memory, uint64_
 TEST_CASE("emulator: a graph replays the arguments of its capture") {
   const Memory<uint64_t> step(std::vector<uint64_t>{1}), y(std::vector<uint64_t>{0, 0});
   uint64_t number = 1;
-  begin_capture();
+  start_capture();
   launch(store_number, 1, 1, 0, number, step.data, y.data);
-  Graph* graph = end_capture();
+  Graph* graph = finish_capture();
   CHECK(y.host() == std::vector<uint64_t>{0, 0});   // recorded, not done
   for (number = 2; number < 4; ++number) {
     copy(step, &number, sizeof number);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <source_location>
 #include <tuple>
+#include <vector>
 
 // Runs CUDA kernels compiled as C++: one fiber a CUDA thread, the blocks of a grid one after another, the fibers of a
 // block in turns that change hands at barriers and warp operations only. What goes wrong is reported by a Failure that
@@ -104,10 +105,15 @@ void deallocate(void* p);
 void copy(void* to, const void* from, size_t size);   // in either direction, or on the device; recorded in a capture
 void fill(void* p, int byte, size_t size);            // recorded in a capture
 
-void begin_capture();
+void start_capture();
+// What the next piece of work to be recorded waits for: after one this one, unless something else is set.
+using Node = size_t;
+void set_capture_dependencies(const std::vector<Node>&);
+const std::vector<Node>& capture_dependencies();
 struct Graph;
-Graph* end_capture();
-void replay(const Graph&);                         // what was recorded, with the argument bytes of then
+Graph* finish_capture();
+// What was recorded, with the argument bytes of then: each time in another order of those that keep to what waits for what.
+void replay(const Graph&);
 void destroy(Graph*);
 
 uint64_t launches();                               // kernels started or recorded so far

@@ -3,16 +3,15 @@
 #include <sys/mman.h>
 
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 
 #include "core/error.h"
 #include "kernels/cuda/emulator/executor.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
+#include "kernels/poison.h"
 
 namespace meander::kernels::emulated {
 namespace {
@@ -24,8 +23,12 @@ struct DeviceMemory {
   static constexpr size_t reserve = size_t{32} << 30, page = 4096, huge_page = size_t{2} << 20;
   std::byte* base = nullptr;
   size_t used = 0;                          // from the base
-  std::map<void*, size_t> blocks;           // address -> bytes, whole pages
-  std::multimap<size_t, void*> free_blocks;
+  struct Block {
+    size_t taken, size;                     // bytes: whole pages, and what was asked for
+    void close_rest(std::byte* p) const { MEANDER_POISON(p + size, taken - size); }
+  };
+  std::map<std::byte*, Block> blocks;
+  std::multimap<size_t, std::byte*> free_blocks;
   int at_work = 0;
 
   // In whole huge pages, of which there are few: changing the protection of each small one takes a millisecond.
@@ -60,7 +63,7 @@ void* allocate(size_t size) {
   }
   // At least one byte more, closed to the kernels where the address sanitizer looks.
   const size_t taken = (size + m.page) / m.page * m.page;
-  void* p;
+  std::byte* p;
   if (const auto f = m.free_blocks.find(taken); f != m.free_blocks.end()) {
     p = f->second;
     m.free_blocks.erase(f);
@@ -70,14 +73,9 @@ void* allocate(size_t size) {
     m.used += taken;
     m.protect(PROT_READ | PROT_WRITE);
   }
-  m.blocks[p] = taken;
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_UNPOISON_MEMORY_REGION(p, taken);
-#endif
+  MEANDER_UNPOISON(p, taken);
   std::memset(p, 0xff, taken);
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_POISON_MEMORY_REGION(static_cast<std::byte*>(p) + size, taken - size);
-#endif
+  (m.blocks[p] = {taken, size}).close_rest(p);
   return p;
 }
 
@@ -85,10 +83,52 @@ void deallocate(void* p) {
   if (!p) return;
   const std::lock_guard lock(device_mutex);
   DeviceMemory& m = memory();
-  const auto found = m.blocks.find(p);
+  const auto found = m.blocks.find(static_cast<std::byte*>(p));
   if (found == m.blocks.end()) throw Failure("the emulator was asked to free memory it did not give");
-  m.free_blocks.emplace(found->second, p);
+  m.free_blocks.emplace(found->second.taken, found->first);
   m.blocks.erase(found);
 }
+
+#if defined(MEANDER_CHECKS_ACCESSES)
+
+// FNV-1a by words.
+__attribute__((no_sanitize("address"))) static uint64_t sum_of(const Access& a) {
+  uint64_t sum = 0xcbf29ce484222325;
+  for (const std::byte* p = a.begin; p < a.end; ++p) sum = (sum ^ static_cast<uint64_t>(*p)) * 0x100000001b3;
+  return sum;
+}
+
+Opened::Opened(const Accesses& accesses) {
+  const DeviceMemory& m = memory();
+  MEANDER_POISON(m.base, m.used);
+  for (const Access& a : accesses) {
+    if (!a.begin)
+      open_all();
+    else if (a.begin >= m.base && a.begin < m.base + m.used)
+      MEANDER_UNPOISON(a.begin, static_cast<size_t>(a.end - a.begin));
+  }
+  for (const Access& a : accesses) {
+    bool changes = a.written;
+    for (const Access& b : accesses) changes |= b.written && (!b.begin || (a.begin < b.end && b.begin < a.end));
+    if (!changes) kept_.push_back({a, sum_of(a)});
+  }
+}
+
+Opened::~Opened() {
+  for (const auto& [access, sum] : kept_)
+    if (sum_of(access) != sum) {
+      std::fprintf(stderr, "emulator: a call wrote to memory that it is said to read only\n");
+      std::abort();
+    }
+  open_all();
+}
+
+void Opened::open_all() {
+  const DeviceMemory& m = memory();
+  MEANDER_UNPOISON(m.base, m.used);
+  for (const auto& [p, block] : m.blocks) block.close_rest(p);
+}
+
+#endif
 
 }  // namespace meander::kernels::emulated
