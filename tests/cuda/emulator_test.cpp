@@ -1,4 +1,5 @@
-#include <doctest/doctest.h>
+#include "emulator.h"
+
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -6,60 +7,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
-#include <string>
-#include <vector>
-
-#include "core/error.h"
-#include "kernels/cuda/ptx.h"
 
 // The emulator's own tests: what a kernel gets from it, and a planted bug of each kind that it must report.
 namespace meander::kernels::emulated {
 namespace {
 
 constexpr uint32_t whole_warp = 0xffffffffu;
-
-// Device memory that holds n of T.
-template <class T>
-struct Memory {
-  T* data;
-  size_t size;
-  explicit Memory(size_t n) : data(static_cast<T*>(allocate(n * sizeof(T)))), size(n) {}
-  explicit Memory(const std::vector<T>& x) : Memory(x.size()) { copy(data, x.data(), size * sizeof(T)); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  ~Memory() { deallocate(data); }
-  operator T*() const { return data; }
-  std::vector<T> host() const {
-    std::vector<T> x(size);
-    copy(x.data(), data, size * sizeof(T));
-    return x;
-  }
-};
-
-// What a launch reports, or nothing: of one block, or of several at the same time.
-template <class Start>
-std::string report_of(Start start) {
-  std::string what;
-  try {
-    start();
-  } catch (const Failure& failure) {
-    what = failure.what();
-  }
-  return what;
-}
-template <class... Parameters, class... Arguments>
-std::string report(void (*kernel)(Parameters...), dim3 block, size_t shared_bytes, const Arguments&... arguments) {
-  return report_of([&] { launch(kernel, 1, block, shared_bytes, arguments...); });
-}
-template <class... Parameters, class... Arguments>
-std::string report_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, const Arguments&... arguments) {
-  return report_of([&] { launch_together(kernel, grid, block, 0, arguments...); });
-}
-bool has(const std::string& text, const std::string& part) {
-  const bool found = text.find(part) != std::string::npos;
-  if (!found) MESSAGE("\"", part, "\" is not in: ", text);
-  return found;
-}
 
 // ---- what works ------------------------------------------------------------------------------------------------------
 
@@ -108,20 +61,6 @@ __global__ void vote(uint32_t* y) {
                                 static_cast<uint32_t>(all), static_cast<uint32_t>(most), half};
     for (int k = 0; k < 6; ++k) y[k] = results[k];
   }
-}
-
-// Each block takes over, round by round, what the block before it has; shared memory is a block's own.
-__global__ void hand_on(int* y, uint32_t* arrived, bool wait) {
-  MEANDER_SHARED(int, mine, 1);
-  const unsigned block = blockIdx.x, before = (block + gridDim.x - 1) % gridDim.x;
-  if (threadIdx.x == 0) mine[0] = static_cast<int>(block);
-  for (int round = 0; round < 3; ++round) {
-    if (threadIdx.x == 0) y[block] = mine[0];
-    if (wait) wait_for_grid(arrived);
-    if (threadIdx.x == 1) mine[0] = y[before] + 10;
-    wait_for_grid(arrived);
-  }
-  if (threadIdx.x == 1) y[block] = mine[0];
 }
 
 __global__ void count(int* total, float* sum) {
@@ -483,187 +422,5 @@ TEST_CASE("emulator: the host's hand on device memory stops the program") {
   }
   CHECK(x.host()[0] == 1);
 }
-
-// ---- planted: graphs -------------------------------------------------------------------------------------------------
-
-namespace {
-
-__global__ void store_number(uint64_t number, const uint64_t* in_memory, uint64_t* y) {
-  y[0] = number;
-  y[1] = *in_memory;
-}
-
-}  // namespace
-
-// Protects the rule that what changes from update to update lies in device memory: a step count that is passed as an
-// argument is that of the capture at every replay, as on a GPU.
-TEST_CASE("emulator: a graph replays the arguments of its capture") {
-  const Memory<uint64_t> step(std::vector<uint64_t>{1}), y(std::vector<uint64_t>{0, 0});
-  uint64_t number = 1;
-  start_capture();
-  launch(store_number, 1, 1, 0, number, step.data, y.data);
-  Graph* graph = finish_capture();
-  CHECK(y.host() == std::vector<uint64_t>{0, 0});   // recorded, not done
-  for (number = 2; number < 4; ++number) {
-    copy(step, &number, sizeof number);
-    replay(*graph);
-    CHECK(y.host() == std::vector<uint64_t>{1, number});
-  }
-  destroy(graph);
-}
-
-// ---- planted: what the sanitizers find -------------------------------------------------------------------------------
-// They end the program: each such bug is a case of its own, skipped but where this program starts itself for that case.
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-
-namespace {
-
-// Runs one skipped case of this program: what it prints, and whether it failed.
-struct Run {
-  std::string output;
-  bool failed;
-};
-Run run_case(const std::string& name) {
-  int pipe[2];
-  REQUIRE(::pipe(pipe) == 0);
-  const std::string filter = "-tc=" + name;
-  const pid_t child = ::fork();
-  REQUIRE(child >= 0);
-  if (child == 0) {
-    ::dup2(pipe[1], STDOUT_FILENO);
-    ::dup2(pipe[1], STDERR_FILENO);
-    ::close(pipe[0]);
-    ::execl("/proc/self/exe", "test_cuda", filter.c_str(), "--no-skip", static_cast<char*>(nullptr));
-    ::_exit(0);
-  }
-  ::close(pipe[1]);
-  Run run;
-  char text[4096];
-  for (ssize_t n; (n = ::read(pipe[0], text, sizeof text)) > 0;) run.output.append(text, static_cast<size_t>(n));
-  ::close(pipe[0]);
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  run.failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-  return run;
-}
-
-}  // namespace
-
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-
-namespace {
-
-__global__ void write_dynamic(unsigned at) { shared_memory<float>()[at] = 1; }
-__global__ void write_static(unsigned at) {
-  MEANDER_SHARED(float, here, 5);
-  here[at] = 1;
-}
-__global__ void write_global(float* y, unsigned at) { y[at] = 1; }
-__global__ void write_local(unsigned at) {
-  float here[4] = {};
-  volatile float* p = here;
-  p[at] = 1;
-}
-
-}  // namespace
-
-TEST_CASE("planted: dynamic shared memory" * doctest::skip()) { launch(write_dynamic, 1, 1, 5 * sizeof(float), 5u); }
-TEST_CASE("planted: static shared memory" * doctest::skip()) { launch(write_static, 1, 1, 0, 5u); }
-TEST_CASE("planted: global memory" * doctest::skip()) {
-  const Memory<float> y(5);
-  launch(write_global, 1, 1, 0, y.data, 5u);
-}
-TEST_CASE("planted: memory of a thread" * doctest::skip()) { launch(write_local, 1, 1, 0, 4u); }
-
-TEST_CASE("the address sanitizer sees a kernel write beyond an array") {
-  const Memory<float> y(5);
-  CHECK(report(write_dynamic, 1, 5 * sizeof(float), 4u) == "");
-  CHECK(report(write_static, 1, 0, 4u) == "");
-  CHECK(report(write_global, 1, 0, y.data, 4u) == "");
-  CHECK(report(write_local, 1, 0, 3u) == "");
-  for (const std::string name : {"planted: dynamic shared memory", "planted: static shared memory",
-                                 "planted: global memory", "planted: memory of a thread"}) {
-    CAPTURE(name);
-    const Run run = run_case(name);
-    CHECK(run.failed);
-    CHECK(has(run.output, "AddressSanitizer"));
-  }
-}
-
-#endif
-
-#if defined(__SANITIZE_THREAD__)
-
-namespace {
-
-// Each thread reads what its neighbour wrote, with a barrier before, and after where the numbers change again.
-__global__ void pass_on(float* y, bool before, bool after) {
-  MEANDER_SHARED(float, here, 64);
-  here[threadIdx.x] = 1;
-  if (before) __syncthreads();
-  const float next = here[(threadIdx.x + 1) % 64];
-  if (after) __syncthreads();
-  here[threadIdx.x] = next + 1;
-  y[threadIdx.x] = next;
-}
-// The same with a copy, which the thread that asked for it has waited for, and nobody else.
-__global__ void fetch_for_all(const float* x, float* y, bool barrier) {
-  float* const here = shared_memory<float>();
-  copy_async4(here + threadIdx.x, x + threadIdx.x);
-  copy_async_commit();
-  copy_async_wait<0>();
-  if (barrier) __syncthreads();
-  y[threadIdx.x] = here[(threadIdx.x + 1) % 64];
-}
-__global__ void within_warp(float* y, bool barrier) {
-  MEANDER_SHARED(float, here, 32);
-  here[threadIdx.x] = 1;
-  if (barrier) __syncwarp();
-  y[threadIdx.x] = here[31 - threadIdx.x];
-}
-__global__ void all_store(float* y) { y[0] = 1; }
-
-}  // namespace
-
-TEST_CASE("planted: no barrier before" * doctest::skip()) {
-  launch(pass_on, 1, 64, 0, Memory<float>(64).data, false, true);
-}
-TEST_CASE("planted: no barrier after" * doctest::skip()) {
-  launch(pass_on, 1, 64, 0, Memory<float>(64).data, true, false);
-}
-TEST_CASE("planted: no barrier after a copy" * doctest::skip()) {
-  launch(fetch_for_all, 1, 64, 64 * sizeof(float), Memory<float>(64).data, Memory<float>(64).data, false);
-}
-TEST_CASE("planted: no barrier in a warp" * doctest::skip()) {
-  launch(within_warp, 1, 32, 0, Memory<float>(32).data, false);
-}
-TEST_CASE("planted: no barrier in a grid" * doctest::skip()) {
-  launch_together(hand_on, 2, 32, 0, Memory<int>(2).data, Memory<uint32_t>(1).data, false);
-}
-TEST_CASE("planted: two threads store to one place" * doctest::skip()) {
-  launch(all_store, 1, 2, 0, Memory<float>(1).data);
-}
-
-TEST_CASE("the thread sanitizer sees a missing barrier") {
-  const Memory<float> x(64), y(64);
-  CHECK(report(pass_on, 64, 0, y.data, true, true) == "");   // here it must not see one
-  CHECK(report(fetch_for_all, 64, 64 * sizeof(float), x.data, y.data, true) == "");
-  CHECK(report(within_warp, 32, 0, y.data, true) == "");
-  CHECK(report_together(hand_on, 2, 32, Memory<int>(2).data, Memory<uint32_t>(1).data, true) == "");
-  for (const std::string name : {"planted: no barrier before", "planted: no barrier after",
-                                 "planted: no barrier after a copy", "planted: no barrier in a warp",
-                                 "planted: no barrier in a grid",
-                                 "planted: two threads store to one place"}) {
-    CAPTURE(name);
-    const Run run = run_case(name);
-    CHECK(run.failed);
-    CHECK(has(run.output, "data race"));
-  }
-}
-
-#endif
 
 }  // namespace meander::kernels::emulated
