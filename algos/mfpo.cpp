@@ -165,12 +165,11 @@ Mfpo::RegressionLoss Mfpo::actor_loss(Tensor state, Tensor x, const Interval& in
 
 // ---- 4. divergence net: regress the average divergence; div v by Hutchinson's estimator -----------------------------
 Mfpo::Divergence Mfpo::hutchinson(Tensor state, Tensor x, Tensor t, Tensor probe) const {
-  const int64_t n = probe.rows / x.rows;
   const auto [velocity, jz] = mean_velocity_.directions(actor_.tensor(), state, x, t, Value(), probe);
   Divergence d;
   d.velocity = velocity.tensor;
   d.derivative = jz.tensor;
-  d.estimate = (sum_groups(sum_row(jz * Value(probe)), n) / double(n)).tensor;
+  d.estimate = meander::hutchinson(x.rows, probe, jz.tensor);
   return d;
 }
 

@@ -99,4 +99,12 @@ SoftTarget soft_target(const Support& support, const Tensor (&logits)[2], Tensor
   return s;
 }
 
+Tensor hutchinson(int64_t batch, Tensor probe, Tensor derivative) {
+  const int64_t n = a_state("hutchinson", probe, batch);
+  check("hutchinson", derivative, probe.rows, probe.cols);
+  const Tensor y = empty(batch, 1);
+  kernels::current().hutchinson(batch, probe.cols, n, probe.f32(), derivative.f32(), y.f32());
+  return y;
+}
+
 }  // namespace meander

@@ -42,4 +42,7 @@ struct Support {
 SoftTarget soft_target(const Support& support, const Tensor (&logits)[2], Tensor reward, Tensor mask, Tensor log_prob,
                        Tensor alpha, double discount, bool smaller);
 
+// [B, 1] from probe and derivative [B n, A].
+Tensor hutchinson(int64_t batch, Tensor probe, Tensor derivative);
+
 }  // namespace meander

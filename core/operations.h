@@ -63,6 +63,7 @@ Value sum_groups(Value x, int64_t size);               // its transpose: sums ea
 
 // ---- shape.cpp -------------------------------------------------------------------------------------------------------
 Value concat_columns(Value a, Value b);                // [a, b]; a row count of 1 is broadcast
+Value concat_columns(Value a, Value b, Value c);       // [a, b, c], likewise
 Value slice_columns(Value x, int64_t first, int64_t count);
 Value pad_columns(Value x, int64_t first, int64_t cols);  // the transpose: zeros around
 Value slice_rows(Value x, int64_t first, int64_t count);

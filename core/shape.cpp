@@ -4,32 +4,38 @@
 namespace meander {
 namespace {
 
-// y = [a, b]; a row count of 1 is repeated.
+// y = [a, b, ...]; a row count of 1 is repeated.
+template <int parts>
 struct ConcatColumns {
-  static constexpr int inputs = 2, outputs = 1;
-  static constexpr unsigned row_inputs = 0b11;
-  Tensors<1> value(Tensors<2> in) const {
-    const auto [a, b] = in;
-    if (a.dtype != b.dtype || (a.rows != b.rows && a.rows != 1 && b.rows != 1))
-      throw Error(message("concat_columns: ", detail::shape(a), " and ", detail::shape(b), " do not fit"));
-    const Tensor y = empty(std::max(a.rows, b.rows), a.cols + b.cols, a.dtype);
-    const auto group = [&](Tensor x) { return x.rows == 1 ? y.rows : 1; };
+  static constexpr int inputs = parts, outputs = 1;
+  static constexpr unsigned row_inputs = (1u << parts) - 1;
+  Tensors<1> value(Tensors<parts> in) const {
+    int64_t rows = 1, cols = 0;
+    for (const Tensor x : in) rows = std::max(rows, x.rows), cols += x.cols;
+    for (const Tensor x : in)
+      if (x.dtype != in[0].dtype || (x.rows != rows && x.rows != 1))
+        throw Error(message("concat_columns: ", detail::shape(in[0]), " and ", detail::shape(x), " do not fit"));
+    const Tensor y = empty(rows, cols, in[0].dtype);
     detail::by_dtype(y.dtype, kernels::current().concat_columns, kernels::concat_columns<double>,
                      [&]<class T>(T, auto kernel) {
-                       kernel(y.rows, a.cols, a.as<T>(), group(a), b.cols, b.as<T>(), group(b), y.as<T>());
+                       std::array<kernels::ColumnsOf<T>, parts> of;
+                       for (int i = 0; i < parts; ++i) {
+                         const Tensor x = in[i];
+                         of[i] = {x.cols, x.as<T>(), x.rows == 1 ? rows : 1};
+                       }
+                       kernel(rows, of, y.as<T>());
                      });
     return {y};
   }
-  Values<1> pushforward(Values<2> in, Values<1> y, Values<2> d) const {
-    const auto whole = [&](int i) {
-      return d[i] ? broadcast_to(d[i], y[0].rows(), in[i].cols()) : Value(zeros(1, in[i].cols(), y[0].dtype()));
-    };
-    return {concat_columns(whole(0), whole(1))};
+  Values<1> pushforward(Values<parts> in, Values<1> y, Values<parts> d) const {
+    for (int i = 0; i < parts; ++i)
+      d[i] = d[i] ? broadcast_to(d[i], y[0].rows(), in[i].cols()) : Value(zeros(1, in[i].cols(), y[0].dtype()));
+    return perform(*this, d);
   }
-  void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
-    const int64_t first = in[0].cols();
-    if (c.wants(0)) c.add(0, sum_to(slice_columns(dy[0], 0, first), in[0].rows(), first));
-    if (c.wants(1)) c.add(1, sum_to(slice_columns(dy[0], first, in[1].cols()), in[1].rows(), in[1].cols()));
+  void pullback(Values<parts> in, Values<1>, Values<1> dy, Cotangents c) const {
+    int64_t first = 0;
+    for (int i = 0; i < parts; first += in[i++].cols())
+      if (c.wants(i)) c.add(i, sum_to(slice_columns(dy[0], first, in[i].cols()), in[i].rows(), in[i].cols()));
   }
 };
 
@@ -213,7 +219,8 @@ struct GatherRows {
 
 }  // namespace
 
-Value concat_columns(Value a, Value b) { return perform(ConcatColumns{}, {a, b})[0]; }
+Value concat_columns(Value a, Value b) { return perform(ConcatColumns<2>{}, {a, b})[0]; }
+Value concat_columns(Value a, Value b, Value c) { return perform(ConcatColumns<3>{}, {a, b, c})[0]; }
 Value slice_columns(Value x, int64_t first, int64_t count) {
   return x ? perform(SliceColumns{first, count}, {x})[0] : Value();
 }

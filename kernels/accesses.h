@@ -129,10 +129,10 @@ void for_each_function(Visit visit) {
           a.read(x, extent((rows + group - 1) / group, cols, x_stride)), a.write(y, extent(rows, cols, y_stride));
         });
   visit(Function<&K::concat_columns>(), "concat_columns",
-        [](A& a, int64_t rows, int64_t l_cols, const float* l, int64_t l_group, int64_t r_cols, const float* r,
-           int64_t r_group, float* y) {
-          a.read(l, (rows + l_group - 1) / l_group * l_cols), a.read(r, (rows + r_group - 1) / r_group * r_cols);
-          a.write(y, rows * (l_cols + r_cols));
+        [](A& a, int64_t rows, std::span<const ColumnsOf<float>> parts, float* y) {
+          int64_t cols = 0;
+          for (const auto& p : parts) a.read(p.x, (rows + p.group - 1) / p.group * p.cols), cols += p.cols;
+          a.write(y, rows * cols);
         });
   visit(Function<&K::add_to>(), "add_to", [](A& a, int64_t n, const float* x, float* y) { a.read(x, n), a.change(y, n); });
   visit(Function<&K::sum_groups>(), "sum_groups",
@@ -401,6 +401,12 @@ void for_each_function(Visit visit) {
     for (float* const y : {s.positions, s.projected[0], s.projected[1], s.chosen}) a.write(y, all);
     for (float* const y : {s.mean[0], s.mean[1], s.clipped_low, s.clipped_high}) a.write(y, s.batch);
   });
+
+  visit(Function<&K::hutchinson>(), "hutchinson",
+        [](A& a, int64_t batch, int64_t actions, int64_t probes, const float* probe, const float* derivative, float* y) {
+          const int64_t all = batch * probes * actions;
+          a.read(probe, all), a.read(derivative, all), a.write(y, batch);
+        });
 
   // ---- candidates.h, replay.h ----------------------------------------------------------------------------------------
   visit(Function<&K::best_candidate>(), "best_candidate", everything);   // all its blocks meet: alone on the device

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 // Arithmetic with broadcasting and movement of matrices, row-major without gaps unless a stride is given; for float and
 // double.
@@ -42,10 +43,15 @@ void inside(int64_t n, T low, T high, const T* x, T* y);        // 1 where low <
 template <class T>
 void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64_t group, T* y,
                  int64_t y_stride);
-// y [rows, a_cols + b_cols] = [a[i / a_group], b[i / b_group]]
+// y[i] = [x_1[i / group_1], x_2[i / group_2], ...], at most 3 parts, x_p [rows / group_p, cols_p]
 template <class T>
-void concat_columns(int64_t rows, int64_t a_cols, const T* a, int64_t a_group, int64_t b_cols, const T* b, int64_t b_group,
-                    T* y);
+struct ColumnsOf {
+  int64_t cols;
+  const T* x;
+  int64_t group;
+};
+template <class T>
+void concat_columns(int64_t rows, std::span<const ColumnsOf<T>> parts, T* y);
 template <class T>
 void add_to(int64_t n, const T* x, T* y);                                // y += x
 // y [rows, cols] = sum over k < group of x[i group + k], in order.

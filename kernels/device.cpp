@@ -108,6 +108,7 @@ const DeviceKernels cpu = [] {
   k.interval = kernels::interval, k.mean_flow_target = kernels::mean_flow_target<float>;
   k.gaussian_proposals = kernels::gaussian_proposals, k.proposal_weights = kernels::proposal_weights;
   k.proposal_velocity = kernels::proposal_velocity, k.soft_target = kernels::soft_target;
+  k.hutchinson = kernels::hutchinson;
   k.replay_batch = kernels::replay_batch;
   return k;
 }();

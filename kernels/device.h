@@ -140,6 +140,7 @@ struct DeviceKernels {
   decltype(&kernels::proposal_weights) proposal_weights;
   decltype(&kernels::proposal_velocity) proposal_velocity;
   decltype(&kernels::soft_target) soft_target;
+  decltype(&kernels::hutchinson) hutchinson;
 
   // ---- candidates.h; null on the CPU, where a launch costs nothing and the functions above do as well -----------------
   int64_t (*candidates_workspace)(const CandidatesOf&);        // floats; 0: too large for this device to do in one go

@@ -62,4 +62,8 @@ struct SoftTargetOf {
 };
 void soft_target(const SoftTargetOf&);
 
+// Hutchinson's estimate of a divergence from n probes z ~ N(0, I) a state and the derivatives J z along them:
+//   y_i = 1 / n sum_k z_ik . J z_ik            probe, derivative [B n, A] -> y [B]
+void hutchinson(int64_t batch, int64_t actions, int64_t probes, const float* probe, const float* derivative, float* y);
+
 }  // namespace meander::kernels

@@ -60,18 +60,13 @@ Value FlowNetwork::times(Value params, Value t, Value r) const {
   throw Error("unknown kind of times");
 }
 
-Value FlowNetwork::condition(Value params, Value state, Value t, Value r) const {
-  return concat_columns(state, times(params, t, r));
-}
-
 Value FlowNetwork::operator()(Value params, Value state, Value x, Value t, Value r) const {
-  const Value rest = condition(params, state, t, r);
-  if (state.rows() == x.rows()) return mlp(trunk_, params, concat_columns(x, rest));
-  return mlp_shared(trunk_, params, x, rest, true);
+  if (state.rows() == x.rows()) return mlp(trunk_, params, concat_columns(x, state, times(params, t, r)));
+  return mlp_shared(trunk_, params, x, concat_columns(state, times(params, t, r)), true);
 }
 
 std::pair<Value, Value> FlowNetwork::directions(Value params, Value state, Value x, Value t, Value r, Value dx) const {
-  return mlp_directions(trunk_, params, concat_columns(x, condition(params, state, t, r)), 0, dx);
+  return mlp_directions(trunk_, params, concat_columns(x, state, times(params, t, r)), 0, dx);
 }
 
 Value FlowNetwork::share_of_state(Value params, Value state) const {

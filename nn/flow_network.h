@@ -50,7 +50,6 @@ struct FlowNetwork {
 
  private:
   Value times(Value params, Value t, Value r) const;
-  Value condition(Value params, Value state, Value t, Value r) const;   // what follows x among the inputs
 
   int64_t observations_, actions_;
   Times kind_;

@@ -110,10 +110,10 @@ void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64
 }
 
 template <class T>
-void concat_columns(int64_t rows, int64_t a_cols, const T* a, int64_t a_group, int64_t b_cols, const T* b, int64_t b_group,
-                    T* y) {
-  copy_matrix(rows, a_cols, a, a_cols, a_group, y, a_cols + b_cols);
-  copy_matrix(rows, b_cols, b, b_cols, b_group, y + a_cols, a_cols + b_cols);
+void concat_columns(int64_t rows, std::span<const ColumnsOf<T>> parts, T* y) {
+  int64_t cols = 0;
+  for (const ColumnsOf<T>& p : parts) cols += p.cols;
+  for (const ColumnsOf<T>& p : parts) copy_matrix(rows, p.cols, p.x, p.cols, p.group, y, cols), y += p.cols;
 }
 
 template <class T>
@@ -166,7 +166,7 @@ template void relu(int64_t, const float*, float*);
 template void clip(int64_t, float, float, const float*, float*);
 template void inside(int64_t, float, float, const float*, float*);
 template void copy_matrix(int64_t, int64_t, const float*, int64_t, int64_t, float*, int64_t);
-template void concat_columns(int64_t, int64_t, const float*, int64_t, int64_t, const float*, int64_t, float*);
+template void concat_columns(int64_t, std::span<const ColumnsOf<float>>, float*);
 template void add_to(int64_t, const float*, float*);
 template void sum_groups(int64_t, int64_t, int64_t, const float*, float*);
 template void argmax_row(int64_t, int64_t, int64_t, const float*, int32_t*);
@@ -185,7 +185,7 @@ template void relu(int64_t, const double*, double*);
 template void clip(int64_t, double, double, const double*, double*);
 template void inside(int64_t, double, double, const double*, double*);
 template void copy_matrix(int64_t, int64_t, const double*, int64_t, int64_t, double*, int64_t);
-template void concat_columns(int64_t, int64_t, const double*, int64_t, int64_t, const double*, int64_t, double*);
+template void concat_columns(int64_t, std::span<const ColumnsOf<double>>, double*);
 template void add_to(int64_t, const double*, double*);
 template void sum_groups(int64_t, int64_t, int64_t, const double*, double*);
 template void argmax_row(int64_t, int64_t, int64_t, const double*, int32_t*);

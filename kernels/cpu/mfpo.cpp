@@ -140,4 +140,13 @@ void soft_target(const SoftTargetOf& s) {
   });
 }
 
+void hutchinson(int64_t batch, int64_t actions, int64_t probes, const float* probe, const float* derivative, float* y) {
+  const int64_t n = actions * probes;
+  for (int64_t i = 0; i < batch; ++i, probe += n, derivative += n) {
+    float sum = 0;
+    for (int64_t e = 0; e < n; ++e) sum += probe[e] * derivative[e];
+    y[i] = sum / static_cast<float>(probes);
+  }
+}
+
 }  // namespace meander::kernels

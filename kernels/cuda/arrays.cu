@@ -137,18 +137,22 @@ void copy_matrix(int64_t rows, int64_t cols, const float* x, int64_t x_stride, i
   launch(copy_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, x_stride, group, y, y_stride);
 }
 
-__global__ void concat_kernel(int64_t rows, int64_t a_cols, const float* a, int64_t a_group, int64_t b_cols,
-                              const float* b, int64_t b_group, float* y) {
-  const int64_t cols = a_cols + b_cols;
+__global__ void concat_kernel(int64_t rows, int64_t cols, const __grid_constant__ List<ColumnsOf<float>, 3> parts,
+                              float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) {
-    y[i * cols + j] = j < a_cols ? a[divide(i, a_group) * a_cols + j] : b[divide(i, b_group) * b_cols + j - a_cols];
+    int64_t column = j;
+    int p = 0;
+    while (column >= parts.at[p].cols) column -= parts.at[p++].cols;
+    const ColumnsOf<float>& part = parts.at[p];
+    y[i * cols + j] = part.x[divide(i, part.group) * part.cols + column];
   });
 }
-void concat_columns(int64_t rows, int64_t a_cols, const float* a, int64_t a_group, int64_t b_cols, const float* b,
-                    int64_t b_group, float* y) {
-  const int64_t n = rows * (a_cols + b_cols);
-  if (n > 0)
-    launch(concat_kernel, element_blocks(n), element_block, 0, rows, a_cols, a, a_group, b_cols, b, b_group, y);
+void concat_columns(int64_t rows, std::span<const ColumnsOf<float>> parts, float* y) {
+  List<ColumnsOf<float>, 3> list{};
+  int64_t cols = 0;
+  for (size_t p = 0; p < parts.size(); ++p) list.at[p] = parts[p], cols += parts[p].cols;
+  const int64_t n = rows * cols;
+  if (n > 0) launch(concat_kernel, element_blocks(n), element_block, 0, rows, cols, list, y);
 }
 
 __global__ void sum_groups_kernel(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {

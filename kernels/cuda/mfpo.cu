@@ -146,6 +146,22 @@ void soft_target(const SoftTargetOf& s) {
     launch(soft_target_kernel, blocks_for(s.batch * 32, project_block), project_block, masses, s);
 }
 
+// ---- the divergence, a thread a state: there are few numbers ---------------------------------------------------------
+
+__global__ void hutchinson_kernel(int64_t batch, int64_t n, int64_t probes, const float* probe, const float* derivative,
+                                  float* y) {
+  for (int64_t i = this_thread(); i < batch; i += all_threads()) {
+    float sum = 0;
+    for (int64_t e = i * n; e < (i + 1) * n; ++e) sum += probe[e] * derivative[e];
+    y[i] = sum / static_cast<float>(probes);
+  }
+}
+void hutchinson(int64_t batch, int64_t actions, int64_t probes, const float* probe, const float* derivative, float* y) {
+  constexpr int block = 32;   // over many multiprocessors
+  if (batch > 0)
+    launch(hutchinson_kernel, blocks_for(batch, block), block, 0, batch, actions * probes, probes, probe, derivative, y);
+}
+
 }  // namespace
 
 void add_mfpo(DeviceKernels& k) {
@@ -153,6 +169,7 @@ void add_mfpo(DeviceKernels& k) {
   k.proposal_weights = proposal_weights;
   k.proposal_velocity = proposal_velocity;
   k.soft_target = soft_target;
+  k.hutchinson = hutchinson;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

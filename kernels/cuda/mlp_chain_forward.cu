@@ -14,22 +14,34 @@ __global__ void __launch_bounds__(chain_threads, 1) forward_kernel(const __grid_
   copy_async_wait<0>();
 }
 
-// Rows of 2 k and 2 k + 1 of a weight [in, out] in one word each, rounded to bfloat16; rows of words pitch_of(out)
-// apart.
-__global__ void pack_pairs(int64_t in, int64_t out, const float* weight, float* to) {
-  const int64_t pitch = pitch_of(out), count = (in + 1) / 2 * pitch;
-  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < count; e += int64_t{gridDim.x} * blockDim.x) {
-    const int64_t k = e / pitch * 2, j = e % pitch;
-    const float low = j < out ? weight[k * out + j] : 0.0f;
-    const float high = j < out && k + 1 < in ? weight[(k + 1) * out + j] : 0.0f;
-    to[e] = __uint_as_float(pack_bfloat16(low, high));
-  }
-}
+// A layer's weight [in, out] and where it goes, with rows pitch_of(out) apart.
+struct LayerWeight {
+  int64_t n, in, out;   // numbers to write
+  const float* weight;
+  float* to;
+};
+using LayerWeights = List<LayerWeight, MlpShape::max_layers>;
 
-__global__ void pad_rows(int64_t in, int64_t out, const float* weight, float* to) {
-  const int64_t pitch = pitch_of(out);
-  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < in * pitch; e += int64_t{gridDim.x} * blockDim.x)
-    to[e] = e % pitch < out ? weight[e / pitch * out + e % pitch] : 0.0f;
+// f(layer, row, column) gives each number that is written.
+template <class F>
+__device__ void for_layer_weight(const LayerWeight& l, F f) {
+  const int64_t pitch = pitch_of(l.out);
+  for (int64_t e = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; e < l.n; e += int64_t{gridDim.x} * blockDim.x)
+    l.to[e] = f(l, e / pitch, e % pitch);
+}
+// Rows 2 k and 2 k + 1 in one word each, rounded to bfloat16.
+__global__ void pack_pairs(const __grid_constant__ LayerWeights all) {
+  for_layer_weight(all.at[blockIdx.y], [](const LayerWeight& l, int64_t pair, int64_t j) {
+    const int64_t k = 2 * pair;
+    const float low = j < l.out ? l.weight[k * l.out + j] : 0.0f;
+    const float high = j < l.out && k + 1 < l.in ? l.weight[(k + 1) * l.out + j] : 0.0f;
+    return __uint_as_float(pack_bfloat16(low, high));
+  });
+}
+__global__ void pad_rows(const __grid_constant__ LayerWeights all) {
+  for_layer_weight(all.at[blockIdx.y], [](const LayerWeight& l, int64_t k, int64_t j) {
+    return j < l.out ? l.weight[k * l.out + j] : 0.0f;
+  });
 }
 
 int64_t prepared_layer_size(const MlpShape& s, int l, Precision precision) {
@@ -82,12 +94,16 @@ int64_t chain_prepared_size(const MlpShape& s) {
 
 void chain_prepare(const MlpShape& s, const float* params, Precision precision, float* prepared) {
   prepared = aligned(prepared);
+  LayerWeights all{};
+  unsigned count = 0;
   for (int l = 1; l < s.layers; ++l) {
     const int64_t size = prepared_layer_size(s, l, precision);
-    launch(precision == Precision::bfloat16 ? pack_pairs : pad_rows, blocks_for(size, 256), 256, 0, s.width[l],
-           s.width[l + 1], params + s.weight[l], prepared);
+    all.at[count++] = {size, s.width[l], s.width[l + 1], params + s.weight[l], prepared};
     prepared += size;
   }
+  const unsigned blocks = blocks_for_all(std::span<const LayerWeight>(all.at, count), 1, 256);
+  if (count)
+    launch(precision == Precision::bfloat16 ? pack_pairs : pad_rows, {blocks, count}, 256, 0, all);
 }
 
 // Few rows go in small tiles, over many multiprocessors; many in large ones, which read the weights less often.

@@ -88,6 +88,14 @@ TEST_CASE("weights and velocity of the proposals follow their formulas") {
                                    single(alpha)), Error);
 }
 
+TEST_CASE("Hutchinson's estimate follows its formula") {
+  ArenaScope scope;
+  const Tensor probe = numbers(batch * k1, actions, 2), derivative = numbers(batch * k1, actions, 3);
+  const Value expected = sum_groups(sum_row(Value(probe) * Value(derivative)), k1) / double(k1);
+  CHECK(difference(hutchinson(batch, single(probe), single(derivative)), expected) < tolerance);
+  CHECK_THROWS_AS(hutchinson(batch, single(probe), single(numbers(batch * k1 + 1, actions, 3))), Error);
+}
+
 TEST_CASE("the soft target follows its formula") {
   ArenaScope scope;
   const double low = -2, high = 3, discount = 0.9;

@@ -98,6 +98,8 @@ TEST_CASE("slices, joins, parameters, gathers") {
   for (int64_t rows : {1, 4})
     check_derivatives([](Value a, Value b) { return square(concat_columns(a, b)); },
                       Inputs<2>{random_matrix(4, 2, 9), random_matrix(rows, 3, 10)});
+  check_derivatives([](Value a, Value b, Value c) { return square(concat_columns(a, b, c)); },
+                    Inputs<3>{random_matrix(4, 2, 9), random_matrix(1, 3, 10), random_matrix(4, 1, 11)});
   // Two parameters that overlap in the flat buffer: both add to its gradient.
   check_derivatives([](Value flat) { return product(parameter(flat, 2, 3, 2), parameter(flat, 5, 2, 4)); },
                     Inputs<1>{random_matrix(1, 20, 11)});
@@ -195,6 +197,7 @@ TEST_CASE("shapes that do not fit are refused with both shapes named") {
   CHECK_THROWS_AS(a + c, Error);
   CHECK_THROWS_AS(product(a, b), Error);
   CHECK_THROWS_AS(concat_columns(a, b), Error);
+  CHECK_THROWS_AS(concat_columns(a, a, b), Error);
   CHECK_THROWS_AS(slice_columns(a, 2, 3), Error);
   CHECK_THROWS_AS(gather_row(a, indices({0, 1, 4})), Error);
   CHECK_THROWS_AS(grad([](Value x) { return Values<1>{x}; }, a), Error);

@@ -104,11 +104,17 @@ TEST_CASE("rows side by side and between two others") {
       for (const int64_t group : {int64_t{1}, shape.rows}) {
         const int64_t b_cols = 5;
         const Floats a = numbers(shape.rows * shape.cols, 1), b = numbers(shape.rows / group * b_cols, 2);
-        Floats want(static_cast<size_t>(shape.rows * (shape.cols + b_cols)));
-        kernels::concat_columns(shape.rows, shape.cols, a.data(), int64_t{1}, b_cols, b.data(), group, want.data());
-        const auto y = d.room(want.size());
-        d.k.concat_columns(shape.rows, shape.cols, d.up(a), 1, b_cols, d.up(b), group, y);
-        CHECK(same_numbers(d.down(y), want));
+        for (const bool twice : {false, true}) {   // [a, b] and [a, b, a]
+          using Parts = std::vector<kernels::ColumnsOf<float>>;
+          Parts here{{shape.cols, a.data(), 1}, {b_cols, b.data(), group}};
+          Parts there{{shape.cols, d.up(a), 1}, {b_cols, d.up(b), group}};
+          if (twice) here.push_back(here[0]), there.push_back(there[0]);
+          Floats want(static_cast<size_t>(shape.rows * (shape.cols * (twice ? 2 : 1) + b_cols)));
+          kernels::concat_columns<float>(shape.rows, here, want.data());
+          const auto y = d.room(want.size());
+          d.k.concat_columns(shape.rows, there, y);
+          CHECK(same_numbers(d.down(y), want));
+        }
 
         const Floats t = numbers(shape.rows, 3), other = numbers(shape.rows * shape.cols, 4);
         Floats between(a.size());

@@ -120,6 +120,21 @@ TEST_CASE("the velocity of the proposals is the CPU's") {
   });
 }
 
+TEST_CASE("Hutchinson's estimate is the CPU's") {
+  on_each_device([](OnDevice& d) {
+    for (const Sizes s : sizes) {
+      CAPTURE(s.actions);
+      const int64_t n = s.batch * s.k1 * s.actions;
+      const Floats probe = normals(n, 1), derivative = normals(n, 2);
+      Results r{d, {}};
+      const size_t y = r.add(s.batch);
+      kernels::hutchinson(s.batch, s.actions, s.k1, probe.data(), derivative.data(), r.at(y, false));
+      d.k.hutchinson(s.batch, s.actions, s.k1, d.up(probe), d.up(derivative), r.at(y, true));
+      r.check();
+    }
+  });
+}
+
 TEST_CASE("the soft distributional target is the CPU's") {
   on_each_device([](OnDevice& d) {
     for (const Shape shape : {Shape{1, 2}, {3, 11}, {2, 33}, {4, 101}, {1, 129}})
