@@ -20,8 +20,9 @@
 // asked for in an update at the paper's sizes (counted on the CPU), how many launches each takes (counted in the
 // emulator, on a small network), the least time for that by a GPU's published figures, and what must wait for what.
 // Prints Markdown.
-//     bench_floor [OBSERVATIONS ACTIONS] [--calls] [--device cuda]
-// --calls lists the update call by call; with --device cuda each is timed too, alone, in a graph that repeats it.
+//     bench_floor [OBSERVATIONS ACTIONS] [--calls] [--device cuda [--once]]
+// --calls lists the update call by call; with --device cuda each is timed too, alone, in a graph that repeats it. --once does
+// one update there, kernel after kernel and without a graph, and nothing else: for a profiler.
 namespace meander {
 namespace {
 
@@ -192,6 +193,25 @@ void list_calls(const std::vector<Call>& all, const std::vector<size_t>& way) {
   }
 }
 
+const DeviceKernels& gpu() {
+#if defined(MEANDER_WITH_CUDA)
+  kernels::cuda::register_cuda();
+#endif
+  const char* why;
+  const DeviceKernels* const found = kernels::device_kernels(kernels::Device::cuda, &why);
+  if (!found) throw Error(message("no GPU to measure: ", why));
+  return *found;
+}
+
+int update_once(int observations, int actions) {
+  const MfpoSettings paper;
+  DeviceAgent agent(gpu(), [&] { return paper.make_agent(observations, actions, 1); });
+  std::vector<float> metrics(agent.metric_names().size());
+  bench::ReplayBatch batch(agent);
+  agent.update(batch.draw(1), 1, metrics);
+  return 0;
+}
+
 int floor_of_update(int observations, int actions, bool on_gpu, bool list) {
   count_products();
   kernels::emulated::register_emulator();
@@ -201,14 +221,7 @@ int floor_of_update(int observations, int actions, bool on_gpu, bool list) {
   const auto emulated = run_update(*kernels::device_kernels(kernels::Device::cuda_emulated), small, 5, 2);
 
   const DeviceKernels* device = kernels::device_kernels(kernels::Device::cpu);
-  if (on_gpu) {
-#if defined(MEANDER_WITH_CUDA)
-    kernels::cuda::register_cuda();
-#endif
-    const char* why;
-    device = timed_on = kernels::device_kernels(kernels::Device::cuda, &why);
-    if (!device) throw Error(message("no GPU to measure: ", why));
-  }
+  if (on_gpu) device = timed_on = &gpu();
   const MfpoSettings paper;
   std::vector<Call> update = run_update(*device, paper, observations, actions);
   if (update.size() != emulated.size()) throw Error("the small update makes other calls than the large one");
@@ -233,18 +246,21 @@ int floor_of_update(int observations, int actions, bool on_gpu, bool list) {
 
 int run(int argc, char** argv) {
   int numbers[2] = {17, 6}, count = 0;
-  bool on_gpu = false, list = false;
+  bool on_gpu = false, list = false, once = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--device" && i + 1 < argc && std::string(argv[i + 1]) == "cuda")
       on_gpu = true, ++i;
     else if (word == "--calls")
       list = true;
+    else if (word == "--once")
+      once = true;
     else if (count < 2 && std::atoi(argv[i]) > 0)
       numbers[count++] = std::atoi(argv[i]);
     else
-      throw Error("bench_floor: expected [OBSERVATIONS ACTIONS] [--calls] [--device cuda]; got " + word);
+      throw Error("bench_floor: expected [OBSERVATIONS ACTIONS] [--calls] [--device cuda [--once]]; got " + word);
   }
+  if (once) return update_once(numbers[0], numbers[1]);
   return floor_of_update(numbers[0], numbers[1], on_gpu, list);
 }
 
