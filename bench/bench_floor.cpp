@@ -22,7 +22,8 @@
 // Prints Markdown.
 //     bench_floor [OBSERVATIONS ACTIONS] [--calls] [--device cuda [--once]]
 // --calls lists the update call by call; with --device cuda each is timed too, alone, in a graph that repeats it. --once does
-// one update there, kernel after kernel and without a graph, and nothing else: for a profiler.
+// one update there, kernel after kernel and without a graph, and nothing else: for a profiler. --device cuda-emulated tries
+// the same on sizes that say nothing.
 namespace meander {
 namespace {
 
@@ -193,45 +194,51 @@ void list_calls(const std::vector<Call>& all, const std::vector<size_t>& way) {
   }
 }
 
-const DeviceKernels& gpu() {
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
+const DeviceKernels& find(kernels::Device which) {
   const char* why;
-  const DeviceKernels* const found = kernels::device_kernels(kernels::Device::cuda, &why);
+  const DeviceKernels* const found = kernels::device_kernels(which, &why);
   if (!found) throw Error(message("no GPU to measure: ", why));
   return *found;
 }
 
-int update_once(int observations, int actions) {
-  const MfpoSettings paper;
-  DeviceAgent agent(gpu(), [&] { return paper.make_agent(observations, actions, 1); });
+int update_once(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {
+  DeviceAgent agent(device, [&] { return settings.make_agent(observations, actions, 1); });
   std::vector<float> metrics(agent.metric_names().size());
   bench::ReplayBatch batch(agent);
   agent.update(batch.draw(1), 1, metrics);
   return 0;
 }
 
-int floor_of_update(int observations, int actions, bool on_gpu, bool list) {
-  count_products();
+struct Options {
+  int observations = 17, actions = 6;
+  kernels::Device device = kernels::Device::cpu;
+  bool calls = false, once = false;
+};
+
+int floor_of_update(const Options& options) {
   kernels::emulated::register_emulator();
+#if defined(MEANDER_WITH_CUDA)
+  kernels::cuda::register_cuda();
+#endif
+  count_products();
   MfpoSettings small;   // as many launches: they depend on what is done, not on the sizes
   small.batch_size = 4, small.policy_proposals = 2, small.gaussian_proposals = 2, small.atoms = 11;
   small.actor_width = small.critic_width = 16;
-  const auto emulated = run_update(*kernels::device_kernels(kernels::Device::cuda_emulated), small, 5, 2);
+  const MfpoSettings paper = options.device == kernels::Device::cuda_emulated ? small : MfpoSettings();
+  const DeviceKernels& device = find(options.device);
+  if (options.once) return update_once(device, paper, options.observations, options.actions);
 
-  const DeviceKernels* device = kernels::device_kernels(kernels::Device::cpu);
-  if (on_gpu) device = timed_on = &gpu();
-  const MfpoSettings paper;
-  std::vector<Call> update = run_update(*device, paper, observations, actions);
+  const auto emulated = run_update(find(kernels::Device::cuda_emulated), small, 5, 2);
+  if (options.device != kernels::Device::cpu) timed_on = &device;
+  std::vector<Call> update = run_update(device, paper, options.observations, options.actions);
   if (update.size() != emulated.size()) throw Error("the small update makes other calls than the large one");
   for (size_t i = 0; i < update.size(); ++i) update[i].launches = emulated[i].launches;
 
   std::map<std::string, Sum> functions;
   Sum all;
   for (const Call& c : update) functions[c.name].add(c), all.add(c);
-  std::printf("One MFPO update, %d observations, %d actions, batch %lld, the paper's sizes.\n\n", observations, actions,
-              static_cast<long long>(paper.batch_size));
+  std::printf("One MFPO update, %d observations, %d actions, batch %lld, on %s.\n\n", options.observations,
+              options.actions, static_cast<long long>(paper.batch_size), device.name);
   std::printf("| function | calls | nodes | MB | GFLOP | floor, us | nodes, us |%s\n|---|---|---|---|---|---|---|%s\n",
               timed_on ? " measured alone, us |" : "", timed_on ? "---|" : "");
   for (const auto& [name, sum] : functions) sum.print(name);
@@ -240,28 +247,27 @@ int floor_of_update(int observations, int actions, bool on_gpu, bool list) {
   Sum longest;
   for (const size_t i : way) longest.add(update[i]);
   longest.print("**of these on the longest way**");
-  if (list) list_calls(update, way);
+  if (options.calls) list_calls(update, way);
   return 0;
 }
 
 int run(int argc, char** argv) {
-  int numbers[2] = {17, 6}, count = 0;
-  bool on_gpu = false, list = false, once = false;
+  Options options;
+  int numbers = 0;
   for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    if (word == "--device" && i + 1 < argc && std::string(argv[i + 1]) == "cuda")
-      on_gpu = true, ++i;
+    const std::string word = argv[i], next = i + 1 < argc ? argv[i + 1] : "";
+    if (word == "--device" && (next == "cuda" || next == "cuda-emulated"))
+      options.device = next == "cuda" ? kernels::Device::cuda : kernels::Device::cuda_emulated, ++i;
     else if (word == "--calls")
-      list = true;
+      options.calls = true;
     else if (word == "--once")
-      once = true;
-    else if (count < 2 && std::atoi(argv[i]) > 0)
-      numbers[count++] = std::atoi(argv[i]);
+      options.once = true;
+    else if (numbers < 2 && std::atoi(argv[i]) > 0)
+      (numbers++ ? options.actions : options.observations) = std::atoi(argv[i]);
     else
-      throw Error("bench_floor: expected [OBSERVATIONS ACTIONS] [--calls] [--device cuda [--once]]; got " + word);
+      throw Error("bench_floor: expected [OBSERVATIONS ACTIONS] [--calls] [--once] [--device NAME]; got " + word);
   }
-  if (once) return update_once(numbers[0], numbers[1]);
-  return floor_of_update(numbers[0], numbers[1], on_gpu, list);
+  return floor_of_update(options);
 }
 
 }  // namespace
