@@ -84,10 +84,8 @@ void ChunkLearner::parameters_changed() {
 }
 
 void ChunkLearner::choose(std::span<const float> state, const kernels::RandomKey& noise, std::span<float> chunk) {
-  ArenaScope scope;
-  const Tensor s = state_row(state);
-  fetch(candidates_.best(s, noise, options_.candidates, [&](Tensor drawn) { return best_candidate(s, drawn).chosen; }),
-        chunk.data());
+  candidates_.best(state, noise, options_.candidates, chunk,
+                   [&](Tensor s, Tensor drawn) { return best_candidate(s, drawn).chosen; });
 }
 
 void ChunkLearner::explore(std::span<const float> state, uint64_t step, std::span<float> chunk) {

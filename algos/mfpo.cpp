@@ -330,19 +330,13 @@ void Mfpo::parameters_changed() {
 }
 
 void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
-  ArenaScope scope;
-  const Tensor s = state_row(state);
-  fetch(candidates_.one(s, key(Purpose::explore, step),
-                        [&](Tensor noise) { return clip(flow_(s, noise, acting_precision_), -1, 1).tensor; }),
-        action.data());
+  candidates_.best(state, key(Purpose::explore, step), 1, action,
+                   [&](Tensor s, Tensor noise) { return clip(flow_(s, noise, acting_precision_), -1, 1).tensor; });
 }
 
 void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
-  ArenaScope scope;
-  const Tensor s = state_row(state);
-  fetch(candidates_.best(s, key(Purpose::evaluate, step), settings_.evaluation_candidates,
-                         [&](Tensor noise) { return best_candidate(s, noise).chosen; }),
-        action.data());
+  candidates_.best(state, key(Purpose::evaluate, step), settings_.evaluation_candidates, action,
+                   [&](Tensor s, Tensor noise) { return best_candidate(s, noise).chosen; });
 }
 
 }  // namespace meander

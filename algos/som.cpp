@@ -269,21 +269,20 @@ void Som::parameters_changed() {
   critic_.outdate();
 }
 
-Tensor Som::choose(std::span<const float> state, const kernels::RandomKey& noise) {
-  const Tensor s = state_row(state);
-  return candidates_.best(s, noise, settings_.candidates, [&](Tensor drawn) {
-    return settings_.candidates > 1 ? best_candidate(s, drawn).chosen : sample(s, drawn);
-  });
+Tensor Som::choose(Tensor state, Tensor noise) {
+  return settings_.candidates > 1 ? best_candidate(state, noise).chosen : sample(state, noise);
 }
 
 void Som::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
   ArenaScope scope;
-  fetch(with_noise(choose(state, key(Purpose::explore, step)), Purpose::exploration_noise, step), action.data());
+  const Tensor chosen = candidates_.best(state_row(state), key(Purpose::explore, step), settings_.candidates,
+                                         [&](Tensor s, Tensor noise) { return choose(s, noise); });
+  fetch(with_noise(chosen, Purpose::exploration_noise, step), action.data());
 }
 
 void Som::act(std::span<const float> state, uint64_t step, std::span<float> action) {
-  ArenaScope scope;
-  fetch(choose(state, key(Purpose::evaluate, step)), action.data());
+  candidates_.best(state, key(Purpose::evaluate, step), settings_.candidates, action,
+                   [&](Tensor s, Tensor noise) { return choose(s, noise); });
 }
 
 }  // namespace meander

@@ -107,7 +107,7 @@ class Som final : public Learner, public PolicyLearner {
   void update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
                      std::span<float> metrics);
   void update_noise(uint64_t step, std::span<float> metrics);
-  Tensor choose(std::span<const float> state, const kernels::RandomKey& noise);   // [1, A]
+  Tensor choose(Tensor state, Tensor noise);   // [1, A]
   Tensor with_noise(Tensor action, Purpose purpose, uint64_t step) const;
 
   SomSettings settings_;

@@ -35,7 +35,7 @@ struct DeviceKernels {
   void (*deallocate)(void*);
   // Any direction. Waits if `to` is the host's and the work is not being recorded.
   void (*copy)(void* to, const void* from, size_t bytes);
-  // Memory of the host that the device copies from and to by itself.
+  // Memory of the host that the device copies from and to by itself, and that kernels reach too, if slowly.
   void* (*allocate_host)(size_t bytes);
   void (*deallocate_host)(void*);
   void (*fill)(void* p, int byte, size_t bytes);

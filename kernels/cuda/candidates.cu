@@ -34,7 +34,8 @@ struct SharedNetwork {
 struct Plan {
   CandidatesOf c;
   SharedNetwork flow, critic;
-  // Shared memory, in floats: activations [K, pitch], x [K up to a multiple of 8, A], partial sums, slices.
+  // Shared memory, in floats: activations [K, pitch], at first the state, x [K up to a multiple of 8, A], partial sums,
+  // slices.
   int pitch, x, partial, floats;
   // Device memory: the state's share of the first layer of policy and critics, bias included; sums of a layer, written
   // and read in turns, [2][2 critics, K, sums_pitch].
@@ -82,7 +83,7 @@ __device__ void draw_noise(const CandidatesOf& c, float* x) {
 }
 
 // v.start = bias + state W over the inputs first_input, ...: the block's columns of it.
-__device__ void share_of_state(const CandidatesOf& c, const View& v, int first_input, float* partial) {
+__device__ void share_of_state(const CandidatesOf& c, const View& v, int first_input, const float* state, float* partial) {
   const int n = v.width(1), columns = v.network.columns[0], splits = chain_threads / columns;
   const int col = static_cast<int>(threadIdx.x) % columns, split = static_cast<int>(threadIdx.x) / columns;
   const int j = v.part * columns + col;
@@ -90,7 +91,7 @@ __device__ void share_of_state(const CandidatesOf& c, const View& v, int first_i
   float sum = 0;
   if (split < splits && j < n)
 #pragma unroll 4
-    for (int i = split; i < c.observations; i += splits) sum = fmaf(c.state[i], weight[int64_t{i} * n + j], sum);
+    for (int i = split; i < c.observations; i += splits) sum = fmaf(state[i], weight[int64_t{i} * n + j], sum);
   partial[threadIdx.x] = sum;
   __syncthreads();
   if (split == 0 && j < n) {
@@ -275,11 +276,14 @@ __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_
                   : View{p.flow, c.flow_params, p.start[0], block, 0};
   };
 
+  // Once: it may lie in the host's memory, a microsecond away.
+  for (int i = static_cast<int>(threadIdx.x); i < c.observations; i += chain_threads) activations[i] = c.state[i];
   draw_noise(c, x);
+  __syncthreads();
   for (int n = 0; n < (c.critic ? 2 : 1); ++n) {
     const View v = view(n);
     fetch_slices(shared, v, n == 0);
-    share_of_state(c, v, n == 0 ? actions : 0, shared + p.partial);
+    share_of_state(c, v, n == 0 ? actions : 0, activations, shared + p.partial);
   }
   copy_async_commit();
   copy_async_wait<0>();
@@ -359,7 +363,7 @@ Plan plan_for(const CandidatesOf& c, int blocks) {
   p.pitch = whole(widest, 32) + 4;
   p.sums_pitch = whole(widest, 4);
   const int rows = static_cast<int>(c.candidates);
-  p.x = rows * p.pitch;
+  p.x = std::max(rows * p.pitch, whole(c.observations, 4));
   p.partial = p.x + whole(whole(rows, 8) * c.actions, 4);
   p.floats = 0;
   lay_out(p.flow, *c.flow, blocks, true, p.floats);
