@@ -28,7 +28,7 @@ if [[ ${1-} == --pack ]]; then
     "$folder/bin/"
   strip "$folder"/bin/*
   cp "$here"/bench/gpu.sh "$folder/bench/"
-  cp "$here"/bench/peers/*.py "$folder/bench/peers/"
+  cp "$here"/bench/peers/*.{py,txt} "$folder/bench/peers/"
   printf '%s%s\n' "$(git -C "$here" rev-parse HEAD)" \
     "$(git -C "$here" diff --quiet HEAD || echo -changed)" >"$folder/commit"
   cp -r "$here/.deps/gymnasium-1.2.3/assets" "$folder/"
