@@ -126,6 +126,8 @@ elif [[ $device == cuda ]]; then
 else
   peers trial act/mfpo_explore mlp_forward/64
 fi
+logs=$here/.deps/peers/logs   # of each library
+[[ ! -d $logs ]] || cp -r "$logs" "$out/peers-logs"
 
 # ---- compute-sanitizer, on a part of the tests: it slows them a hundredfold ------------------------------------------
 if command -v compute-sanitizer >/dev/null; then
