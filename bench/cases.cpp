@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "algos/device_agent.h"
 #include "algos/mean_flow.h"
 #include "algos/mfpo.h"
 #include "bench/products_of_update.h"
@@ -20,6 +21,7 @@
 
 namespace meander::bench {
 
+using kernels::current;
 using kernels::MlpProducts;
 using kernels::MlpShape;
 using kernels::Norm;
@@ -27,8 +29,15 @@ using kernels::Precision;
 
 namespace {
 
+const char* name_of(Precision precision) {
+  return precision == Precision::float32 ? "float32" : precision == Precision::tf32 ? "tf32" : "bfloat16";
+}
 double clipped(double z) { return std::clamp(z, -1.0, 1.0); }
 double one(double) { return 1; }
+double mean_absolute(const Buffer& x) {
+  const std::vector<float> numbers = x.numbers();
+  return bench::mean_absolute(numbers.data(), x.size());
+}
 
 // ---- the kernels ----------------------------------------------------------------------------------------------------
 // Weights made ready once, as who acts for long has them (and as the peers may reorder theirs beforehand).
@@ -36,8 +45,8 @@ struct ReadyWeights {
   Buffer memory;
   MlpProducts products;
   ReadyWeights(const Perceptron& net, Precision precision)
-      : memory(kernels::mlp_prepared_size(net.shape)), products(precision, memory.data()) {
-    kernels::mlp_prepare(net.shape, net.params.data(), precision, memory.data());
+      : memory(current().mlp_prepared_size(net.shape)), products(precision, memory.data()) {
+    current().mlp_prepare(net.shape, net.params.data(), precision, memory.data());
   }
 };
 
@@ -53,26 +62,26 @@ struct MlpCase {
     const int64_t in = net.shape.width[0], out = net.shape.width[net.shape.layers];
     x = data.normals(prefix + ".x", rows * in);
     y = Buffer(rows * out);
-    workspace = Buffer(kernels::mlp_workspace(net.shape, rows));
+    workspace = Buffer(current().mlp_workspace(net.shape, rows));
     if (!tangents) return;
     dx = data.normals(prefix + ".dx", rows * in);
     dy_cotangent = data.normals(prefix + ".dy", rows * out);
     dy = Buffer(rows * out);
-    tape = Buffer(kernels::mlp_tape_size(net.shape, rows));
+    tape = Buffer(current().mlp_tape_size(net.shape, rows));
     gradient = Buffer(net.params.size());
   }
   void forward() {
-    kernels::mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
-                         ready.products);
+    current().mlp_forward(net.shape, net.params.data(), rows, x.data(), y.data(), nullptr, workspace.data(),
+                          ready.products);
   }
   void value_and_tangent() {
-    kernels::mlp_value_and_tangent(net.shape, net.params.data(), rows, x.data(), rows, dx.data(), y.data(), dy.data(),
-                                   tape.data(), workspace.data());
+    current().mlp_value_and_tangent(net.shape, net.params.data(), rows, x.data(), rows, dx.data(), y.data(), dy.data(),
+                                    tape.data(), workspace.data());
   }
   void backward() {
-    std::fill_n(gradient.data(), gradient.size(), 0.0f);  // the kernel adds
-    kernels::mlp_backward(net.shape, net.params.data(), rows, x.data(), tape.data(), dy_cotangent.data(), nullptr,
-                          gradient.data(), workspace.data());
+    current().fill_value(gradient.size(), 0, gradient.data());  // the kernel adds
+    current().mlp_backward(net.shape, net.params.data(), rows, x.data(), tape.data(), dy_cotangent.data(), nullptr,
+                           gradient.data(), workspace.data());
   }
 };
 
@@ -82,7 +91,7 @@ Case forward_case(const Data& data, Precision precision, Perceptron&& network, c
   return {.flop = c->net.flop(rows),
           .bytes = c->net.bytes(rows),
           .run = [c] { c->forward(); },
-          .check = [c] { return mean_absolute(c->y.data(), c->y.size()); }};
+          .check = [c] { return mean_absolute(c->y); }};
 }
 
 Case value_and_tangent_case(const Data& data, int64_t rows) {
@@ -91,7 +100,7 @@ Case value_and_tangent_case(const Data& data, int64_t rows) {
           .bytes = c->net.bytes(rows) + 4.0 * double(c->dx.size() + c->dy.size()),
           .run = [c] { c->value_and_tangent(); },
           .check = [c] {
-            return 0.5 * (mean_absolute(c->y.data(), c->y.size()) + mean_absolute(c->dy.data(), c->dy.size()));
+            return 0.5 * (mean_absolute(c->y) + mean_absolute(c->dy));
           }};
 }
 
@@ -102,7 +111,7 @@ Case backward_case(const Data& data, int64_t rows) {
   return {.flop = 4 * c->net.flop(rows) - first,  // value, tangent, weights, and inputs of all layers but the first
           .bytes = c->net.bytes(rows) + 4.0 * double(c->dx.size() + 2 * c->dy.size() + c->gradient.size()),
           .run = [c] { c->value_and_tangent(), c->backward(); },
-          .check = [c] { return mean_absolute(c->gradient.data(), c->gradient.size()); }};
+          .check = [c] { return mean_absolute(c->gradient); }};
 }
 
 // A critic of HalfCheetah and its gradient by the action, for 100 actions of each of rows / 100 states.
@@ -130,7 +139,7 @@ Case value_and_input_gradient_case(const Data& data, int64_t rows) {
           .bytes = 4.0 * double(s->net.params.size() + s->state.size() + s->action.size() + s->y.size() +
                                 s->gradient.size()),
           .run = run,
-          .check = [s] { return mean_absolute(s->gradient.data(), s->gradient.size()); }};
+          .check = [s] { return mean_absolute(s->gradient); }};
 }
 
 // Adam, then the exponential average of the result.
@@ -180,7 +189,7 @@ Case layer_norm_gelu_case(const Data& data, int64_t rows) {
   };
   return {.bytes = 4.0 * double(2 * rows * cols + 2 * cols),
           .run = run,
-          .check = [s] { return mean_absolute(s->y.data(), s->y.size()); }};
+          .check = [s] { return mean_absolute(s->y); }};
 }
 
 Case c51_case(const Data& data, int64_t rows) {
@@ -220,33 +229,32 @@ struct Task {
 constexpr Task half_cheetah = {"HalfCheetah", 17, 6, false}, humanoid = {"Humanoid", 376, 17, true};
 constexpr int64_t batch_size = 256;
 
+// As in training: batches and states come from memory of the host, metrics and actions go there.
 struct Learner {
-  Mfpo agent;
-  Buffer state, action, reward, mask, next_state;
-  std::vector<float> metrics;
+  std::unique_ptr<Agent> agent;
+  std::vector<float> state, action, reward, mask, next_state, metrics;
   uint64_t step = 0;
 
   static MfpoSettings settings(const Task& task, Precision precision) {
     MfpoSettings s;
     s.clipped_double_q = task.clipped_double_q;
-    if (precision == Precision::bfloat16)
-      s.drawing_precision = s.scoring_precision = s.acting_precision = "bfloat16";
+    s.drawing_precision = s.scoring_precision = s.acting_precision = name_of(precision);
     return s;
   }
-  Learner(const Data& data, const Task& task, Precision precision)
-      : agent(task.observations, task.actions, settings(task, precision), 1), metrics(agent.metric_names().size()) {
+  Learner(const Data& data, const Task& task, const MfpoSettings& settings) {
+    const auto make = [&] { return settings.make_agent(task.observations, task.actions, 1); };
+    agent = kernels::on_cpu() ? make() : std::make_unique<DeviceAgent>(current(), make);
     const std::string prefix = std::string("update.") + task.name + ".";
-    state = data.normals(prefix + "state", batch_size * task.observations);
-    action = data.numbers(prefix + "action", batch_size * task.actions, clipped);
-    reward = data.normals(prefix + "reward", batch_size);
-    mask = data.numbers(prefix + "mask", batch_size, one);
-    next_state = data.normals(prefix + "next_state", batch_size * task.observations);
+    state = data.values(prefix + "state", batch_size * task.observations, Data::normal());
+    action = data.values(prefix + "action", batch_size * task.actions, clipped);
+    reward = data.values(prefix + "reward", batch_size, Data::normal());
+    mask = data.values(prefix + "mask", batch_size, one);
+    next_state = data.values(prefix + "next_state", batch_size * task.observations, Data::normal());
+    metrics.resize(agent->metric_names().size());
   }
-  Tensor states() const { return view(state.data(), batch_size, agent.observations()); }
   void update() {
-    const auto matrix = [](const Buffer& b) { return view(b.data(), batch_size, b.size() / batch_size); };
-    static_cast<Agent&>(agent).update(
-        {matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state)}, ++step, metrics);
+    const auto matrix = [](std::vector<float>& x) { return view(x.data(), batch_size, std::ssize(x) / batch_size); };
+    agent->update({matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state)}, ++step, metrics);
   }
 };
 
@@ -259,36 +267,42 @@ double critic_flop(const Task& task) {
 }
 
 Case update_case(const Data& data, Precision precision, const Task& task) {
-  const auto learner = std::make_shared<Learner>(data, task, precision);
+  const auto learner = std::make_shared<Learner>(data, task, Learner::settings(task, precision));
   return {.flop = 1e9 * ProductsOfUpdate(task.observations, task.actions).gflop(),
           .run = [learner] { learner->update(); }};
 }
 
-Case explore_case(const Data& data, Precision precision) {
-  const auto learner = std::make_shared<Learner>(data, half_cheetah, precision);
+// Candidates drawn for one state, the best of them by both target critics; 1: none is scored.
+Case acting_case(const Data& data, Precision precision, int64_t candidates) {
+  MfpoSettings settings = Learner::settings(half_cheetah, precision);
+  settings.evaluation_candidates = candidates;
+  const auto learner = std::make_shared<Learner>(data, half_cheetah, settings);
   const auto action = std::make_shared<std::vector<float>>(half_cheetah.actions);
   const std::span<const float> state(learner->state.data(), half_cheetah.observations);
-  return {.flop = 2 * flow_flop(half_cheetah),
-          .run = [=] { learner->agent.explore(state, ++learner->step, *action); }};
-}
-
-Case evaluate_case(const Data& data, Precision precision) {
-  const auto learner = std::make_shared<Learner>(data, half_cheetah, precision);
-  const auto action = std::make_shared<std::vector<float>>(half_cheetah.actions);
-  const std::span<const float> state(learner->state.data(), half_cheetah.observations);
-  return {.flop = 10 * (2 * flow_flop(half_cheetah) + 2 * critic_flop(half_cheetah)),
-          .run = [=] { learner->agent.act(state, ++learner->step, *action); }};
+  if (candidates == 1)
+    return {.flop = 2 * flow_flop(half_cheetah),
+            .run = [=] { learner->agent->explore(state, ++learner->step, *action); }};
+  return {.flop = double(candidates) * (2 * flow_flop(half_cheetah) + 2 * critic_flop(half_cheetah)),
+          .run = [=] { learner->agent->act(state, ++learner->step, *action); }};
 }
 
 // 10 candidates for each of 256 states, scored by both target critics, the best chosen.
 Case candidates_case(const Data& data, Precision precision) {
   constexpr int64_t candidates = 10;
-  const auto learner = std::make_shared<Learner>(data, half_cheetah, precision);
-  const auto run = [learner] {
+  struct State {
+    Mfpo agent;
+    Buffer state;
+    uint64_t step = 0;
+    State(const Data& data, Precision precision)
+        : agent(half_cheetah.observations, half_cheetah.actions, Learner::settings(half_cheetah, precision), 1),
+          state(data.normals("update.HalfCheetah.state", batch_size * half_cheetah.observations)) {}
+  };
+  const auto s = std::make_shared<State>(data, precision);
+  const auto run = [s] {
     ArenaScope scope;
     const Tensor noise = empty(batch_size * candidates, half_cheetah.actions);
-    kernels::philox_normal({.seed = 1, .purpose = 1, .step = ++learner->step}, noise.size(), noise.f32());
-    learner->agent.best_candidate(learner->states(), noise);
+    current().philox_normal({.seed = 1, .purpose = 1, .step = ++s->step}, nullptr, noise.size(), noise.f32());
+    s->agent.best_candidate(view(s->state.data(), batch_size, half_cheetah.observations), noise);
   };
   return {.flop = batch_size * candidates * (2 * flow_flop(half_cheetah) + 2 * critic_flop(half_cheetah)),
           .run = run};
@@ -311,8 +325,8 @@ Case actor_jvp_reverse_case(const Data& data) {
   s->velocity = data.normals("mlp.dy", n * actions);
   s->cotangent = data.normals("mlp.dy", n * actions);
   s->t = Buffer(n), s->r = Buffer(n);
-  kernels::philox_uniform({.seed = 1, .purpose = 1}, n, s->t.data());
-  kernels::philox_uniform({.seed = 1, .purpose = 2}, n, s->r.data());
+  current().philox_uniform({.seed = 1, .purpose = 1}, nullptr, n, s->t.data());
+  current().philox_uniform({.seed = 1, .purpose = 2}, nullptr, n, s->r.data());
   const auto run = [s] {
     ArenaScope scope;
     const Tensor state = view(s->state.data(), n, half_cheetah.observations), x = view(s->x.data(), n, actions),
@@ -393,14 +407,15 @@ Case one_step_case(const Data& data, Precision precision) {
           .bytes = 4.0 * double(policy->actor.params.size() + 2 * policy->critic[0].params.size()),
           .run = [policy] { policy->act(); },
           .check = [policy] {
-            return mean_absolute(policy->act(policy->given_noise.data()), OneStep::actions);
+            return bench::mean_absolute(policy->act(policy->given_noise.data()), OneStep::actions);
           }};
 }
 
 // ---- the list -------------------------------------------------------------------------------------------------------
 struct Entry {
   std::string name;
-  bool bfloat16;  // may round factors to it
+  bool rounded;   // may round factors
+  bool portable;  // to other devices than the CPU
   std::function<Case(const Data&, Precision)> make;
 };
 
@@ -408,58 +423,67 @@ const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = [] {
     std::vector<Entry> list;
     for (const Task& task : {half_cheetah, humanoid})
-      list.push_back({std::string("mfpo_update/") + task.name, true,
+      list.push_back({std::string("mfpo_update/") + task.name, true, true,
                       [task](const Data& data, Precision p) { return update_case(data, p, task); }});
-    list.push_back({"act/mfpo_explore", true, explore_case});
-    list.push_back({"act/mfpo_evaluate_10", true, evaluate_case});
-    list.push_back({"act/one_step_32", true, one_step_case});
-    const auto add = [&](const std::string& kernel, const std::vector<int64_t>& rows, auto make) {
-      constexpr bool bfloat16 = std::is_invocable_v<decltype(make), const Data&, Precision, int64_t>;
+    for (const auto& [name, candidates] : {std::pair{"explore", 1}, std::pair{"evaluate_10", 10},
+                                           std::pair{"evaluate_32", 32}})
+      list.push_back({std::string("act/mfpo_") + name, true, true,
+                      [=](const Data& data, Precision p) { return acting_case(data, p, candidates); }});
+    list.push_back({"act/one_step_32", true, false, one_step_case});
+    const auto add = [&](const std::string& kernel, const std::vector<int64_t>& rows, bool portable, auto make) {
+      constexpr bool rounded = std::is_invocable_v<decltype(make), const Data&, Precision, int64_t>;
       for (const int64_t n : rows)
-        list.push_back({with_rows(kernel, {n})[0], bfloat16, [=](const Data& data, [[maybe_unused]] Precision p) {
-                          if constexpr (bfloat16) return make(data, p, n);
+        list.push_back({with_rows(kernel, {n})[0], rounded, portable,
+                        [=](const Data& data, [[maybe_unused]] Precision p) {
+                          if constexpr (rounded) return make(data, p, n);
                           else return make(data, n);
                         }});
     };
-    add("mlp_forward", mlp_rows,
+    add("mlp_forward", mlp_rows, true,
         [](const Data& data, Precision p, int64_t n) { return forward_case(data, p, mlp_of_cases(data), "mlp", n); });
-    add("mlp_value_and_tangent", mlp_rows, value_and_tangent_case);
-    add("mlp_backward", mlp_rows, backward_case);
-    add("value_and_input_gradient", {25600}, value_and_input_gradient_case);
-    add("chain", chain_rows, [](const Data& data, Precision p, int64_t n) {
+    add("mlp_value_and_tangent", mlp_rows, true, value_and_tangent_case);
+    add("mlp_backward", mlp_rows, true, backward_case);
+    add("value_and_input_gradient", {25600}, false, value_and_input_gradient_case);
+    add("chain", chain_rows, true, [](const Data& data, Precision p, int64_t n) {
       return forward_case(data, p, chain_of_cases(data), "chain", n);
     });
-    list.push_back({"actor_jvp_reverse/256", false, [](const Data& data, Precision) {
+    list.push_back({"actor_jvp_reverse/256", false, true, [](const Data& data, Precision) {
                       return actor_jvp_reverse_case(data);
                     }});
-    list.push_back({"candidates/256x10", false, candidates_case});
-    add("adam_ema", {1048576}, adam_case);
-    add("layer_norm_gelu", {12288}, layer_norm_gelu_case);
-    add("c51_projection", {256}, c51_case);
+    list.push_back({"candidates/256x10", true, true, candidates_case});
+    add("adam_ema", {1048576}, false, adam_case);
+    add("layer_norm_gelu", {12288}, false, layer_norm_gelu_case);
+    add("c51_projection", {256}, false, c51_case);
     return list;
   }();
   return all;
 }
 
-}  // namespace
-
-std::vector<std::string> case_names() {
+std::vector<std::string> names_of(const std::function<bool(const Entry&)>& wanted) {
   std::vector<std::string> names;
-  for (const Entry& entry : entries()) names.push_back(entry.name);
+  for (const Entry& entry : entries())
+    if (wanted(entry)) names.push_back(entry.name);
   return names;
 }
 
-std::vector<std::string> bfloat16_case_names() {
-  std::vector<std::string> names;
-  for (const Entry& entry : entries())
-    if (entry.bfloat16) names.push_back(entry.name);
-  return names;
+}  // namespace
+
+std::vector<std::string> case_names() {
+  return names_of([](const Entry&) { return true; });
+}
+std::vector<std::string> rounded_case_names() {
+  return names_of([](const Entry& entry) { return entry.rounded; });
+}
+std::vector<std::string> portable_case_names() {
+  return names_of([](const Entry& entry) { return entry.portable; });
 }
 
 Case make_case(const std::string& name, const Data& data, Precision precision) {
   for (const Entry& entry : entries())
-    if (entry.name == name && (entry.bfloat16 || precision == Precision::float32)) return entry.make(data, precision);
-  throw Error(message("no case '", name, "'", precision == Precision::bfloat16 ? " in bfloat16" : ""));
+    if (entry.name == name && (entry.rounded || precision == Precision::float32) &&
+        (entry.portable || kernels::on_cpu()))
+      return entry.make(data, precision);
+  throw Error(message("no case '", name, "' in ", name_of(precision), " on ", current().name));
 }
 
 }  // namespace meander::bench

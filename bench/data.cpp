@@ -7,8 +7,8 @@
 
 namespace meander::bench {
 
-Buffer Data::read_or_draw(const std::string& name, int64_t size) const {
-  Buffer x(size);
+std::vector<float> Data::read_or_draw(const std::string& name, int64_t size) const {
+  std::vector<float> x(static_cast<size_t>(size));
   if (file_) {
     const auto values = file_->values<float>(name);
     if (static_cast<int64_t>(values.size()) < size)

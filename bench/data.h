@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/safetensors.h"
 #include "nn/buffer.h"
@@ -15,22 +16,31 @@ class Data {
   Data() = default;
   explicit Data(const std::string& path) : file_(std::make_unique<SafetensorsFile>(path)) {}
 
+  // z -> N(mean, deviation^2)
+  static auto normal(double deviation = 1, double mean = 0) {
+    return [=](double z) { return mean + deviation * z; };
+  }
+
   // The first `size` numbers of the tensor `name`; without a file size times make(z), z ~ N(0, 1). Throws Error if the
   // file lacks the tensor or has fewer numbers.
   template <class F>
-  Buffer numbers(const std::string& name, int64_t size, F&& make) const {
-    Buffer x = read_or_draw(name, size);
+  std::vector<float> values(const std::string& name, int64_t size, F&& make) const {
+    std::vector<float> x = read_or_draw(name, size);
     if (!file_)
-      for (int64_t i = 0; i < size; ++i) x.data()[i] = static_cast<float>(make(x.data()[i]));
+      for (float& z : x) z = static_cast<float>(make(z));
     return x;
   }
-  // The same, N(mean, deviation^2).
+  // The same where the current device reads it.
+  template <class F>
+  Buffer numbers(const std::string& name, int64_t size, F&& make) const {
+    return Buffer(values(name, size, make));
+  }
   Buffer normals(const std::string& name, int64_t size, double deviation = 1, double mean = 0) const {
-    return numbers(name, size, [=](double z) { return mean + deviation * z; });
+    return numbers(name, size, normal(deviation, mean));
   }
 
  private:
-  Buffer read_or_draw(const std::string& name, int64_t size) const;
+  std::vector<float> read_or_draw(const std::string& name, int64_t size) const;
 
   std::unique_ptr<SafetensorsFile> file_;
 };

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # bench/gpu.sh --pack FOLDER [PRESET]   builds and puts what a bare machine with a GPU needs into FOLDER, for the
 #     architectures of a CMake preset: cuda, all of them, unless said otherwise
-# bench/gpu.sh OUT [--seconds N] [--device NAME]
-#     runs there, from the packed folder or from the repository's root: tests, compute-sanitizer, kernels beside cuBLAS,
-#     PyTorch and JAX, update and acting, a training run; each within a time limit. JSON and logs in OUT. When the
-#     seconds (default 1500) run out, the training is left out first, then the peers, then the sanitizer.
+# bench/gpu.sh OUT [--seconds N] [--device NAME] [--only PATTERN]
+#     runs there, from the packed folder or from the repository's root: tests, kernels, update and acting timed, the same
+#     beside PyTorch, JAX and cuBLAS where this machine's python3 has them (peers/peers.py), compute-sanitizer, a training
+#     run; each within a time limit. JSON and logs in OUT. When the seconds (default 2400) run out, the training is left
+#     out first, then the sanitizer, then the peers. --only does the steps of such names alone, for machines that limit a
+#     command: '@(tests|agents|verify|bench)', 'peers-*', 'sanitizer-*', 'training-*'.
 #     --device cuda-emulated tries the script itself without a GPU, on sizes that say nothing.
-# The packed folder needs no network and no packages but the driver: FOLDER/bench/gpu.sh OUT.
+# The packed folder needs no network and no packages but the driver and, for the peers, a python3 with torch and jax:
+# FOLDER/bench/gpu.sh OUT.
 set -euo pipefail
 here=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)
 say() { printf 'gpu.sh: %s\n' "$*" >&2; }
@@ -18,12 +21,16 @@ if [[ ${1-} == --pack ]]; then
   command -v cmake >/dev/null || die "--pack builds with cmake: run ./meander test first"
   preset=${3:-cuda}
   (cd "$here" && cmake --preset "$preset" >/dev/null &&
-    cmake --build --preset "$preset" --target meander_command test_cuda test_algos bench_gpu)
+    cmake --build --preset "$preset" --target meander_command test_cuda test_algos bench_gpu peer_meander)
   build=$here/build/$preset
-  mkdir -p "$folder/bin" "$folder/lib" "$folder/bench" "$folder/data"
-  cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build/bench/bench_gpu" "$folder/bin/"
+  mkdir -p "$folder/bin" "$folder/lib" "$folder/bench/peers" "$folder/data"
+  cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build"/bench/{bench_gpu,peer_meander} \
+    "$folder/bin/"
   strip "$folder"/bin/*
-  cp "$here"/bench/gpu.sh "$here"/bench/gpu_peers.py "$folder/bench/"
+  cp "$here"/bench/gpu.sh "$folder/bench/"
+  cp "$here"/bench/peers/*.{py,txt} "$folder/bench/peers/"
+  printf '%s%s\n' "$(git -C "$here" rev-parse HEAD)" \
+    "$(git -C "$here" diff --quiet HEAD || echo -changed)" >"$folder/commit"
   cp -r "$here/.deps/gymnasium-1.2.3/assets" "$folder/"
   cp "$here"/tests/data/mfpo_small.safetensors "$here"/tests/data/ops.safetensors "$folder/data/"
   # The libraries that are not part of every system.
@@ -38,12 +45,14 @@ fi
 # ---- arguments -------------------------------------------------------------------------------------------------------
 out=${1:?"the folder for the results is missing: bench/gpu.sh OUT"}
 shift
-seconds=1500
+seconds=2400
 device=cuda
+only='*'
 while (($#)); do
   case $1 in
     --seconds) seconds=$2; shift 2 ;;
     --device) device=$2; shift 2 ;;
+    --only) only=$2; shift 2 ;;
     *) die "unknown argument $1" ;;
   esac
 done
@@ -54,28 +63,32 @@ if [[ -x $here/bin/meander ]]; then
   bin=$here/bin data=$here/data
   export LD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   export MEANDER_GYMNASIUM_ASSETS=$here/assets
-  test_cuda=$bin/test_cuda test_algos=$bin/test_algos bench=$bin/bench_gpu
+  test_cuda=$bin/test_cuda test_algos=$bin/test_algos programs=$bin
 else
   build=$here/build/cuda
   [[ -d $build ]] || build=$here/build/release
   [[ -x $build/meander ]] || die "nothing is built: ./meander test, or bench/gpu.sh --pack FOLDER where there is a network"
   bin=$build data=$here/tests/data
-  test_cuda=$build/tests/test_cuda test_algos=$build/tests/test_algos bench=$build/bench/bench_gpu
+  test_cuda=$build/tests/test_cuda test_algos=$build/tests/test_algos programs=$build/bench
 fi
 
 left() { echo $((seconds - SECONDS)); }
 # step NAME NEEDED LIMIT COMMAND...   runs it within LIMIT seconds if at least NEEDED are left; its output goes to
-# OUT/NAME.log, and what became of it into OUT/summary.json.
-steps=()
+# OUT/NAME.log, and what became of it into OUT/summary.json and `last`.
+steps=() last=
 step() {
   local name=$1 needed=$2 limit=$3 start=$SECONDS status=0
   shift 3
+  last=
+  # shellcheck disable=SC2053   # a pattern
+  [[ $name == $only ]] || return 0
   if (($(left) < needed)); then
     say "$name: left out, $(left) s are left"
     steps+=("{\"step\": \"$name\", \"result\": \"left out\"}")
     return
   fi
   timeout "$limit" "$@" >"$out/$name.log" 2>&1 || status=$?
+  last=$status
   say "$name: exit $status after $((SECONDS - start)) s"
   steps+=("{\"step\": \"$name\", \"result\": $status, \"seconds\": $((SECONDS - start))}")
 }
@@ -92,7 +105,29 @@ small=()
 step tests 0 300 "$test_cuda"
 step agents 0 200 "$test_algos" -tc='*device*'
 step verify 0 300 "$bin/meander" verify --device "$device" "$data/mfpo_small.safetensors" "$data/ops.safetensors"
-step bench 0 300 bash -c '"$0" --device "$1" "${@:3}" >"$2/bench.json"' "$bench" "$device" "$out" "${small[@]}"
+step bench 0 300 bash -c '"$0" --device "$1" "${@:3}" >"$2/bench.json"' "$programs/bench_gpu" "$device" \
+  "$out" "${small[@]}"
+
+# ---- beside PyTorch, JAX and cuBLAS: the cases that count most first -------------------------------------------------
+peers() {
+  local name=$1 patterns=()
+  for pattern in "${@:2}"; do patterns+=(--cases "$pattern"); done
+  step "peers-$name" 120 480 python3 "$here/bench/peers/peers.py" --device "$device" --programs "$programs" \
+    --limit 360 --json "$out/peers-$name.json" "${patterns[@]}"
+}
+if ! command -v python3 >/dev/null; then
+  say "python3 is not here"
+elif [[ $device == cuda ]]; then
+  peers HalfCheetah mfpo_update/HalfCheetah
+  peers acting 'act/*' 'candidates/*' 'actor_*'
+  peers Humanoid mfpo_update/Humanoid
+  peers forward 'mlp_forward/*' 'chain/*'
+  peers gradient 'mlp_value_and_tangent/*' 'mlp_backward/*'
+else
+  peers trial act/mfpo_explore mlp_forward/64
+fi
+logs=$here/.deps/peers/logs   # of each library
+[[ ! -d $logs ]] || cp -r "$logs" "$out/peers-logs"
 
 # ---- compute-sanitizer, on a part of the tests: it slows them a hundredfold ------------------------------------------
 if command -v compute-sanitizer >/dev/null; then
@@ -102,15 +137,6 @@ if command -v compute-sanitizer >/dev/null; then
 else
   say "compute-sanitizer is not here"
 fi
-
-# ---- PyTorch and JAX of the machine's own Python ---------------------------------------------------------------------
-for peer in torch jax; do
-  if python3 -c "import $peer" 2>/dev/null; then
-    step "peer-$peer" 360 200 bash -c 'python3 "$0" "$1" >"$2/peer-$1.json"' "$here/bench/gpu_peers.py" "$peer" "$out"
-  else
-    say "$peer is not in this Python"
-  fi
-done
 
 # ---- training, in slices that a limit on one command does not cut ----------------------------------------------------
 run=$out/run
@@ -130,7 +156,7 @@ while (($(left) > 120)); do
   fi
   slice=$((slice + 1))
   # timeout says 124 when it had to ask; then there is more to do.
-  [[ ${steps[-1]} == *'"result": 124'* ]] || break
+  [[ $last == 124 ]] || break
 done
 
 printf '[%s]\n' "$(IFS=,; echo "${steps[*]}")" >"$out/summary.json"

@@ -22,10 +22,10 @@ Perceptron::Perceptron(const Data& data, const std::string& prefix, const std::v
     shape.scale[l] = place(out);
     shape.shift[l] = place(out);
   }
-  params = Buffer(size);
+  std::vector<float> numbers(static_cast<size_t>(size));
   const auto fill = [&](const char* name, int layer, int64_t offset, int64_t count, double deviation, double mean) {
     const std::string full = prefix + "." + name + "_" + std::to_string(layer);
-    std::copy_n(data.normals(full, count, deviation, mean).data(), count, params.data() + offset);
+    std::ranges::copy(data.values(full, count, Data::normal(deviation, mean)), numbers.data() + offset);
   };
   for (int l = 0; l < shape.layers; ++l) {
     const int64_t in = shape.width[l], out = shape.width[l + 1];
@@ -35,6 +35,7 @@ Perceptron::Perceptron(const Data& data, const std::string& prefix, const std::v
     fill("scale", l, shape.scale[l], out, 0.1, 1);
     fill("shift", l, shape.shift[l], out, 0.1, 0);
   }
+  params = Buffer(numbers);
 }
 
 double Perceptron::flop(int64_t rows) const {

@@ -11,7 +11,7 @@ namespace meander::bench {
 // A multi-layer perceptron whose parameters are PREFIX.weight_0, bias_0, scale_0, shift_0, ... of the data.
 struct Perceptron {
   kernels::MlpShape shape;
-  Buffer params;
+  Buffer params;  // on the device that was current when it was made
   Perceptron(const Data& data, const std::string& prefix, const std::vector<int64_t>& widths,
              kernels::Norm norm = kernels::Norm::before_activation);
 
@@ -23,6 +23,7 @@ Perceptron mlp_of_cases(const Data& data);
 Perceptron chain_of_cases(const Data& data);
 // "mlp_forward", {1, 32} -> mlp_forward/1, mlp_forward/32
 std::vector<std::string> with_rows(const std::string& kernel, const std::vector<int64_t>& rows);
-inline const std::vector<int64_t> mlp_rows = {1, 32, 64, 256, 4096, 12288}, chain_rows = {32, 64, 256, 4096, 12288};
+inline const std::vector<int64_t> mlp_rows = {1, 32, 64, 256, 1024, 4096, 12288},
+                                  chain_rows = {32, 64, 256, 4096, 12288};
 
 }  // namespace meander::bench

@@ -6,7 +6,8 @@
 
 namespace meander::bench {
 
-std::vector<double> time_samples(const std::function<void()>& run, int samples, double seconds) {
+std::vector<double> time_samples(const std::function<void()>& run, int samples, double seconds,
+                                 const std::function<void()>& wait) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> times;
   times.reserve(static_cast<size_t>(samples));
@@ -17,11 +18,15 @@ std::vector<double> time_samples(const std::function<void()>& run, int samples, 
     double elapsed = 0;
     do {
       for (int64_t i = 0; i < block; ++i) run();
+      if (wait) wait();
       calls += block;
       elapsed = std::chrono::duration<double>(Clock::now() - start).count();
-    } while (elapsed < seconds);
-    times.push_back(1e6 * elapsed / static_cast<double>(calls));
-    block = std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(calls) * seconds / elapsed / 16));
+    } while (elapsed < seconds && !wait);
+    // Who queues is waited for once a sample: calls are added until one wait is enough.
+    if (elapsed >= seconds) times.push_back(1e6 * elapsed / static_cast<double>(calls));
+    const double enough = static_cast<double>(calls) * seconds / elapsed;
+    const double next = wait ? std::min(1.2 * enough, 10.0 * static_cast<double>(calls)) : enough / 16;
+    block = std::max<int64_t>(1, static_cast<int64_t>(next));
   }
   return times;
 }

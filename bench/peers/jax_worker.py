@@ -1,4 +1,8 @@
-"""Meander's work in JAX: every case is one jitted function, the update one function of donated state."""
+"""Meander's work in JAX: every case is one jitted function, the update one function of donated state.
+
+On a GPU batches and weights lie there beforehand; a state comes from the host and its action goes there. An update and
+an action are waited for one by one, the other cases queued and waited for once a sample.
+"""
 import math
 import os
 import sys
@@ -11,6 +15,10 @@ import jax.numpy as jnp  # noqa: E402
 import jaxlib  # noqa: E402
 import numpy as np  # noqa: E402
 
+DEVICE, PRECISION = worker.option("--device", "cpu"), worker.option("--precision", "float32")
+if DEVICE == "cuda":  # JAX's own default is tf32; a named precision holds for all products, those of gradients too
+    jax.config.update("jax_default_matmul_precision",
+                      {"float32": "highest", "tf32": "default", "bfloat16": "BF16_BF16_F32"}[PRECISION])
 # The generator is the fastest of those that JAX has on a processor.
 jax.config.update("jax_default_prng_impl", "unsafe_rbg")
 normal, uniform = jax.random.normal, jax.random.uniform
@@ -224,8 +232,16 @@ def mean_abs(*arrays):
     return sum(float(jnp.abs(a).sum()) for a in arrays) / sum(a.size for a in arrays)
 
 
-def blocking(f, *arguments):
-    return lambda: jax.block_until_ready(f(*arguments))
+def queued(f, *arguments):
+    if DEVICE == "cpu":
+        return lambda: jax.block_until_ready(f(*arguments))
+
+    def call():
+        call.last = f(*arguments)
+        return call.last
+
+    call.wait = lambda: jax.block_until_ready(call.last)
+    return call
 
 
 def plain_net(data, prefix):
@@ -314,19 +330,19 @@ def network_case(data, prefix, rows, what):
         p = plain_net(data, prefix)
         x = jnp.asarray(data[f"{prefix}.x"][:rows])
         if what == "forward":
-            call = blocking(jax.jit(trunk), p, x)
+            call = queued(jax.jit(trunk), p, x)
             return call, lambda: mean_abs(call())
         dx, dy = jnp.asarray(data["mlp.dx"][:rows]), jnp.asarray(data["mlp.dy"][:rows])
         along = lambda p, x, dx: jax.jvp(lambda x: trunk(p, x), (x,), (dx,))
         if what == "value_and_tangent":
-            call = blocking(jax.jit(along), p, x, dx)
+            call = queued(jax.jit(along), p, x, dx)
             return call, lambda: mean_abs(*call())
 
         def loss(p, x, dx, dy):
             y, du = along(p, x, dx)
             return (y * dy).sum(), (y, jax.lax.stop_gradient(du))
 
-        call = blocking(jax.jit(jax.grad(loss, has_aux=True)), p, x, dx, dy)
+        call = queued(jax.jit(jax.grad(loss, has_aux=True)), p, x, dx, dy)
         return call, lambda: mean_abs(*jax.tree_util.tree_leaves(call()[0]))
     return prepare
 
@@ -347,7 +363,7 @@ def actor_case(data):
             return (u * dy).sum(), (u, jax.lax.stop_gradient(du))
 
         inputs = [jnp.asarray(array) for array in (s, a, t, h, v, dy)]
-        return blocking(jax.jit(jax.grad(loss, has_aux=True)), learner.state["p"]["actor"], *inputs), None
+        return queued(jax.jit(jax.grad(loss, has_aux=True)), learner.state["p"]["actor"], *inputs), None
     return prepare
 
 
@@ -361,11 +377,12 @@ def candidates_case(data):
             now, later = jax.random.split(key)
             return learner.best(state, s, 10, now), later
 
-        def call():
-            actions, call.key = jax.block_until_ready(choose(state, s, call.key))
+        def choose_next():
+            actions, choose_next.key = choose(state, s, choose_next.key)
+            return actions
 
-        call.key = jax.random.PRNGKey(2)
-        return call, None
+        choose_next.key = jax.random.PRNGKey(2)
+        return queued(choose_next), None
     return prepare
 
 
@@ -391,7 +408,7 @@ def adam_case(data):
 
 def layer_norm_case(data):
     def prepare():
-        call = blocking(jax.jit(lambda x, scale, shift: gelu(layer_norm(x, scale, shift))),
+        call = queued(jax.jit(lambda x, scale, shift: gelu(layer_norm(x, scale, shift))),
                         *(jnp.asarray(data["norm." + name]) for name in ("x", "scale", "shift")))
         return call, lambda: mean_abs(call())
     return prepare
@@ -400,7 +417,7 @@ def layer_norm_case(data):
 def projection_case(data):
     def prepare():
         clipped = lambda prob, position: project(prob, jnp.clip(position, -1600.0, 1600.0), -1600.0, 32.0)
-        call = blocking(jax.jit(clipped), jnp.asarray(data["c51.prob"]), jnp.asarray(data["c51.position"]))
+        call = queued(jax.jit(clipped), jnp.asarray(data["c51.prob"]), jnp.asarray(data["c51.position"]))
         return call, lambda: mean_abs(call() ** 2)  # the mean itself would be 1 / atoms whatever it does
     return prepare
 
@@ -409,7 +426,7 @@ def make(threads, data, more):
     recent = "--recent" in more
     cases = worker.named_cases(globals(), data)
     return ("jax_recent" if recent else "jax", f"jax {jax.__version__}, jaxlib {jaxlib.__version__}",
-            "one jitted function a case", cases)
+            f"one jitted function a case, {PRECISION} on {jax.devices()[0].device_kind}", cases)
 
 
 def verify(threads, settings, networks, updates):

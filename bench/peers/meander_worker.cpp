@@ -1,6 +1,9 @@
-// peer_meander: the cases of bench/cases.h and of bench/environments.h; with --who meander_bf16 the cases of which some
-// products round their factors to bfloat16, with --who meander_alone several environments on one thread, whatever
-// --threads says, to be measured in turns with all threads.
+// peer_meander: the cases of bench/cases.h and of bench/environments.h; with --device those that run on that device.
+// With --who meander_tf32 or meander_bf16 the cases of which some products round their factors to that, with --who
+// meander_alone several environments on one thread, whatever --threads says, to be measured in turns with all threads.
+#include <algorithm>
+
+#include "bench/device_cases.h"
 #include "bench/peers/protocol.h"
 #include "core/error.h"
 #include "kernels/isa.h"
@@ -11,6 +14,7 @@
 
 using namespace meander;
 using namespace meander::bench;
+using kernels::Precision;
 
 int main(int argc, char** argv) {
   return serve(argc, argv, [](const WorkerOptions& options) {
@@ -18,13 +22,6 @@ int main(int argc, char** argv) {
     Worker worker{.who = options.who.empty() ? "meander" : options.who,
                   .version = std::string("meander ") + MEANDER_VERSION,
                   .note = std::string("kernels ") + kernels::isa_name(kernels::isa())};
-    if (worker.who == "meander_bf16") {
-      worker.cases = bfloat16_case_names();
-      worker.make = [](const std::string& name, const Data& data) {
-        return make_case(name, data, kernels::Precision::bfloat16);
-      };
-      return worker;
-    }
 #ifdef MEANDER_BENCH_ENVIRONMENTS
     if (worker.who == "meander_alone") {
       kernels::set_threads(1);
@@ -34,11 +31,25 @@ int main(int argc, char** argv) {
       return worker;
     }
 #endif
-    if (worker.who != "meander")
-      throw Error(message("no peer '", worker.who, "' here: meander, meander_bf16 and meander_alone are"));
-    worker.cases = case_names();
-    worker.make = [](const std::string& name, const Data& data) { return make_case(name, data); };
+    const Precision precision = worker.who == "meander_bf16"   ? Precision::bfloat16
+                                : worker.who == "meander_tf32" ? Precision::tf32
+                                                               : Precision::float32;
+    if (precision == Precision::float32 && worker.who != "meander")
+      throw Error(message("no peer '", worker.who, "' here: meander, _tf32, _bf16 and _alone are"));
+    worker.cases = precision == Precision::float32 ? case_names() : rounded_case_names();
+    if (options.device != "cpu") {
+      const kernels::DeviceKernels& device = find_device(options.device);
+      const std::vector<std::string> portable = portable_case_names();
+      std::erase_if(worker.cases, [&](const std::string& name) { return std::ranges::count(portable, name) == 0; });
+      worker.note = std::string("device ") + device.name;
+      worker.make = [&device, precision](const std::string& name, const Data& data) {
+        return make_device_case(device, name, data, precision);
+      };
+      return worker;
+    }
+    worker.make = [precision](const std::string& name, const Data& data) { return make_case(name, data, precision); };
 #ifdef MEANDER_BENCH_ENVIRONMENTS
+    if (precision != Precision::float32) return worker;
     for (const auto& names : {environment_case_names(), side_by_side_case_names()})
       worker.cases.insert(worker.cases.end(), names.begin(), names.end());
     worker.cases.push_back(training_case_name);

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 
-from cases import CASES
+from cases import CASES, DEVICE_CASES, ROUNDED
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -58,16 +58,43 @@ class Peer:
             repository = require_checkout(options.rltools_repository, "--rltools-repository", "include/rl_tools")
             return [build_rltools(repository)]
         if self.venv:
-            return [python_of(self.venv, options), os.path.join(HERE, self.script), *self.arguments]
+            place = ["--device", "cuda"] if options.device == "cuda" else []  # without a GPU processors stand in
+            return [python_of(self.venv, options), os.path.join(HERE, self.script), *self.arguments, *place]
         program = os.path.join(options.programs, self.program)
         if not os.path.exists(program):
             raise Unavailable(f"not installed: no {program}")
-        return [program, *self.arguments]
+        return [program, *self.arguments, *(["--device", options.device] if self.who.startswith("meander") else [])]
 
 
 def package(name, cases):
     """A Python package of environments."""
     return Peer(name, cases, venv="environments", script="environments_worker.py", arguments=[name])
+
+
+PRECISIONS = {"float32": ("", ["*"]), "tf32": ("_tf32", ["*"]), "bfloat16": ("_bf16", ROUNDED)}
+DEVICE_MACHINE = Peer("machine", ["machine/*"], venv="torch", script="device_worker.py", arguments=["--graph"])
+
+
+def device_peers():
+    """Those that run on a GPU, in each precision of products they have."""
+    def wanted(patterns, precision):
+        return [case for case in DEVICE_CASES for pattern in PRECISIONS[precision][1]
+                if fnmatch.fnmatch(case, pattern) and any(fnmatch.fnmatch(case, other) for other in patterns)]
+
+    def scripted(who, script, venv="torch", patterns=("*",), arguments=(), precisions=tuple(PRECISIONS)):
+        return [Peer(who + PRECISIONS[precision][0], wanted(patterns, precision), venv=venv,
+                     script=script, arguments=[*arguments, "--precision", precision],
+                     environment={"TORCHINDUCTOR_CACHE_DIR": os.path.join(DEPS, "inductor")})
+                for precision in precisions]
+
+    return [Peer("meander", DEVICE_CASES, program="peer_meander"),
+            *(Peer(who, wanted(["*"], "bfloat16"), program="peer_meander", arguments=["--who", who])
+              for who in ("meander_tf32", "meander_bf16")),
+            *scripted("torch_eager", "torch_worker.py", precisions=("float32", "tf32")),
+            *scripted("torch_compile", "torch_worker.py", arguments=["--compile"], precisions=("float32", "tf32")),
+            *scripted("torch_graph", "torch_worker.py", arguments=["--graph"]),
+            *scripted("jax", "jax_worker.py", venv="jax-recent"),
+            *scripted("cublas", "device_worker.py", patterns=PRODUCTS, arguments=["--graph"])]
 
 
 def peers():
@@ -112,7 +139,9 @@ environments = {}  # name -> interpreter, or Unavailable
 
 
 def python_of(name, options):
-    """The interpreter of the virtual environment .deps/peers/NAME, made if need be."""
+    """The interpreter of the virtual environment .deps/peers/NAME, made if need be; on a GPU the one that runs this."""
+    if options.device == "cuda":
+        return sys.executable
     if name not in environments:
         try:
             environments[name] = make_environment(name, options)
@@ -133,7 +162,7 @@ def make_environment(name, options):
             if file.read() == wanted:
                 return python
     if options.no_install:
-        raise Unavailable("not installed: run without --no-install and --quick")
+        raise Unavailable("not installed: run without --no-install, --quick and --device")
     say(f"installing {os.path.basename(requirements)} to {os.path.relpath(folder, ROOT)}")
     for command in ([sys.executable, "-m", "venv", "--clear", folder],
                     [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir", "--quiet",

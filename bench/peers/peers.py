@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Meander and its peers in turns on this machine: one table of times, one JSON file. Run by ./meander bench peers.
+"""Meander and its peers in turns on this machine: one table of times, one JSON file. Run by ./meander bench peers, on a
+GPU (--device cuda) by bench/gpu.sh.
 
 Every peer is a process that answers requests (see ../README.md). For each case and number of threads they are asked in
 the order A B C ... C B A, a few rounds of it, each only once the one before has stopped using the processor. The
-Python packages are installed to .deps/peers, as pinned in the files requirements-*.txt here.
+Python packages are installed to .deps/peers, as pinned in the files requirements-*.txt here; on a GPU they are those of
+the Python that runs this.
 """
 import argparse
 import contextlib
@@ -15,10 +17,13 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 
-from cases import ACTING_CALLS, ACTING_SECONDS, CASES, QUICK_CASES, SEVERAL, SINGLE
+from cases import (ACTING_CALLS, ACTING_SECONDS, CASES, DEVICE_CALLS, DEVICE_CASES, DEVICE_SECONDS, QUICK_CASES,
+                   SEVERAL, SINGLE)
 from data_file import DATA_VERSION, write_data
-from participants import DEPS, ROOT, Peer, Unavailable, cpu_line, peers, say
+from participants import (DEPS, DEVICE_MACHINE, ROOT, Peer, Unavailable, cpu_line, device_peers, last_line, peers,
+                          say)
 from processes import Worker
 from table import Row, print_rows
 from targets import print_targets, targets
@@ -29,6 +34,11 @@ from targets import print_targets, targets
 def plan(case, who, options, took):
     """Samples of a visit and the least seconds of a sample; took is the microseconds of a call, as far as known."""
     visits = 2 * options.rounds
+    if options.device != "cpu":
+        for prefix, calls in DEVICE_CALLS.items():
+            if case.startswith(prefix):
+                return max(1, min(calls // visits, int(DEVICE_SECONDS * 1e6 / took))), 0
+        return options.samples, options.seconds
     if case.startswith("act/"):
         if options.quick:
             return 500, 0
@@ -57,16 +67,20 @@ def visit(worker, case, options, row, took):
             setattr(row, name, answer[name])
 
 
+def start(peer, options, threads, data):
+    return Worker(peer, peer.command(options), threads, data, on_gpu=options.device == "cuda")
+
+
 def measure_peaks(options, threads, data):
     """Flop or bytes a nanosecond of the machine's own loops, by name; empty without the program."""
-    peer = Peer("machine", ["machine/*"], program="peer_machine")
+    peer = Peer("machine", ["machine/*"], program="peer_machine") if options.device == "cpu" else DEVICE_MACHINE
     try:
-        worker = Worker(peer, peer.command(options), threads, data)
+        worker = start(peer, options, threads, data).greet()
     except Unavailable as reason:
         say(f"the machine's peaks are not measured: {reason}")
         return {}
     rates = {}
-    for case in sorted(worker.cases):
+    for case in sorted(filter(peer.takes, worker.cases)):
         with contextlib.suppress(Unavailable):
             answer = worker.ask(case, 5 if options.quick else 15, 0.02)
             work = answer.get("flop", 0) + answer.get("bytes", 0)
@@ -75,22 +89,24 @@ def measure_peaks(options, threads, data):
     return rates
 
 
-def measure(options, threads, chosen, cases, data, versions):
-    """All rows of a number of threads."""
-    started, reasons, took = {}, {}, {}
-    for peer in chosen:
-        wanted = [case for case in cases if peer.takes(case)]
-        if not wanted:
-            continue
-        try:
-            started[peer.who] = Worker(peer, peer.command(options), threads, data)
-            took[peer.who] = {}
-            versions[peer.who] = f"{started[peer.who].version}; {started[peer.who].note}"
-        except Unavailable as reason:
-            reasons[peer.who] = str(reason)
-            say(f"{peer.who}: {reason}")
-    rows = []
+def measure(options, threads, chosen, cases, data, versions, rows, save):
+    """Adds all rows of a number of threads, and saves after each case."""
+    begun, started, reasons, took = {}, {}, {}, {}
+    for step in "begin", "greet":  # all begin at once
+        for who, peer in ((peer.who, peer) for peer in chosen if any(map(peer.takes, cases))):
+            try:
+                if step == "begin":
+                    begun[who] = start(peer, options, threads, data)
+                elif who in begun:
+                    started[who], took[who] = begun[who].greet(), {}
+                    versions[who] = f"{started[who].version}; {started[who].note}"
+            except Unavailable as reason:
+                reasons[who] = str(reason)
+                say(f"{who}: {reason}")
     for number, case in enumerate(cases, 1):
+        if options.limit and time.monotonic() - options.began > options.limit:
+            say(f"no time left for {', '.join(cases[number - 1:])}")
+            break
         here = {}
         for who in (peer.who for peer in chosen if peer.takes(case)):
             row = Row(case, who, threads)
@@ -107,9 +123,9 @@ def measure(options, threads, chosen, cases, data, versions):
             for who in order + order[::-1]:
                 visit(started[who], case, options, here[who], took[who])
         finish(list(here.values()))
+        save()
     for worker in started.values():
         worker.stop()
-    return rows
 
 
 def finish(rows):
@@ -124,7 +140,7 @@ def finish(rows):
         if meander and row.median:
             row.ratio = row.median / meander.median
         # bf16 has three digits
-        tolerance = 0.03 if row.who == "meander_bf16" else 0.01
+        tolerance = 0.03 if row.who.endswith("_bf16") else 0.01
         if row.check is not None and abs(row.check - expected.check) > tolerance * abs(expected.check):
             row.reason = f"its result differs: mean {row.check:.6g}, {expected.who}'s {expected.check:.6g}"
 
@@ -139,7 +155,21 @@ def processor_time():
     return 0, 0
 
 
+def gpu():
+    """Name and driver."""
+    try:
+        asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        return last_line(subprocess.run(asked, capture_output=True, text=True).stdout)
+    except OSError:
+        return "no GPU"
+
+
 def commit():
+    packed = os.path.join(ROOT, "commit")  # by bench/gpu.sh --pack
+    if os.path.exists(packed):
+        with open(packed) as file:
+            return file.read().strip()
+
     def git(*arguments):
         try:
             return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True).stdout.strip()
@@ -158,7 +188,11 @@ def read_options():
                         help="only such cases, for example 'chain/*'; repeatable")
     parser.add_argument("--only", metavar="WHO,...", help="only these peers")
     parser.add_argument("--threads", metavar="N,...", help=f"numbers of threads (1 and all cores, here 1,{cores})")
-    parser.add_argument("--rounds", type=int, help="rounds of A B C ... C B A (2)")
+    parser.add_argument("--device", choices=("cpu", "cuda", "cuda-emulated"), default="cpu",
+                        help="where Meander runs; with cuda the others too, in this Python; cuda-emulated tries the "
+                        "comparison itself, with the others on processors")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="begin no case after so many")
+    parser.add_argument("--rounds", type=int, help="rounds of A B C ... C B A (2; on a GPU 1)")
     parser.add_argument("--samples", type=int,
                         help="samples of a case and visit (9); acting has 100,000 calls altogether")
     parser.add_argument("--quick", action="store_true", help="a smoke test: few cases and samples, all cores, nothing "
@@ -171,20 +205,21 @@ def read_options():
     options = parser.parse_args()
 
     options.programs = os.path.join(ROOT, options.programs)
-    options.rounds = options.rounds if options.rounds is not None else 1 if options.quick else 2
+    options.began, short = time.monotonic(), options.quick or options.device != "cpu"
+    options.rounds = options.rounds if options.rounds is not None else 1 if short else 2
     options.samples = options.samples if options.samples is not None else 3 if options.quick else 9
     options.seconds = 0.005 if options.quick else 0.02
-    options.no_install |= options.quick
+    options.no_install |= short
     if options.rounds < 1 or options.samples < 1:
         parser.error("--rounds and --samples want a number from 1")
     try:
-        threads = options.threads.split(",") if options.threads else [cores] if options.quick else [1, cores]
+        threads = options.threads.split(",") if options.threads else [cores] if short else [1, cores]
         options.threads = sorted({int(number) for number in threads})
     except ValueError:
         parser.error(f"--threads wants numbers with commas between, got '{options.threads}'")
     if not all(1 <= number <= cores for number in options.threads):
         parser.error(f"--threads wants numbers from 1 to {cores}")
-    everyone = peers()
+    everyone, every_case = (peers(), CASES) if options.device == "cpu" else (device_peers(), DEVICE_CASES)
     names = options.only.split(",") if options.only else [peer.who for peer in everyone]
     for name in names:
         if name not in [peer.who for peer in everyone]:
@@ -193,9 +228,9 @@ def read_options():
               and not (options.quick and not options.only and peer.who == "torch_compile")]
     patterns = options.cases or (QUICK_CASES if options.quick else ["*"])
     for pattern in patterns:
-        if not fnmatch.filter(CASES, pattern):
-            parser.error(f"no case '{pattern}': {', '.join(CASES)}")
-    cases = [case for case in CASES if any(fnmatch.fnmatch(case, pattern) for pattern in patterns)]
+        if not fnmatch.filter(every_case, pattern):
+            parser.error(f"no case '{pattern}': {', '.join(every_case)}")
+    cases = [case for case in every_case if any(fnmatch.fnmatch(case, pattern) for pattern in patterns)]
     if options.json:
         try:
             open(options.json, "a").close()
@@ -224,7 +259,9 @@ def main():
                   and (threads > 1 or not case.startswith(SEVERAL))]
         ticks, stolen = processor_time()
         before = measure_peaks(options, threads, data)
-        rows += measure(options, threads, chosen, wanted, data, versions)
+        peaks[threads], before_and_after[threads] = before, {"before": before}
+        save = lambda: write_json(options, rows, peaks, before_and_after, versions, load)
+        measure(options, threads, chosen, wanted, data, versions, rows, save)
         after = measure_peaks(options, threads, data)
         now, stolen_now = processor_time()
         peaks[threads] = {name: (rate + after.get(name, rate)) / 2 for name, rate in before.items()}
@@ -234,31 +271,40 @@ def main():
 
 
 def report(options, rows, peaks, before_and_after, versions, load):
-    print(f"{cpu_line('model name') or platform.machine()}, {len(os.sched_getaffinity(0))} cores; commit {commit()}")
+    processor = f"{cpu_line('model name') or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    print(f"{processor if options.device == 'cpu' else f'{gpu()}; {processor}'}; commit {commit()}")
     for who, version in versions.items():
-        print(f"  {who:18}{version}")
+        print(f"  {who:20}{version}")
     print("machine, GFLOP/s or GB/s before and after the run")
     for threads, figures in before_and_after.items():
         print(f"  {threads} thread{'s' * (threads > 1):1}  " + ", ".join(
             f"{name} {rate:.1f} and {figures['after'].get(name, 0):.1f}" for name, rate in figures["before"].items())
             + f"{', ' if figures['before'] else ''}stolen by other guests {figures['steal']:.1%}")
     print_rows(rows, peaks)
-    found = targets(rows, peaks)
-    print_targets(found, max(options.threads))
-    if options.json:
-        result = {"rows": [row.json(peaks.get(row.threads, {})) for row in rows],
-                  "targets": [dict(zip(("number", "claim", "wanted", "measured", "met"), target)) for target in found],
-                  "machine": {"processor": cpu_line("model name") or platform.machine(),
-                              "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
-                              "load_before": load,
-                              "peaks": {str(threads): figures for threads, figures in before_and_after.items()}},
-                  "versions": versions | {"python": platform.python_version()},
-                  "commit": commit(),
-                  "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                  "command": sys.argv[1:], "rounds": options.rounds, "samples": options.samples}
-        with open(options.json, "w") as file:
-            json.dump(result, file, indent=1)
-            file.write("\n")
+    if options.device == "cpu":
+        print_targets(targets(rows, peaks), max(options.threads))
+    write_json(options, rows, peaks, before_and_after, versions, load)
+
+
+def write_json(options, rows, peaks, before_and_after, versions, load):
+    if not options.json:
+        return
+    result = {"rows": [row.json(peaks.get(row.threads, {})) for row in rows],
+              "targets": [dict(zip(("number", "claim", "wanted", "measured", "met"), target))
+                          for target in (targets(rows, peaks) if options.device == "cpu" else [])],
+              "machine": {"processor": cpu_line("model name") or platform.machine(),
+                          "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
+                          "load_before": load,
+                          "peaks": {str(threads): figures for threads, figures in before_and_after.items()}},
+              "versions": versions | {"python": platform.python_version()},
+              "commit": commit(),
+              "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+              "command": sys.argv[1:], "rounds": options.rounds, "samples": options.samples}
+    if options.device != "cpu":
+        result["machine"] |= {"device": options.device, "gpu": gpu()}
+    with open(options.json, "w") as file:
+        json.dump(result, file, indent=1)
+        file.write("\n")
 
 
 if __name__ == "__main__":

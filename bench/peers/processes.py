@@ -11,14 +11,17 @@ from participants import DEPS, Unavailable, last_line
 
 
 class Worker:
-    """A running peer. ask() gives its answer to a request or raises Unavailable."""
+    """A running peer. greet() waits until it is ready, ask() gives its answer to a request; both may raise Unavailable."""
 
-    def __init__(self, peer, command, threads, data):
+    def __init__(self, peer, command, threads, data, on_gpu=False):
         self.peer, self.buffer, self.failed = peer, b"", None
         cores = sorted(os.sched_getaffinity(0))[-threads:]
+        # On a GPU all peers are there at the same time: none may take all of its memory.
+        place = ({"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if on_gpu
+                 else {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""})
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
-                                    "OPENBLAS_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "",
-                                    "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"} | peer.environment
+                                    "OPENBLAS_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3",
+                                    **place} | peer.environment
         self.log = os.path.join(DEPS, "logs", f"{peer.who}-{threads}.txt")
         os.makedirs(os.path.dirname(self.log), exist_ok=True)
         with open(self.log, "wb") as log:
@@ -26,8 +29,11 @@ class Worker:
                 [*command, "--threads", str(threads), "--data", data], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=log, env=environment, bufsize=0, start_new_session=True,
                 preexec_fn=lambda: os.sched_setaffinity(0, cores))
+
+    def greet(self):
         hello = self.read(300)
         self.version, self.note, self.cases = hello["version"], hello["note"], set(hello["cases"])
+        return self
 
     def read(self, seconds):
         end = time.monotonic() + seconds

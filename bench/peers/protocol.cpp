@@ -24,10 +24,12 @@ WorkerOptions read_options(int argc, char** argv) {
         throw Error(message("--threads wants a number from 1, got '", value, "'"));
     } else if (option == "--who" && !value.empty()) {
       options.who = value;
+    } else if (option == "--device" && !value.empty()) {
+      options.device = value;
     } else if (option == "--data" && !value.empty()) {
       options.data = Data(value);
     } else {
-      throw Error(message("usage: ", argv[0], " [--threads N] [--data FILE] [--who NAME]"));
+      throw Error(message("usage: ", argv[0], " [--threads N] [--data FILE] [--who NAME] [--device NAME]"));
     }
   }
   return options;
@@ -43,11 +45,13 @@ json measure(const json& request, const Worker& worker, const Data& data, std::m
   if (std::ranges::find(worker.cases, name) == worker.cases.end()) throw Error(message("no case '", name, "'"));
   if (!prepared.contains(name)) {
     Case made = worker.make(name, data);
-    time_samples(made.run, 2, seconds);
+    time_samples(made.run, 2, seconds, made.wait);
     prepared.emplace(name, std::move(made));
   }
   const Case& timed = prepared.at(name);
-  json result = {{"us", time_samples(timed.run, samples, seconds)}};
+  std::vector<double> times = time_samples(timed.run, samples, seconds, timed.wait);
+  for (double& us : times) us /= timed.calls;
+  json result = {{"us", times}};
   if (timed.check) result["check"] = timed.check();
   if (timed.flop > 0) result["flop"] = timed.flop;
   if (timed.bytes > 0) result["bytes"] = timed.bytes;

@@ -7,8 +7,9 @@ namespace meander::bench {
 
 struct WorkerOptions {
   int threads = 1;
-  std::string who;  // --who, or ""
-  Data data;        // --data FILE
+  std::string who;             // --who, or ""
+  std::string device = "cpu";  // --device
+  Data data;                   // --data FILE
 };
 
 // A peer as it introduces itself, and its cases.
@@ -18,8 +19,8 @@ struct Worker {
   std::function<Case(const std::string& name, const Data& data)> make = {};
 };
 
-// The main function of a worker, `WORKER [--threads N] [--data FILE] [--who NAME]`: introduces the peer that `start`
-// makes from the options, then answers one line for each line until standard input ends:
+// The main function of a worker, `WORKER [--threads N] [--data FILE] [--who NAME] [--device NAME]`: introduces the peer
+// that `start` makes from the options, then answers one line for each line until standard input ends:
 //   {"case": "chain/256", "samples": 9, "seconds": 0.02}   ->   {"us": [...], "check": 0.5, "flop": ..., "bytes": ...}
 // us: microseconds of a call. The first request of a case prepares it and calls it twice unmeasured. What fails
 // answers {"error": "one line"}. Returns the exit status.

@@ -1,5 +1,13 @@
-"""Meander's work in PyTorch: eager, or through torch.compile with --compile. The driver runs the eager one twice: as it
-comes, and with malloc thresholds in the environment, which --tuned says."""
+"""Meander's work in PyTorch: eager, through torch.compile with --compile, on a GPU also compiled and captured in a CUDA
+graph with --graph. On a processor the driver runs the eager one twice: as it comes, and with malloc thresholds in the
+environment, which --tuned says.
+
+On a GPU batches and weights lie there beforehand; a state comes from memory of the host that the GPU copies by itself,
+and its action goes there. An update (draws made on the GPU, losses left there) and an action are waited for one by one,
+the other cases queued and waited for once a sample. tf32 holds for all products; bfloat16, by autocast, where Meander
+has it: in passes without gradient, of an update in those that draw and score proposals.
+"""
+import contextlib
 import math
 import os
 import sys
@@ -7,17 +15,46 @@ import warnings
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import worker  # noqa: E402
+from cases import GRAPH_CALLS  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
 warnings.filterwarnings("ignore")
-COMPILE = "--compile" in sys.argv
+DEVICE, PRECISION = worker.option("--device", "cpu"), worker.option("--precision", "float32")
+CUDA = DEVICE == "cuda"
+COMPILE = "--compile" in sys.argv or "--graph" in sys.argv
+GRAPH = CUDA and "--graph" in sys.argv
+if CUDA:
+    torch.set_float32_matmul_precision("high" if PRECISION == "tf32" else "highest")
 
 
 def optimised(f):
     return torch.compile(f, dynamic=False) if COMPILE else f
+
+
+def tensor(array):
+    return torch.from_numpy(array).to(DEVICE)
+
+
+def rounded():
+    """Where products round their factors to bfloat16, if they may."""
+    return torch.autocast(DEVICE, torch.bfloat16) if PRECISION == "bfloat16" else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def rounded_inference():
+    with torch.inference_mode(), rounded():
+        yield
+
+
+inference = rounded_inference if PRECISION == "bfloat16" else torch.inference_mode
+
+
+def expectation(prob, atoms):
+    # Autocast would round the atoms.
+    return (prob * atoms).sum(-1) if PRECISION == "bfloat16" else prob @ atoms
 
 
 def gelu(x):
@@ -76,8 +113,8 @@ def project(prob, position, v_min, spacing):
 class Learner:
     def __init__(self, settings, networks):
         self.c = settings
-        self.atoms = torch.from_numpy(settings.atoms())
-        leaf = lambda a: torch.from_numpy(np.array(a)).requires_grad_()
+        self.atoms = tensor(settings.atoms())
+        leaf = lambda a: tensor(np.array(a)).requires_grad_()
         self.p = {name: {k: leaf(v) for k, v in tree.items()} if isinstance(tree, dict) else leaf(tree)
                   for name, tree in networks.items()}
         self.target = {name: {k: v.detach().clone() for k, v in self.p[name].items()}
@@ -85,10 +122,10 @@ class Learner:
         every = {"critics": self.parameters("critic1") + self.parameters("critic2"),
                  "actor": self.parameters("actor"), "divergence": self.parameters("divergence"),
                  "log_alpha": [self.p["log_alpha"]]}
-        self.adam = {name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+        self.adam = {name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True, capturable=GRAPH)
                      for name, parameters in every.items()}
-        self.times = [(torch.full((1, 1), 1.0 - i / settings.steps), torch.full((1, 1), 1.0 / settings.steps))
-                      for i in range(settings.steps)]
+        number = lambda x: torch.full((1, 1), x, device=DEVICE)
+        self.times = [(number(1.0 - i / settings.steps), number(1.0 / settings.steps)) for i in range(settings.steps)]
         for name in ("critic_target", "cross_entropy", "proposals", "regression", "divergence_of", "sample", "best",
                      "draw"):
             setattr(self, name + "_", optimised(getattr(self, name)))
@@ -109,7 +146,7 @@ class Learner:
 
     def score(self, critics, s, a):
         sa = torch.cat([s, a], -1)
-        q1, q2 = (trunk(p, sa).softmax(-1) @ self.atoms for p in critics)
+        q1, q2 = (expectation(trunk(p, sa).softmax(-1), self.atoms) for p in critics)
         return torch.minimum(q1, q2) if self.c.clipped_double_q else 0.5 * (q1 + q2)
 
     def interval(self, normals):
@@ -120,9 +157,9 @@ class Learner:
 
     def draw(self, rows):
         c = self.c
-        normal, a = torch.randn, c.actions
+        normal, a = lambda *shape: torch.randn(shape, device=DEVICE), c.actions
         return {"next": normal(rows, a), "times": normal(2, rows), "policy": normal(rows, c.policy_proposals, a),
-                "noise": normal(rows, a), "gauss": torch.rand(rows, c.gauss_proposals, a),
+                "noise": normal(rows, a), "gauss": torch.rand(rows, c.gauss_proposals, a, device=DEVICE),
                 "divergence_times": normal(2, rows), "divergence_noise": normal(rows, a),
                 "probe": normal(rows, c.probes, a)}
 
@@ -199,8 +236,9 @@ class Learner:
                                  self.parameters("critic1") + self.parameters("critic2"), c.tau)
 
             t, r = self.interval(draws["times"])
-            x, v, first, log_prob = self.proposals_(p["actor"], p["divergence"], p["critic1"], p["critic2"], s,
-                                                    draws["policy"], draws["noise"], draws["gauss"], t, alpha)
+            with rounded():
+                x, v, first, log_prob = self.proposals_(p["actor"], p["divergence"], p["critic1"], p["critic2"], s,
+                                                        draws["policy"], draws["noise"], draws["gauss"], t, alpha)
         actor_loss = self.regression_(p["actor"], s, x, t, r, v, v)
         self.step("actor", actor_loss)
 
@@ -223,9 +261,9 @@ class Learner:
         """The best of `count` sampled actions for each state by the given critics."""
         rows = s.shape[0]
         wide = s[:, None].expand(-1, count, -1).reshape(rows * count, -1)
-        a, _ = self.sample(actor, None, wide, torch.randn(rows * count, self.c.actions))
+        a, _ = self.sample(actor, None, wide, torch.randn(rows * count, self.c.actions, device=DEVICE))
         choice = self.score(critics, wide, a).view(rows, count).argmax(1)
-        return a.view(rows, count, -1)[torch.arange(rows), choice]
+        return a.view(rows, count, -1)[torch.arange(rows, device=DEVICE), choice]
 
 
 # ---- cases -----------------------------------------------------------------------------------------------------------
@@ -241,6 +279,36 @@ def under(mode, f):
     return call
 
 
+def graphed(f, calls=1):
+    """f in a CUDA graph, so many times one after the other; its result stays where it was at the capture."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            f()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(calls):
+            result = f()
+
+    def replay():
+        graph.replay()
+        return result
+    return replay
+
+
+def queued(mode, f, calls=GRAPH_CALLS):
+    """A call that a GPU is given and not waited for."""
+    call = under(mode, f)
+    if GRAPH:
+        call = graphed(call, calls)
+        call.calls = calls
+    if CUDA:
+        call.wait = torch.cuda.synchronize
+    return call
+
+
 def plain_net(data, prefix, grad=False):
     """Weights of one of the nets in the data file, under the names that trunk() knows."""
     p = {}
@@ -248,16 +316,21 @@ def plain_net(data, prefix, grad=False):
         p[f"dense_{i}/kernel"], p[f"dense_{i}/bias"] = data[f"{prefix}.weight_{i}"], data[f"{prefix}.bias_{i}"]
         if i < 3:
             p[f"norm_{i}/scale"], p[f"norm_{i}/bias"] = data[f"{prefix}.scale_{i}"], data[f"{prefix}.shift_{i}"]
-    return {k: torch.from_numpy(v).requires_grad_(grad) for k, v in p.items()}
+    return {k: tensor(v).requires_grad_(grad) for k, v in p.items()}
 
 
 def update_case(data, task):
     def prepare():
         learner = Learner(*worker.learner(task))
-        batch = {k: torch.from_numpy(v) for k, v in worker.batch_of(data, task).items()}
+        batch = {k: tensor(v) for k, v in worker.batch_of(data, task).items()}
+        update = lambda: learner.update(batch)
+        if GRAPH:
+            update = graphed(update)
 
         def call():
-            call.losses = learner.update(batch)
+            call.losses = update()
+            if CUDA:
+                torch.cuda.synchronize()
 
         def check():
             if not all(math.isfinite(float(loss)) for loss in call.losses.values()):
@@ -277,10 +350,22 @@ def acting_case(data, count):
         @optimised
         def act(s):
             if count == 1:
-                return learner.sample(actor, None, s, torch.randn(1, learner.c.actions))[0][0]
+                return learner.sample(actor, None, s, torch.randn(1, learner.c.actions, device=DEVICE))[0][0]
             return learner.best(actor, critics, s, count)[0]
 
-        return under(torch.inference_mode, lambda: act(torch.from_numpy(state)[None]).numpy()), None
+        if not CUDA:
+            return under(inference, lambda: act(torch.from_numpy(state)[None]).numpy()), None
+        given, action = torch.from_numpy(state)[None].pin_memory(), torch.empty(learner.c.actions).pin_memory()
+        go = under(inference, lambda: action.copy_(act(given.to(DEVICE, non_blocking=True)), non_blocking=True))
+        if GRAPH:
+            go = graphed(go)
+
+        def call():
+            go()
+            torch.cuda.synchronize()
+            return action.numpy()
+
+        return call, None
     return prepare
 
 
@@ -314,15 +399,15 @@ def one_step_case(data):
 def network_case(data, prefix, rows, what):
     def prepare():
         p = plain_net(data, prefix, grad=what == "backward")
-        x = torch.from_numpy(data[f"{prefix}.x"][:rows])
+        x = tensor(data[f"{prefix}.x"][:rows])
         if what == "forward":
             go = optimised(lambda x: trunk(p, x))
-            call = under(torch.inference_mode, lambda: go(x))
+            call = queued(inference, lambda: go(x))
             return call, lambda: mean_abs(call())
-        dx, dy = torch.from_numpy(data["mlp.dx"][:rows]), torch.from_numpy(data["mlp.dy"][:rows])
+        dx, dy = tensor(data["mlp.dx"][:rows]), tensor(data["mlp.dy"][:rows])
         along = optimised(lambda x, dx: torch.func.jvp(lambda x: trunk(p, x), (x,), (dx,)))
         if what == "value_and_tangent":
-            call = under(torch.no_grad, lambda: along(x, dx))
+            call = queued(torch.no_grad, lambda: along(x, dx))
             return call, lambda: mean_abs(*call())
         parameters = list(p.values())
 
@@ -331,7 +416,7 @@ def network_case(data, prefix, rows, what):
             y, du = torch.func.jvp(lambda x: trunk(p, x), (x,), (dx,))
             return (y * dy).sum(), du.detach()
 
-        call = lambda: torch.autograd.grad(loss(x, dx, dy)[0], parameters)
+        call = queued(contextlib.nullcontext, lambda: torch.autograd.grad(loss(x, dx, dy)[0], parameters))
         return call, lambda: mean_abs(*call())
     return prepare
 
@@ -340,11 +425,11 @@ def actor_case(data):
     def prepare():
         learner = Learner(*worker.learner("HalfCheetah"))
         p, random = learner.p["actor"], np.random.default_rng(2)
-        s, x = (torch.from_numpy(data["update.HalfCheetah." + name]) for name in ("state", "action"))
+        s, x = (tensor(data["update.HalfCheetah." + name]) for name in ("state", "action"))
         rows = s.shape[0]
-        v, dy = (torch.from_numpy(random.standard_normal(tuple(x.shape)).astype(np.float32)) for _ in range(2))
-        t = torch.from_numpy(random.uniform(0.5, 0.9, (rows, 1)).astype(np.float32))
-        h = t * torch.from_numpy(random.uniform(0.1, 0.9, (rows, 1)).astype(np.float32))
+        v, dy = (tensor(random.standard_normal(tuple(x.shape)).astype(np.float32)) for _ in range(2))
+        t = tensor(random.uniform(0.5, 0.9, (rows, 1)).astype(np.float32))
+        h = t * tensor(random.uniform(0.1, 0.9, (rows, 1)).astype(np.float32))
         one = torch.ones_like(t)
         parameters = list(p.values())
 
@@ -353,7 +438,7 @@ def actor_case(data):
             u, du = torch.func.jvp(lambda x, t, h: flow(p, s, x, t, h), (x, t, h), (v, one, one))
             return (u * dy).sum(), du.detach()
 
-        return lambda: torch.autograd.grad(loss(s, x, t, h, v, dy)[0], parameters), None
+        return queued(contextlib.nullcontext, lambda: torch.autograd.grad(loss(s, x, t, h, v, dy)[0], parameters)), None
     return prepare
 
 
@@ -361,9 +446,9 @@ def candidates_case(data):
     def prepare():
         learner = Learner(*worker.learner("HalfCheetah"))
         actor = {k: v.detach() for k, v in learner.p["actor"].items()}
-        critics, s = list(learner.target.values()), torch.from_numpy(data["update.HalfCheetah.state"])
+        critics, s = list(learner.target.values()), tensor(data["update.HalfCheetah.state"])
         best = optimised(lambda s: learner.best(actor, critics, s, 10))
-        return under(torch.inference_mode, lambda: best(s)), None
+        return queued(inference, lambda: best(s)), None
     return prepare
 
 
@@ -409,13 +494,16 @@ def make(threads, data, more):
     cases = worker.named_cases(globals(), data)
     tuned = "malloc thresholds" if "--tuned" in more or COMPILE else "as installed"
     who = "torch_compile" if COMPILE else "torch_eager_tuned" if "--tuned" in more else "torch_eager"
+    if CUDA:
+        who = "torch_graph" if GRAPH else who
+        tuned = f"{'in a graph, ' * GRAPH}{PRECISION} on {torch.cuda.get_device_name()}"
     return who, f"torch {torch.__version__}", f"{'compiled' if COMPILE else 'eager'}, {tuned}", cases
 
 
 def verify(threads, settings, networks, updates):
     torch.set_num_threads(threads)
     learner = Learner(settings, networks)
-    tensors = lambda tree: {k: torch.from_numpy(v) for k, v in tree.items()}
+    tensors = lambda tree: {k: tensor(v) for k, v in tree.items()}
     for batch, draws, losses in updates:
         yield losses, {name: float(value) for name, value in learner.update(tensors(batch), tensors(draws)).items()}
 

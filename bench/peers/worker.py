@@ -3,6 +3,7 @@
     WORKER --threads N --data FILE      answers requests on standard input, one line of JSON each (see ../README.md)
     WORKER --threads N --verify FILE    replays the recorded updates of FILE (tests/data/mfpo_small.safetensors), prints
                                         the largest relative error of each loss and fails above one in a thousand
+PyTorch's and JAX's also take --device cpu or cuda and --precision float32, tf32 or bfloat16, of products.
 """
 import argparse
 import json
@@ -19,6 +20,11 @@ from cases import CHAIN_ROWS, MLP_ROWS
 WIDTH, TIME_FEATURES, TIME_WIDTH, ATOMS = 256, 64, 64, 101
 TASKS = {"HalfCheetah": dict(observations=17, actions=6, clipped_double_q=False),
          "Humanoid": dict(observations=376, actions=17, clipped_double_q=True)}
+
+
+def option(name, default):
+    """The value of an option of the command line, for what a module does when it is imported."""
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else default
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
@@ -140,6 +146,7 @@ def named_cases(of, data):
     """The cases under their names, from the functions that a framework's worker has for them."""
     cases = {f"mfpo_update/{task}": of["update_case"](data, task) for task in TASKS}
     cases |= {"act/mfpo_explore": of["acting_case"](data, 1), "act/mfpo_evaluate_10": of["acting_case"](data, 10),
+              "act/mfpo_evaluate_32": of["acting_case"](data, 32),
               "act/one_step_32": of["one_step_case"](data), "actor_jvp_reverse/256": of["actor_case"](data),
               "candidates/256x10": of["candidates_case"](data), "adam_ema/1048576": of["adam_case"](data),
               "layer_norm_gelu/12288": of["layer_norm_case"](data), "c51_projection/256": of["projection_case"](data)}
@@ -153,8 +160,10 @@ def named_cases(of, data):
 
 def run(make):
     """Reads the command line and serves. make(threads, data) gives who, version, note and the cases: a dictionary of
-    functions that prepare a case and give (call, check): call() does the work once and returns when it is done; check,
-    a number, a function or None, is the mean absolute value of the result. make.verify replays recorded updates."""
+    functions that prepare a case and give (call, check): call() does the work once and returns when it is done; with an
+    attribute wait it queues the work, and wait() returns when all is done; with an attribute calls it does the work so
+    many times. call.flop and call.bytes may state the work of one time. check, a number, a function or None, is the
+    mean absolute value of the result. make.verify replays recorded updates."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--data")
@@ -183,11 +192,13 @@ def run(make):
                 call, check = cases[name]()
                 for _ in range(3):
                     call()
+                getattr(call, "wait", lambda: None)()
                 prepared[name] = call, check() if callable(check) else check
             call, check = prepared[name]
             answer = {"us": _time(call, request["samples"], request["seconds"])}
             if check is not None:
                 answer["check"] = float(check)
+            answer |= {work: getattr(call, work) for work in ("flop", "bytes") if hasattr(call, work)}
             say(**answer)
         except Exception as error:  # one case that fails must not end the others
             say(error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
@@ -195,9 +206,9 @@ def run(make):
 
 def _time(call, samples, seconds):
     """Microseconds a call of each sample: a sample repeats the call until it took at least `seconds`."""
-    clock = time.perf_counter_ns
+    clock, wait, calls = time.perf_counter_ns, getattr(call, "wait", None), getattr(call, "calls", 1)
     times, repeats = [], 1
-    if seconds == 0:
+    if seconds == 0 and not wait:
         for _ in range(samples):
             start = clock()
             call()
@@ -207,11 +218,13 @@ def _time(call, samples, seconds):
         start = clock()
         for _ in range(repeats):
             call()
+        if wait:
+            wait()
         took = clock() - start
         if took < seconds * 1e9:
             repeats = max(repeats + 1, math.ceil(repeats * min(10, 1.1 * seconds * 1e9 / max(took, 1))))
         else:
-            times.append(took / repeats / 1e3)
+            times.append(took / repeats / calls / 1e3)
     return times
 
 

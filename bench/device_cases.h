@@ -1,0 +1,18 @@
+#pragma once
+
+#include "bench/cases.h"
+#include "kernels/device.h"
+
+namespace meander::bench {
+
+// "cuda" or "cuda-emulated". Throws Error if it is not there.
+const kernels::DeviceKernels& find_device(const std::string& name);
+
+// One of portable_case_names() on another device than the CPU. An update or an action is a call that returns when its
+// result is here, as a training loop has it: the batch comes from memory of the host and the metrics go back there, or
+// the state and the action. All others are recorded, several calls in a graph, so that starting them costs next to
+// nothing: a run launches the graph.
+Case make_device_case(const kernels::DeviceKernels&, const std::string& name, const Data&,
+                      kernels::Precision = kernels::Precision::float32);
+
+}  // namespace meander::bench
