@@ -59,14 +59,20 @@ void training(Bench& bench, const std::string& task, int observations, int actio
     settings.batch_size = 8, settings.actor_width = settings.critic_width = 16, settings.atoms = 11;
     settings.policy_proposals = settings.gaussian_proposals = 2;
   }
-  DeviceAgent agent(bench.device, [&] { return settings.make_agent(observations, actions, 1); });
-  ReplayBatch batch(agent);
+  const auto make = [&] { return settings.make_agent(observations, actions, 1); };
+  for (const bool branches : {false, true}) {   // of the update's graph: to see what they gain
+    DeviceAgent agent(bench.device, make, branches);
+    ReplayBatch batch(agent);
+    std::vector<float> metrics(agent.metric_names().size());
+    uint64_t step = 0;
+    bench.time("training/update/" + task + (branches ? "" : " in order"),
+               {.run = [&] { ++step, agent.update(batch.draw(step), step, metrics); }});
+  }
+  DeviceAgent agent(bench.device, make);
   const Buffer state = Data().normals("state", observations);
   const std::span<const float> one(state.data(), static_cast<size_t>(observations));
-  std::vector<float> metrics(agent.metric_names().size()), chosen(static_cast<size_t>(actions));
+  std::vector<float> chosen(static_cast<size_t>(actions));
   uint64_t step = 0;
-  const auto update = [&] { ++step, agent.update(batch.draw(step), step, metrics); };
-  bench.time("training/update/" + task, {.run = update});
   bench.time("training/explore/" + task, {.run = [&] { agent.explore(one, ++step, chosen); }});
   bench.time("training/evaluate_10/" + task, {.run = [&] { agent.act(one, ++step, chosen); }});
 }

@@ -2,11 +2,12 @@
 # bench/gpu.sh --pack FOLDER [PRESET]   builds and puts what a bare machine with a GPU needs into FOLDER, for the
 #     architectures of a CMake preset: cuda, all of them, unless said otherwise
 # bench/gpu.sh OUT [--seconds N] [--device NAME] [--only PATTERN]
-#     runs there, from the packed folder or from the repository's root: tests, kernels, update and acting timed, the same
-#     beside PyTorch, JAX and cuBLAS where this machine's python3 has them (peers/peers.py), compute-sanitizer, a training
-#     run; each within a time limit. JSON and logs in OUT. When the seconds (default 2400) run out, the training is left
+#     runs there, from the packed folder or from the repository's root: tests, recorded updates (data/mfpo_*), kernels,
+#     update and acting timed, the update call by call and through ncu, the same beside PyTorch, JAX and cuBLAS where this
+#     machine's python3 has them (peers/peers.py), compute-sanitizer, a training run; each within a time limit. JSON and
+#     logs in OUT. When the seconds (default 2400) run out, the training is left
 #     out first, then the sanitizer, then the peers. --only does the steps of such names alone, for machines that limit a
-#     command: '@(tests|agents|verify|bench)', 'peers-*', 'sanitizer-*', 'training-*'.
+#     command: '@(tests|agents|verify|bench|calls|profile)', 'peers-*', 'sanitizer-*', 'training-*'.
 #     --device cuda-emulated tries the script itself without a GPU, on sizes that say nothing.
 # The packed folder needs no network and no packages but the driver and, for the peers, a python3 with torch and jax:
 # FOLDER/bench/gpu.sh OUT.
@@ -21,10 +22,10 @@ if [[ ${1-} == --pack ]]; then
   command -v cmake >/dev/null || die "--pack builds with cmake: run ./meander test first"
   preset=${3:-cuda}
   (cd "$here" && cmake --preset "$preset" >/dev/null &&
-    cmake --build --preset "$preset" --target meander_command test_cuda test_algos bench_gpu peer_meander)
+    cmake --build --preset "$preset" --target meander_command test_cuda test_algos bench_gpu bench_floor peer_meander)
   build=$here/build/$preset
   mkdir -p "$folder/bin" "$folder/lib" "$folder/bench/peers" "$folder/data"
-  cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build"/bench/{bench_gpu,peer_meander} \
+  cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build"/bench/{bench_gpu,bench_floor,peer_meander} \
     "$folder/bin/"
   strip "$folder"/bin/*
   cp "$here"/bench/gpu.sh "$folder/bench/"
@@ -104,9 +105,22 @@ small=()
 # ---- tests: never left out -------------------------------------------------------------------------------------------
 step tests 0 300 "$test_cuda"
 step agents 0 200 "$test_algos" -tc='*device*'
-step verify 0 300 "$bin/meander" verify --device "$device" "$data/mfpo_small.safetensors" "$data/ops.safetensors"
+step verify 0 300 "$bin/meander" verify --device "$device" "$data"/{mfpo_*,ops}.safetensors
 step bench 0 300 bash -c '"$0" --device "$1" "${@:3}" >"$2/bench.json"' "$programs/bench_gpu" "$device" \
   "$out" "${small[@]}"
+sizes=(17 6)
+[[ $device == cuda ]] || sizes=(5 2)
+step calls 0 200 "$programs/bench_floor" --calls --device "$device" "${sizes[@]}"
+if command -v ncu >/dev/null; then   # the kernels of one update, each alone
+  sections=()
+  for section in SpeedOfLight ComputeWorkloadAnalysis MemoryWorkloadAnalysis LaunchStats Occupancy; do
+    sections+=(--section "$section")
+  done
+  step profile 60 200 ncu --clock-control none --csv --page details "${sections[@]}" "$programs/bench_floor" --once \
+    --device "$device" "${sizes[@]}"
+else
+  say "ncu is not here"
+fi
 
 # ---- beside PyTorch, JAX and cuBLAS: the cases that count most first -------------------------------------------------
 peers() {
