@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <vector>
 
 #include "core/operations.h"
@@ -75,9 +76,9 @@ Tensor central_difference(F&& f, const Inputs<N>& x, const Inputs<N>& d) {
 // for third derivatives. Rules against each other differ by rounding: 1e-10.
 constexpr double against_differences = 1e-7, against_each_other = 1e-10;
 
-// f: N Values -> Value. `smooth`: second derivatives exist and are checked too.
-template <class F, size_t N>
-void check_derivatives(F&& f, const Inputs<N>& x, bool smooth = true) {
+// For check_derivatives, with the type of f lost: so this is compiled once for each number of inputs.
+template <class... In, size_t N = sizeof...(In)>
+void check_rules(const std::function<Value(In...)>& f, const Inputs<N>& x, bool smooth) {
   ArenaScope scope;
   Inputs<N> d;
   Value primal[N], tangent[N];
@@ -141,6 +142,12 @@ void check_derivatives(F&& f, const Inputs<N>& x, bool smooth = true) {
   // jvp of jvp along d twice: d' H d.
   const Value twice = jvp(along, primal, tangent).second;
   CHECK(std::abs(dot(twice, one) - curvature) < against_each_other * (1 + std::abs(curvature)));
+}
+
+// f: N Values -> Value. `smooth`: second derivatives exist and are checked too.
+template <class F, size_t N>
+void check_derivatives(F&& f, const Inputs<N>& x, bool smooth = true) {
+  check_rules(std::function(f), x, smooth);
 }
 
 }  // namespace meander::testing
