@@ -4,7 +4,6 @@
 #include <cmath>
 #include <complex>
 #include <numbers>
-#include <regex>
 
 namespace meander {
 namespace {
@@ -179,10 +178,12 @@ std::array<double, OgbenchCube::actions> CubePlay::act() {
 }
 
 std::optional<int> play_data_cubes(const std::string& name) {
-  static const std::regex form("cube-(single|double|triple)-play(-v0)?");
-  std::smatch part;
-  if (!std::regex_match(name, part, form)) return {};
-  return part[1] == "single" ? 1 : part[1] == "double" ? 2 : 3;
+  const char* const sizes[] = {"single", "double", "triple"};
+  for (int cubes = 1; cubes <= OgbenchCube::most_cubes; ++cubes) {
+    const std::string play = std::string("cube-") + sizes[cubes - 1] + "-play";
+    if (name == play || name == play + "-v0") return cubes;
+  }
+  return {};
 }
 
 }  // namespace meander

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <regex>
 
 #include "core/error.h"
 #include "envs/cube_scene.h"
@@ -73,18 +72,27 @@ const Task& task_of(int cubes, int number) {
 
 constexpr const char* sizes[] = {"single", "double", "triple"};
 
-std::optional<CubeName> parse(const std::string& name) {
-  static const std::regex form("cube-(single|double|triple)(-play)?(-singletask(-task([1-5]))?)?-v0(-post)?");
-  std::smatch part;
-  if (!std::regex_match(name, part, form)) return {};
+std::optional<CubeName> parse(std::string_view name) {
+  const auto take = [&](std::string_view part) {
+    const bool there = name.starts_with(part);
+    if (there) name.remove_prefix(part.size());
+    return there;
+  };
   CubeName named{1, 0, true};
-  while (part[1] != sizes[named.cubes - 1]) ++named.cubes;
-  if (part[3].matched) {
-    named.task = part[5].matched ? std::stoi(part[5]) : default_task;
-    named.post = part[6].matched;
-  } else if (part[6].matched) {
-    return {};  // without a fixed task it is always so
+  if (!take("cube-")) return {};
+  while (!take(sizes[named.cubes - 1]))
+    if (++named.cubes > OgbenchCube::most_cubes) return {};
+  take("-play");
+  const bool fixed = take("-singletask");
+  if (fixed) named.task = default_task;
+  if (fixed && take("-task")) {
+    named.task = name.empty() ? 0 : name[0] - '0';
+    if (named.task < 1 || named.task > 5) return {};
+    name.remove_prefix(1);
   }
+  if (!take("-v0")) return {};
+  if (fixed) named.post = take("-post");  // without a fixed task it is always so
+  if (!name.empty()) return {};
   return named;
 }
 
