@@ -11,11 +11,16 @@ namespace meander::kernels {
 namespace {
 
 const IsaKernels* table_of(Isa which) {
-#if defined(__x86_64__)
+#ifdef MEANDER_ISA_avx2
   if (which == Isa::avx2) return &avx2::table;
+#endif
+#ifdef MEANDER_ISA_avx512
   if (which == Isa::avx512) return &avx512::table;
+#endif
+#ifdef MEANDER_ISA_avx512_bf16
   if (which == Isa::avx512_bf16) return &avx512_bf16::table;
-#elif defined(__aarch64__)
+#endif
+#ifdef MEANDER_ISA_neon
   if (which == Isa::neon) return &neon::table;
 #endif
   return nullptr;
