@@ -62,7 +62,9 @@ void for_networks(F&& f) {
     f(network(width, activation, norm, first));
   };
   for (Activation activation : activations)
-    for (Norm norm : norms) one({11, 17, 33, 5}, activation, norm);
+    for (Norm norm : norms)
+      if (!MEANDER_FEW_CASES || static_cast<int>(activation) % 3 == static_cast<int>(norm))
+        one({11, 17, 33, 5}, activation, norm);
   one({3, 1}, Activation::relu, Norm::none);
   one({4, 3, 1}, Activation::gelu, Norm::none);
   one({376, 64, 64, 1}, Activation::gelu, Norm::before_activation);

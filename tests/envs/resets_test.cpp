@@ -19,12 +19,7 @@ using namespace meander;
 
 namespace {
 
-// Under a sanitizer a few will do: it is there for the memory, and the bounds follow the number.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr int resets_of_each = 500;
-#else
-constexpr int resets_of_each = 10000;
-#endif
+constexpr int resets_of_each = MEANDER_FEW_CASES ? 500 : 10000;  // the bounds follow the number
 
 using Columns = std::vector<std::vector<double>>;  // [component][reset]
 

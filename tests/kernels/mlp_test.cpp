@@ -47,11 +47,14 @@ const std::vector<std::vector<int64_t>> shapes = {{23, 64, 64, 5}, {17, 31, 1}, 
 const Activation activations[] = {Activation::relu, Activation::gelu, Activation::mish, Activation::tanh};
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
+// Every shape with every activation and norm, or with each activation once and the norms in turns.
 template <class F>
 void for_networks(F&& f) {
   for (const auto& width : shapes)
     for (Activation activation : activations)
       for (Norm norm : norms) {
+        if (MEANDER_FEW_CASES && (&width - shapes.data() + static_cast<int>(activation)) % 3 != static_cast<int>(norm))
+          continue;
         INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
         f(network(width, activation, norm));
       }
