@@ -1,5 +1,6 @@
 #include "kernels/cuda/kernels.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -179,6 +180,9 @@ void record(const Accesses& accesses, Run run) {
     const std::vector<Node>& ends = branches->ends[call];
     before.insert(before.end(), ends.begin(), ends.end());
   }
+  // Two calls have the same end where one of them had nothing to do.
+  std::sort(before.begin(), before.end());
+  before.erase(std::unique(before.begin(), before.end()), before.end());
   set_capture_dependencies(before);
   run();
   branches->ends.push_back(capture_dependencies());

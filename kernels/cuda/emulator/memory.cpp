@@ -91,7 +91,7 @@ void deallocate(void* p) {
 
 #if defined(MEANDER_CHECKS_ACCESSES)
 
-// FNV-1a by words.
+// FNV-1a.
 __attribute__((no_sanitize("address"))) static uint64_t sum_of(const Access& a) {
   uint64_t sum = 0xcbf29ce484222325;
   for (const std::byte* p = a.begin; p < a.end; ++p) sum = (sum ^ static_cast<uint64_t>(*p)) * 0x100000001b3;
