@@ -68,6 +68,24 @@ TEST_CASE("an agent on a device learns and acts as on the CPU") {
     }
 }
 
+// Protects the branches of a recorded update: whichever order the device takes (the emulator another one each time), it
+// ends with the bits of one kernel after the other.
+TEST_CASE("an agent on a device learns the same in branches and in order") {
+  for (const kernels::DeviceKernels* device : devices())
+    for (const std::string name : {"mfpo", "mvp"}) {
+      CAPTURE(device->name);
+      CAPTURE(name);
+      const auto settings = small(name);
+      const auto make = [&] { return settings->make_agent(S, A, 3); };
+      DeviceAgent branches(*device, make, true), in_order(*device, make, false);
+      for (uint64_t u = 1; u <= (MEANDER_FEW_CASES ? 4 : 12); ++u) {
+        const Data data = random_batch(rows, S, A, 100 + u, branches.chunk(), branches.return_steps());
+        CAPTURE(u);
+        CHECK(update(branches, data.batch, u) == update(in_order, data.batch, u));
+      }
+    }
+}
+
 // Protects the time of an action: from the state to the chosen action it is one launch, also right after an update, which
 // leaves behind what acting needs of the parameters.
 TEST_CASE("acting on a device is one launch") {
