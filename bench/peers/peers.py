@@ -156,12 +156,10 @@ def processor_time():
 
 
 def gpu():
-    """Name and driver."""
-    try:
+    """Name and driver, or None."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
         asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        return last_line(subprocess.run(asked, capture_output=True, text=True).stdout)
-    except OSError:
-        return "no GPU"
+        return last_line(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
 
 
 def commit():
@@ -241,6 +239,8 @@ def read_options():
 
 def main():
     options, chosen, cases = read_options()
+    if options.device == "cuda" and not gpu():
+        sys.exit("bench peers: nvidia-smi finds no GPU")
     os.makedirs(DEPS, exist_ok=True)
     data = os.path.join(DEPS, f"data-{DATA_VERSION}.safetensors")
     if not os.path.exists(data):
@@ -272,7 +272,7 @@ def main():
 
 def report(options, rows, peaks, before_and_after, versions, load):
     processor = f"{cpu_line('model name') or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    print(f"{processor if options.device == 'cpu' else f'{gpu()}; {processor}'}; commit {commit()}")
+    print(f"{processor if options.device == 'cpu' else f'{gpu() or options.device}; {processor}'}; commit {commit()}")
     for who, version in versions.items():
         print(f"  {who:20}{version}")
     print("machine, GFLOP/s or GB/s before and after the run")
