@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -9,10 +8,9 @@
 
 #include "algos/device_agent.h"
 #include "algos/mfpo.h"
+#include "bench/device_cases.h"
 #include "bench/replay_batch.h"
-#include "bench/timing.h"
 #include "core/error.h"
-#include "kernels/cuda/devices.h"
 #include "kernels/cuda/emulator/executor.h"
 #include "kernels/dependencies.h"
 
@@ -52,20 +50,8 @@ constexpr double launch_time = 1.5;
 double floor_of(const Call& c) { return std::max(c.bytes / bandwidth, 2 * c.sums / products); }
 
 double time_of(const std::function<void()>& run) {
-  constexpr int repeats = 50;
-  timed_on->begin_capture(false);
-  for (int i = 0; i < repeats; ++i) run();
-  void* const graph = timed_on->end_capture();
-  std::vector<double> times;
-  for (int i = -1; i < 9; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    timed_on->launch_graph(graph);
-    timed_on->synchronise();
-    if (i >= 0)
-      times.push_back(1e6 / repeats * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  timed_on->destroy_graph(graph);
-  return bench::quantile(times, 0.5);
+  const bench::Case repeated = bench::recorded(*timed_on, {.run = run});
+  return bench::quantile(bench::time_samples(repeated.run, 9, 0, repeated.wait), 0.5) / repeated.calls;
 }
 
 // A function of the table whose calls are noted.
@@ -194,13 +180,6 @@ void list_calls(const std::vector<Call>& all, const std::vector<size_t>& way) {
   }
 }
 
-const DeviceKernels& find(kernels::Device which) {
-  const char* why;
-  const DeviceKernels* const found = kernels::device_kernels(which, &why);
-  if (!found) throw Error(message("no GPU to measure: ", why));
-  return *found;
-}
-
 int update_once(const DeviceKernels& device, const MfpoSettings& settings, int observations, int actions) {
   DeviceAgent agent(device, [&] { return settings.make_agent(observations, actions, 1); });
   std::vector<float> metrics(agent.metric_names().size());
@@ -211,25 +190,23 @@ int update_once(const DeviceKernels& device, const MfpoSettings& settings, int o
 
 struct Options {
   int observations = 17, actions = 6;
-  kernels::Device device = kernels::Device::cpu;
+  std::string device;   // empty: the CPU, on which is only counted
   bool calls = false, once = false;
 };
 
 int floor_of_update(const Options& options) {
-  kernels::emulated::register_emulator();
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
   count_products();
+  const DeviceKernels& emulator = bench::find_device("cuda-emulated");
   MfpoSettings small;   // as many launches: they depend on what is done, not on the sizes
   small.batch_size = 4, small.policy_proposals = 2, small.gaussian_proposals = 2, small.atoms = 11;
   small.actor_width = small.critic_width = 16;
-  const MfpoSettings paper = options.device == kernels::Device::cuda_emulated ? small : MfpoSettings();
-  const DeviceKernels& device = find(options.device);
+  const MfpoSettings paper = options.device == emulator.name ? small : MfpoSettings();
+  const DeviceKernels& device =
+      options.device.empty() ? *kernels::device_kernels(kernels::Device::cpu) : bench::find_device(options.device);
   if (options.once) return update_once(device, paper, options.observations, options.actions);
 
-  const auto emulated = run_update(find(kernels::Device::cuda_emulated), small, 5, 2);
-  if (options.device != kernels::Device::cpu) timed_on = &device;
+  const auto emulated = run_update(emulator, small, 5, 2);
+  if (!options.device.empty()) timed_on = &device;
   std::vector<Call> update = run_update(device, paper, options.observations, options.actions);
   if (update.size() != emulated.size()) throw Error("the small update makes other calls than the large one");
   for (size_t i = 0; i < update.size(); ++i) update[i].launches = emulated[i].launches;
@@ -255,9 +232,9 @@ int run(int argc, char** argv) {
   Options options;
   int numbers = 0;
   for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i], next = i + 1 < argc ? argv[i + 1] : "";
-    if (word == "--device" && (next == "cuda" || next == "cuda-emulated"))
-      options.device = next == "cuda" ? kernels::Device::cuda : kernels::Device::cuda_emulated, ++i;
+    const std::string word = argv[i];
+    if (word == "--device" && i + 1 < argc)
+      options.device = argv[++i];
     else if (word == "--calls")
       options.calls = true;
     else if (word == "--once")

@@ -23,7 +23,7 @@ const DeviceKernels& find_device(const std::string& name) {
 }
 
 // The case keeps its memory until the last copy of the graph's launch is gone.
-static Case recorded(const DeviceKernels& device, const Case& one) {
+Case recorded(const DeviceKernels& device, const Case& one) {
   // As many as the other libraries' graphs hold (peers/torch_worker.py); the emulator has no starts to hide.
   const int calls = device.name == std::string("cuda") ? 20 : 1;
   one.run();  // makes what is made once

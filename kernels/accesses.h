@@ -410,7 +410,13 @@ void for_each_function(Visit visit) {
 
   // ---- candidates.h, replay.h ----------------------------------------------------------------------------------------
   visit(Function<&K::best_candidate>(), "best_candidate", everything);   // all its blocks meet: alone on the device
-  visit(Function<&K::replay_batch>(), "replay_batch", everything);       // how many rows there are it is not told
+  visit(Function<&K::replay_batch>(), "replay_batch", [](A& a, const ReplayBatchOf& r) {
+    a.everything();   // how many rows there are it is not told; below, what is moved
+    const int64_t actions = r.chunk * r.actions;
+    a.read(r.row, r.batch * (r.steps + 1)), a.change(r.state, r.batch * r.observations);
+    a.change(r.action, r.batch * actions), a.change(r.reward, r.batch * r.steps);
+    a.change(r.next_state, r.batch * r.observations);
+  });
 }
 
 }  // namespace meander::kernels

@@ -11,8 +11,8 @@
 //   action = a_k of the largest q_k, the first of equals
 namespace meander::kernels {
 
-// On a device with memory of its own `state` and `action` may as well lie in the host's, where the device reaches it (DeviceKernels'
-// allocate_host): then nothing is copied.
+// On a device with memory of its own `state` and `action` may as well lie in the host's where the device reaches it
+// (DeviceKernels' allocate_host): then nothing is copied.
 struct CandidatesOf {
   int64_t candidates, observations, actions;   // K, S, A
   const float* state;                          // [S]

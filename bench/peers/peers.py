@@ -302,9 +302,11 @@ def write_json(options, rows, peaks, before_and_after, versions, load):
               "command": sys.argv[1:], "rounds": options.rounds, "samples": options.samples}
     if options.device != "cpu":
         result["machine"] |= {"device": options.device, "gpu": gpu()}
-    with open(options.json, "w") as file:
+    partial = options.json + ".partial"  # a time limit may end this at any moment
+    with open(partial, "w") as file:
         json.dump(result, file, indent=1)
         file.write("\n")
+    os.replace(partial, options.json)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ void fill(void* p, int byte, size_t bytes) { MEANDER_CUDA_CHECK(cudaMemsetAsync(
 
 using Node = cudaGraphNode_t;
 void start_capture() { MEANDER_CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)); }
-// What the next work to be recorded waits for: after a piece of work this piece, unless something else is set.
+// What the next work to be recorded waits for: the work recorded before it, unless something else is set.
 void set_capture_dependencies(std::vector<Node>& nodes) {
   MEANDER_CUDA_CHECK(cudaStreamUpdateCaptureDependencies(stream(), nodes.data(), nullptr, nodes.size(),
                                                          cudaStreamSetCaptureDependencies));

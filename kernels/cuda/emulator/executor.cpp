@@ -16,9 +16,9 @@
 
 #include "core/error.h"
 #include "kernels/cuda/emulator/memory.h"
+#include "kernels/cuda/emulator/shared_memory.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined(__SANITIZE_THREAD__)
@@ -50,49 +50,6 @@ struct AsyncCopy {
   void* to;
   const void* from;
   size_t size, valid;
-};
-
-// The shared memory of a running block: filled with 0xff, which reads as NaN, and closed to the kernel but for the
-// bytes it asked for, so that the address sanitizer sees one too many. Not from the heap: the thread sanitizer would take
-// the allocation by one fiber for a write of that fiber.
-struct SharedMemory {
-  static constexpr size_t size = 512 * 1024, gap = 128;
-  static constexpr int most_arrays = 32;
-  std::byte* base = nullptr;
-  size_t dynamic = 0;                      // bytes, from the base on
-  struct Array {
-    const void* tag;
-    std::byte* data;
-  } arrays[most_arrays];
-  int count = 0;
-  size_t taken = 0;
-
-  std::byte* take(size_t n) {
-    std::byte* p = base + taken;
-    taken += (n + gap - 1) / gap * gap + gap;
-    open(p, n);
-    return p;
-  }
-  static void open([[maybe_unused]] void* p, [[maybe_unused]] size_t n) {
-#if defined(__SANITIZE_ADDRESS__)
-    ASAN_UNPOISON_MEMORY_REGION(p, n);
-#endif
-  }
-  void reset(size_t bytes) {
-    if (!base) {
-      void* p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      if (p == MAP_FAILED) throw Failure("no memory for the emulator's shared memory");
-      base = static_cast<std::byte*>(p);
-      taken = size;
-    }
-    open(base, size);
-    std::memset(base, 0xff, std::max(taken, bytes));
-#if defined(__SANITIZE_ADDRESS__)
-    ASAN_POISON_MEMORY_REGION(base, size);
-#endif
-    taken = 0, count = 0, dynamic = bytes;
-    take(bytes);
-  }
 };
 
 struct Block;
@@ -519,7 +476,7 @@ MEANDER_UNSEEN void run(Body function, const void* bytes, const Launch& l) {
     for (size_t i = 0; i < fiber_count; ++i) {   // they stand in the middle of it: from the start the next time
       fibers[i]->started = false;
       fibers[i]->fake_stack = nullptr;
-      SharedMemory::open(fibers[i]->stack, stack_size);
+      MEANDER_UNPOISON(fibers[i]->stack, stack_size);
     }
     throw Failure(failure);
   }

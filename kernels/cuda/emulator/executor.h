@@ -106,7 +106,7 @@ void copy(void* to, const void* from, size_t size);   // in either direction, or
 void fill(void* p, int byte, size_t size);            // recorded in a capture
 
 void start_capture();
-// What the next piece of work to be recorded waits for: after one this one, unless something else is set.
+// What the next piece of work to be recorded waits for: the one recorded before it, unless something else is set.
 using Node = size_t;
 void set_capture_dependencies(const std::vector<Node>&);
 const std::vector<Node>& capture_dependencies();
