@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/safetensors.h"
-#include "core/tensor.h"
+#include <meander/core/safetensors.h>
+#include <meander/core/tensor.h>
 
 namespace meander {
 

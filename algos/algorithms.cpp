@@ -1,10 +1,10 @@
-#include "algos/mfpo.h"
-#include "algos/mvp.h"
-#include "algos/qc.h"
-#include "algos/sac.h"
-#include "algos/settings.h"
-#include "algos/som.h"
-#include "core/error.h"
+#include <meander/algos/mfpo.h>
+#include <meander/algos/mvp.h>
+#include <meander/algos/qc.h>
+#include <meander/algos/sac.h>
+#include <meander/algos/settings.h>
+#include <meander/algos/som.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -1,9 +1,9 @@
-#include "algos/chunk_learner.h"
+#include <meander/algos/chunk_learner.h>
 
 #include <cmath>
 
-#include "algos/training.h"
-#include "core/error.h"
+#include <meander/algos/training.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "algos/learner.h"
-#include "algos/settings.h"
-#include "nn/candidates.h"
-#include "nn/twin_critic.h"
+#include <meander/algos/learner.h>
+#include <meander/algos/settings.h>
+#include <meander/nn/candidates.h>
+#include <meander/nn/twin_critic.h>
 
 namespace meander {
 

@@ -1,9 +1,9 @@
-#include "algos/data_set.h"
+#include <meander/algos/data_set.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

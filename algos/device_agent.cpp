@@ -1,10 +1,10 @@
-#include "algos/device_agent.h"
+#include <meander/algos/device_agent.h>
 
 #include <cstring>
 
-#include "core/arena.h"
-#include "core/error.h"
-#include "nn/queued_update.h"
+#include <meander/core/arena.h>
+#include <meander/kernels/error.h>
+#include <meander/nn/queued_update.h>
 
 namespace meander {
 

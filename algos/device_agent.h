@@ -4,9 +4,9 @@
 #include <map>
 #include <memory>
 
-#include "algos/agent.h"
-#include "algos/replay_mirror.h"
-#include "kernels/device.h"
+#include <meander/algos/agent.h>
+#include <meander/algos/replay_mirror.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

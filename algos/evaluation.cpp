@@ -1,12 +1,12 @@
-#include "algos/evaluation.h"
+#include <meander/algos/evaluation.h>
 
 #include <algorithm>
 #include <cmath>
 #include <exception>
 
-#include "core/error.h"
-#include "core/random.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/core/random.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "algos/agent.h"
-#include "envs/environment.h"
+#include <meander/algos/agent.h>
+#include <meander/core/environment.h>
 
 namespace meander {
 

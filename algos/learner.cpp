@@ -1,8 +1,8 @@
-#include "algos/learner.h"
+#include <meander/algos/learner.h>
 
 #include <cassert>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -2,10 +2,10 @@
 
 #include <functional>
 
-#include "algos/agent.h"
-#include "algos/mean_flow.h"
-#include "core/operations.h"
-#include "nn/trained.h"
+#include <meander/algos/agent.h>
+#include <meander/algos/mean_flow.h>
+#include <meander/core/operations.h>
+#include <meander/nn/trained.h>
 
 namespace meander {
 

@@ -1,6 +1,6 @@
-#include "algos/mean_flow.h"
+#include <meander/algos/mean_flow.h>
 
-#include "core/elements.h"
+#include <meander/core/elements.h>
 
 namespace meander {
 

@@ -1,8 +1,8 @@
-#include "algos/mfpo.h"
+#include <meander/algos/mfpo.h>
 
 #include <cmath>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 // The algorithm phase by phase, in the order of an update (at the end). Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {

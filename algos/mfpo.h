@@ -1,11 +1,11 @@
 #pragma once
 
-#include "algos/learner.h"
-#include "algos/mean_flow.h"
-#include "algos/settings.h"
-#include "core/mfpo_operations.h"
-#include "nn/candidates.h"
-#include "nn/critic.h"
+#include <meander/algos/learner.h>
+#include <meander/algos/mean_flow.h>
+#include <meander/algos/settings.h>
+#include <meander/core/mfpo_operations.h>
+#include <meander/nn/candidates.h>
+#include <meander/nn/critic.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "algos/mfpo.h"
+#include <meander/algos/mfpo.h>
 
 namespace meander {
 

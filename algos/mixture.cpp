@@ -1,11 +1,11 @@
-#include "algos/mixture.h"
+#include <meander/algos/mixture.h>
 
 #include <cmath>
 #include <numbers>
 
-#include "core/random.h"
-#include "kernels/elementwise.h"
-#include "kernels/rows.h"
+#include <meander/core/random.h>
+#include <meander/kernels/elementwise.h>
+#include <meander/kernels/rows.h>
 
 namespace meander {
 

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/operations.h"
-#include "nn/buffer.h"
+#include <meander/core/operations.h>
+#include <meander/nn/buffer.h>
 
 namespace meander {
 

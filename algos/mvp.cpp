@@ -1,4 +1,4 @@
-#include "algos/mvp.h"
+#include <meander/algos/mvp.h>
 
 // The algorithm phase by phase, in the order of an update. Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "algos/chunk_learner.h"
-#include "algos/mean_flow.h"
+#include <meander/algos/chunk_learner.h>
+#include <meander/algos/mean_flow.h>
 
 namespace meander {
 

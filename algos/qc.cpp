@@ -1,6 +1,6 @@
-#include "algos/qc.h"
+#include <meander/algos/qc.h>
 
-#include "algos/mean_flow.h"
+#include <meander/algos/mean_flow.h>
 
 namespace meander {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "algos/chunk_learner.h"
+#include <meander/algos/chunk_learner.h>
 
 namespace meander {
 

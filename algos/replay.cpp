@@ -1,4 +1,4 @@
-#include "algos/replay.h"
+#include <meander/algos/replay.h>
 
 #include <sys/mman.h>
 
@@ -8,8 +8,8 @@
 #include <cstring>
 #include <utility>
 
-#include "core/error.h"
-#include "kernels/arrays.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/arrays.h>
 
 namespace meander {
 

@@ -5,10 +5,10 @@
 #include <span>
 #include <vector>
 
-#include "algos/agent.h"
-#include "algos/data_set.h"
-#include "core/safetensors.h"
-#include "kernels/philox.h"
+#include <meander/algos/agent.h>
+#include <meander/algos/data_set.h>
+#include <meander/core/safetensors.h>
+#include <meander/kernels/philox.h>
 
 namespace meander {
 

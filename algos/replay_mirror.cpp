@@ -1,8 +1,8 @@
-#include "algos/replay_mirror.h"
+#include <meander/algos/replay_mirror.h>
 
 #include <algorithm>
 
-#include "core/arena.h"
+#include <meander/core/arena.h>
 
 namespace meander {
 

@@ -2,9 +2,9 @@
 
 #include <memory>
 
-#include "algos/agent.h"
-#include "algos/replay.h"
-#include "kernels/device.h"
+#include <meander/algos/agent.h>
+#include <meander/algos/replay.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

@@ -1,9 +1,9 @@
-#include "algos/sac.h"
+#include <meander/algos/sac.h>
 
 #include <cmath>
 #include <numbers>
 
-#include "algos/training.h"
+#include <meander/algos/training.h>
 
 namespace meander {
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "algos/learner.h"
-#include "algos/settings.h"
-#include "nn/twin_critic.h"
+#include <meander/algos/learner.h>
+#include <meander/algos/settings.h>
+#include <meander/nn/twin_critic.h>
 
 namespace meander {
 

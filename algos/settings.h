@@ -6,9 +6,9 @@
 #include <variant>
 #include <vector>
 
-#include "algos/agent.h"
-#include "core/nearest.h"
-#include "envs/environment.h"
+#include <meander/algos/agent.h>
+#include <meander/core/nearest.h>
+#include <meander/core/environment.h>
 
 namespace meander {
 

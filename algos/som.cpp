@@ -1,11 +1,11 @@
-#include "algos/som.h"
+#include <meander/algos/som.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "algos/training.h"
-#include "core/error.h"
+#include <meander/algos/training.h>
+#include <meander/kernels/error.h>
 
 // The algorithm phase by phase, in the order of an update. Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {

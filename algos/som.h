@@ -1,10 +1,10 @@
 #pragma once
 
-#include "algos/learner.h"
-#include "algos/mean_flow.h"
-#include "algos/settings.h"
-#include "nn/candidates.h"
-#include "nn/twin_critic.h"
+#include <meander/algos/learner.h>
+#include <meander/algos/mean_flow.h>
+#include <meander/algos/settings.h>
+#include <meander/nn/candidates.h>
+#include <meander/nn/twin_critic.h>
 
 namespace meander {
 

@@ -1,5 +1,5 @@
-#include "algos/som.h"
-#include "algos/training.h"
+#include <meander/algos/som.h>
+#include <meander/algos/training.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "algos/training.h"
+#include <meander/algos/training.h>
 
 #include <algorithm>
 #include <atomic>
@@ -9,10 +9,10 @@
 #include <thread>
 #include <utility>
 
-#include "core/error.h"
-#include "core/random.h"
-#include "kernels/philox.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/core/random.h>
+#include <meander/kernels/philox.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

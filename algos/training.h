@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "algos/evaluation.h"
-#include "algos/replay.h"
-#include "algos/settings.h"
-#include "envs/environment.h"
+#include <meander/algos/evaluation.h>
+#include <meander/algos/replay.h>
+#include <meander/algos/settings.h>
+#include <meander/core/environment.h>
 
 namespace meander {
 

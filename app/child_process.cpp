@@ -1,4 +1,4 @@
-#include "app/child_process.h"
+#include <meander/app/child_process.h>
 
 #include <fcntl.h>
 #include <signal.h>

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

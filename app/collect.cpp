@@ -4,17 +4,17 @@
 #include <deque>
 #include <exception>
 
-#include "app/collect_play.h"
-#include "app/data_files.h"
-#include "app/progress.h"
-#include "app/random_actions.h"
-#include "app/run_recorder.h"
-#include "app/trained.h"
-#include "app/verbs.h"
-#include "app/worlds.h"
-#include "core/error.h"
-#include "envs/cube_play.h"
-#include "kernels/threads.h"
+#include <meander/app/collect_play.h>
+#include <meander/app/data_files.h>
+#include <meander/app/progress.h>
+#include <meander/app/random_actions.h>
+#include <meander/app/run_recorder.h>
+#include <meander/app/trained.h>
+#include <meander/app/verbs.h>
+#include <meander/app/worlds.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/cube_play.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

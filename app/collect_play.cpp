@@ -1,4 +1,4 @@
-#include "app/collect_play.h"
+#include <meander/app/collect_play.h>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,13 +11,13 @@
 #include <mutex>
 #include <thread>
 
-#include "app/data_files.h"
-#include "app/npz_file.h"
-#include "app/progress.h"
-#include "app/run_recorder.h"
-#include "core/error.h"
-#include "envs/cube_play.h"
-#include "kernels/threads.h"
+#include <meander/app/data_files.h>
+#include <meander/app/npz_file.h>
+#include <meander/app/progress.h>
+#include <meander/app/run_recorder.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/cube_play.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "app/verbs.h"
+#include <meander/app/verbs.h>
 
 namespace meander {
 

@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "app/verbs.h"
+#include <meander/app/verbs.h>
 
 namespace meander {
 

@@ -1,14 +1,14 @@
-#include "app/data_files.h"
+#include <meander/app/data_files.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <optional>
 
-#include "app/npz_file.h"
-#include "core/error.h"
-#include "core/safetensors.h"
-#include "envs/ogbench_cube.h"
+#include <meander/app/npz_file.h>
+#include <meander/kernels/error.h>
+#include <meander/core/safetensors.h>
+#include <meander/envs/ogbench_cube.h>
 
 namespace meander {
 

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "algos/data_set.h"
+#include <meander/algos/data_set.h>
 
 namespace meander {
 

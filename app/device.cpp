@@ -1,8 +1,8 @@
-#include "app/device.h"
+#include <meander/app/device.h>
 
-#include "algos/device_agent.h"
-#include "core/error.h"
-#include "kernels/cuda/devices.h"
+#include <meander/algos/device_agent.h>
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/devices.h>
 
 namespace meander {
 

@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "algos/settings.h"
-#include "kernels/device.h"
+#include <meander/algos/settings.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

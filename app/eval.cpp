@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include "app/run_recorder.h"
-#include "app/trained.h"
-#include "app/verbs.h"
-#include "app/worlds.h"
-#include "kernels/threads.h"
+#include <meander/app/run_recorder.h>
+#include <meander/app/trained.h>
+#include <meander/app/verbs.h>
+#include <meander/app/worlds.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

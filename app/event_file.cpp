@@ -1,4 +1,4 @@
-#include "app/event_file.h"
+#include <meander/app/event_file.h>
 
 #include <array>
 #include <bit>

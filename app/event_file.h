@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "app/files.h"
+#include <meander/app/files.h>
 
 namespace meander {
 

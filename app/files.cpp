@@ -1,4 +1,4 @@
-#include "app/files.h"
+#include <meander/app/files.h>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,7 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

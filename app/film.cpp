@@ -1,4 +1,4 @@
-#include "app/film.h"
+#include <meander/app/film.h>
 
 #include <fmt/format.h>
 #include <png.h>
@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <system_error>
 
-#include "app/child_process.h"
-#include "app/files.h"
-#include "core/error.h"
+#include <meander/app/child_process.h>
+#include <meander/app/files.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "app/gnuplot.h"
+#include <meander/app/gnuplot.h>
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 #include <cmath>
 #include <filesystem>
 
-#include "app/child_process.h"
-#include "app/files.h"
-#include "app/progress.h"
-#include "core/error.h"
+#include <meander/app/child_process.h>
+#include <meander/app/files.h>
+#include <meander/app/progress.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 

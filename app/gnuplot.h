@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "app/learning_curves.h"
+#include <meander/app/learning_curves.h>
 
 namespace meander {
 

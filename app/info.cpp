@@ -4,11 +4,11 @@
 #include <filesystem>
 #include <map>
 
-#include "app/data_files.h"
-#include "app/metrics.h"
-#include "app/run_recorder.h"
-#include "app/verbs.h"
-#include "core/error.h"
+#include <meander/app/data_files.h>
+#include <meander/app/metrics.h>
+#include <meander/app/run_recorder.h>
+#include <meander/app/verbs.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 

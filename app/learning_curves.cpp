@@ -1,9 +1,9 @@
-#include "app/learning_curves.h"
+#include <meander/app/learning_curves.h>
 
 #include <algorithm>
 #include <map>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

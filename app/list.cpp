@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
-#include "app/verbs.h"
-#include "core/error.h"
-#include "envs/environments.h"
+#include <meander/app/verbs.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
 
 namespace meander {
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "app/verbs.h"
-#include "app/version.h"
-#include "core/error.h"
-#include "core/nearest.h"
+#include <meander/app/verbs.h>
+#include <meander/app/version.h>
+#include <meander/kernels/error.h>
+#include <meander/core/nearest.h>
 
 namespace meander {
 namespace {

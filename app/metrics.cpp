@@ -1,4 +1,4 @@
-#include "app/metrics.h"
+#include <meander/app/metrics.h>
 
 #include <algorithm>
 #include <charconv>
@@ -7,8 +7,8 @@
 #include <limits>
 #include <string_view>
 
-#include "core/error.h"
-#include "core/nearest.h"
+#include <meander/kernels/error.h>
+#include <meander/core/nearest.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "app/npz_file.h"
+#include <meander/app/npz_file.h>
 
 #include <algorithm>
 #include <bit>
@@ -6,7 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

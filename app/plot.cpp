@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
-#include "app/gnuplot.h"
-#include "app/verbs.h"
+#include <meander/app/gnuplot.h>
+#include <meander/app/verbs.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "app/progress.h"
+#include <meander/app/progress.h>
 
 #include <fmt/format.h>
 #include <unistd.h>

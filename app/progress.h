@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "algos/training.h"
+#include <meander/algos/training.h>
 
 namespace meander {
 

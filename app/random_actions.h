@@ -2,8 +2,8 @@
 
 #include <span>
 
-#include "core/random.h"
-#include "kernels/philox.h"
+#include <meander/core/random.h>
+#include <meander/kernels/philox.h>
 
 namespace meander {
 

@@ -3,17 +3,17 @@
 
 #include <filesystem>
 
-#include "app/child_process.h"
-#include "app/files.h"
-#include "app/film.h"
-#include "app/random_actions.h"
-#include "app/run_recorder.h"
-#include "app/trained.h"
-#include "app/verbs.h"
-#include "core/error.h"
-#include "envs/renderer.h"
-#include "envs/wrapped.h"
-#include "kernels/threads.h"
+#include <meander/app/child_process.h>
+#include <meander/app/files.h>
+#include <meander/app/film.h>
+#include <meander/app/random_actions.h>
+#include <meander/app/run_recorder.h>
+#include <meander/app/trained.h>
+#include <meander/app/verbs.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/renderer.h>
+#include <meander/envs/wrapped.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

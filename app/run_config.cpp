@@ -1,4 +1,4 @@
-#include "app/run_config.h"
+#include <meander/app/run_config.h>
 
 #include <fmt/format.h>
 #include <toml++/toml.h>
@@ -9,10 +9,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "app/version.h"
-#include "core/error.h"
-#include "core/nearest.h"
-#include "envs/environments.h"
+#include <meander/app/version.h>
+#include <meander/kernels/error.h>
+#include <meander/core/nearest.h>
+#include <meander/envs/environments.h>
 
 namespace meander {
 

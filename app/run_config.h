@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "algos/settings.h"
-#include "algos/training.h"
-#include "envs/wrapped.h"
+#include <meander/algos/settings.h>
+#include <meander/algos/training.h>
+#include <meander/envs/wrapped.h>
 
 namespace meander {
 

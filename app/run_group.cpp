@@ -1,13 +1,13 @@
-#include "app/run_group.h"
+#include <meander/app/run_group.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <regex>
 #include <set>
 
-#include "app/run_recorder.h"
-#include "core/error.h"
-#include "envs/environments.h"
+#include <meander/app/run_recorder.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
 
 namespace meander {
 

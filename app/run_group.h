@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "app/metrics.h"
-#include "app/run_config.h"
+#include <meander/app/metrics.h>
+#include <meander/app/run_config.h>
 
 namespace meander {
 

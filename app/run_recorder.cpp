@@ -1,4 +1,4 @@
-#include "app/run_recorder.h"
+#include <meander/app/run_recorder.h>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -9,9 +9,9 @@
 #include <ctime>
 #include <filesystem>
 
-#include "app/version.h"
-#include "core/error.h"
-#include "envs/environments.h"
+#include <meander/app/version.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
 
 namespace meander {
 

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "algos/training.h"
-#include "app/event_file.h"
-#include "app/files.h"
-#include "app/progress.h"
-#include "app/run_config.h"
+#include <meander/algos/training.h>
+#include <meander/app/event_file.h>
+#include <meander/app/files.h>
+#include <meander/app/progress.h>
+#include <meander/app/run_config.h>
 
 namespace meander {
 

@@ -1,11 +1,11 @@
-#include "app/statistics.h"
+#include <meander/app/statistics.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
-#include "core/random.h"
+#include <meander/core/random.h>
 
 namespace meander {
 

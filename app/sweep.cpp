@@ -11,17 +11,17 @@
 #include <memory>
 #include <thread>
 
-#include "app/child_process.h"
-#include "app/gnuplot.h"
-#include "app/progress.h"
-#include "app/run_group.h"
-#include "app/run_recorder.h"
-#include "app/sweep_grid.h"
-#include "app/sweep_report.h"
-#include "app/verbs.h"
-#include "core/error.h"
-#include "envs/environments.h"
-#include "kernels/threads.h"
+#include <meander/app/child_process.h>
+#include <meander/app/gnuplot.h>
+#include <meander/app/progress.h>
+#include <meander/app/run_group.h>
+#include <meander/app/run_recorder.h>
+#include <meander/app/sweep_grid.h>
+#include <meander/app/sweep_report.h>
+#include <meander/app/verbs.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

@@ -1,10 +1,10 @@
-#include "app/sweep_grid.h"
+#include <meander/app/sweep_grid.h>
 
 #include <algorithm>
 #include <charconv>
 #include <string_view>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

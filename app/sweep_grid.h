@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "app/run_config.h"
+#include <meander/app/run_config.h>
 
 namespace meander {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "app/run_group.h"
-#include "app/statistics.h"
+#include <meander/app/run_group.h>
+#include <meander/app/statistics.h>
 
 namespace meander {
 

@@ -3,14 +3,14 @@
 #include <chrono>
 #include <cmath>
 
-#include "algos/learner.h"
-#include "algos/mixture.h"
-#include "app/files.h"
-#include "app/progress.h"
-#include "app/run_recorder.h"
-#include "app/verbs.h"
-#include "core/error.h"
-#include "kernels/threads.h"
+#include <meander/algos/learner.h>
+#include <meander/algos/mixture.h>
+#include <meander/app/files.h>
+#include <meander/app/progress.h>
+#include <meander/app/run_recorder.h>
+#include <meander/app/verbs.h>
+#include <meander/kernels/error.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

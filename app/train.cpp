@@ -4,14 +4,14 @@
 #include <memory>
 #include <optional>
 
-#include "app/device.h"
-#include "app/data_files.h"
-#include "app/run_group.h"
-#include "app/run_recorder.h"
-#include "app/verbs.h"
-#include "app/worlds.h"
-#include "core/error.h"
-#include "kernels/threads.h"
+#include <meander/app/device.h>
+#include <meander/app/data_files.h>
+#include <meander/app/run_group.h>
+#include <meander/app/run_recorder.h>
+#include <meander/app/verbs.h>
+#include <meander/app/worlds.h>
+#include <meander/kernels/error.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

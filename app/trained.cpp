@@ -1,10 +1,10 @@
-#include "app/trained.h"
+#include <meander/app/trained.h>
 
 #include <filesystem>
 
-#include "app/run_recorder.h"
-#include "core/error.h"
-#include "envs/environments.h"
+#include <meander/app/run_recorder.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
 
 namespace meander {
 

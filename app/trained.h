@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "algos/agent.h"
-#include "app/run_config.h"
+#include <meander/algos/agent.h>
+#include <meander/app/run_config.h>
 
 namespace meander {
 

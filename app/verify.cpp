@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include "app/device.h"
-#include "app/verbs.h"
-#include "app/verify_environment.h"
-#include "app/verify_reference.h"
-#include "core/error.h"
+#include <meander/app/device.h>
+#include <meander/app/verbs.h>
+#include <meander/app/verify_environment.h>
+#include <meander/app/verify_reference.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "app/verify_environment.h"
+#include <meander/app/verify_environment.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,11 +8,11 @@
 #include <optional>
 #include <sstream>
 
-#include "core/error.h"
-#include "envs/dm_control.h"
-#include "envs/environments.h"
-#include "envs/mujoco.h"
-#include "envs/ogbench_cube.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/dm_control.h>
+#include <meander/envs/environments.h>
+#include <meander/envs/mujoco.h>
+#include <meander/envs/ogbench_cube.h>
 
 namespace meander {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "app/check_line.h"
-#include "core/safetensors.h"
+#include <meander/app/check_line.h>
+#include <meander/core/safetensors.h>
 
 namespace meander {
 

@@ -2,8 +2,8 @@
 #include <functional>
 #include <set>
 
-#include "app/verify_reference.h"
-#include "core/operations.h"
+#include <meander/app/verify_reference.h>
+#include <meander/core/operations.h>
 
 namespace meander {
 namespace {

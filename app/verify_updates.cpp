@@ -2,8 +2,8 @@
 #include <optional>
 #include <nlohmann/json.hpp>
 
-#include "algos/mfpo.h"
-#include "app/verify_reference.h"
+#include <meander/algos/mfpo.h>
+#include <meander/app/verify_reference.h>
 
 namespace meander {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "envs/wrapped.h"
-#include "kernels/threads.h"
+#include <meander/envs/wrapped.h>
+#include <meander/kernels/threads.h>
 
 namespace meander {
 

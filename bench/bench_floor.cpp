@@ -6,13 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "algos/device_agent.h"
-#include "algos/mfpo.h"
+#include <meander/algos/device_agent.h>
+#include <meander/algos/mfpo.h>
 #include "bench/device_cases.h"
 #include "bench/replay_batch.h"
-#include "core/error.h"
-#include "kernels/cuda/emulator/executor.h"
-#include "kernels/dependencies.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/emulator/executor.h>
+#include <meander/kernels/dependencies.h>
 
 // The time of one MFPO update on a GPU as arithmetic says, call by call: what the functions of kernels/device.h are
 // asked for in an update at the paper's sizes (counted on the CPU), how many launches each takes (counted in the

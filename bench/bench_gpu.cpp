@@ -3,11 +3,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "algos/device_agent.h"
-#include "algos/mfpo.h"
+#include <meander/algos/device_agent.h>
+#include <meander/algos/mfpo.h>
 #include "bench/device_cases.h"
 #include "bench/replay_batch.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 // Times on a GPU where no other library is at hand: the cases of the comparison (peers/peers.py --device), and the
 // update and the acting of a training loop, batches drawn from a replay.

@@ -12,12 +12,12 @@
 #include <sstream>
 #include <thread>
 
-#include "app/version.h"
+#include <meander/app/version.h>
 #include "bench/machine.h"
 #include "bench/methods.h"
-#include "core/error.h"
-#include "kernels/isa.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/isa.h>
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 using namespace meander::bench;

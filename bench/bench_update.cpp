@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/google.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander::bench;
 

@@ -8,16 +8,16 @@
 #include <type_traits>
 #include <utility>
 
-#include "algos/device_agent.h"
-#include "algos/mean_flow.h"
-#include "algos/mfpo.h"
+#include <meander/algos/device_agent.h>
+#include <meander/algos/mean_flow.h>
+#include <meander/algos/mfpo.h>
 #include "bench/products_of_update.h"
-#include "core/error.h"
-#include "kernels/dense.h"
-#include "kernels/elementwise.h"
-#include "kernels/philox.h"
-#include "kernels/rows.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/dense.h>
+#include <meander/kernels/elementwise.h>
+#include <meander/kernels/philox.h>
+#include <meander/kernels/rows.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::bench {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "kernels/philox.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/philox.h>
 
 namespace meander::bench {
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "core/safetensors.h"
-#include "nn/buffer.h"
+#include <meander/core/safetensors.h>
+#include <meander/nn/buffer.h>
 
 namespace meander::bench {
 

@@ -1,7 +1,7 @@
 #include "bench/device_cases.h"
 
-#include "core/error.h"
-#include "kernels/cuda/devices.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/devices.h>
 
 namespace meander::bench {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "bench/cases.h"
-#include "kernels/device.h"
+#include <meander/kernels/device.h>
 
 namespace meander::bench {
 

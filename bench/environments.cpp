@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <span>
 
-#include "algos/sac.h"
-#include "algos/training.h"
-#include "core/error.h"
-#include "envs/dm_control.h"
-#include "envs/environments.h"
-#include "envs/mujoco.h"
-#include "envs/ogbench_cube.h"
-#include "kernels/threads.h"
+#include <meander/algos/sac.h>
+#include <meander/algos/training.h>
+#include <meander/kernels/error.h>
+#include <meander/envs/dm_control.h>
+#include <meander/envs/environments.h>
+#include <meander/envs/mujoco.h>
+#include <meander/envs/ogbench_cube.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::bench {
 namespace {

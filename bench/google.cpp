@@ -6,9 +6,9 @@
 #include <cstring>
 #include <thread>
 
-#include "core/error.h"
-#include "kernels/isa.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/isa.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::bench {
 namespace {

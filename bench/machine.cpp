@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <numeric>
 
-#include "core/error.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/threads.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "algos/mvp.h"
-#include "algos/qc.h"
-#include "algos/sac.h"
-#include "algos/som.h"
-#include "kernels/philox.h"
+#include <meander/algos/mvp.h>
+#include <meander/algos/qc.h>
+#include <meander/algos/sac.h>
+#include <meander/algos/som.h>
+#include <meander/kernels/philox.h>
 
 namespace meander::bench {
 namespace {

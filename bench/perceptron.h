@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "bench/data.h"
-#include "kernels/mlp.h"
+#include <meander/kernels/mlp.h>
 
 namespace meander::bench {
 

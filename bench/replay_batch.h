@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "algos/agent.h"
-#include "algos/replay.h"
+#include <meander/algos/agent.h>
+#include <meander/algos/replay.h>
 #include "bench/data.h"
 
 namespace meander::bench {

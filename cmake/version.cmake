@@ -7,7 +7,7 @@ endif()
 if(NOT commit)
   set(commit unknown)
 endif()
-set(text "#include \"app/version.h\"
+set(text "#include <meander/app/version.h>
 
 namespace meander {
 const char* version() { return \"${version}\"; }

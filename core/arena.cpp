@@ -1,12 +1,12 @@
-#include "core/arena.h"
+#include <meander/core/arena.h>
 
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <deque>
 
-#include "core/error.h"
-#include "kernels/poison.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/poison.h>
 
 namespace meander {
 namespace {

@@ -4,8 +4,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "core/tensor.h"
-#include "kernels/device.h"
+#include <meander/core/tensor.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

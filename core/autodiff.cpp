@@ -1,4 +1,4 @@
-#include "core/autodiff.h"
+#include <meander/core/autodiff.h>
 
 namespace meander {
 namespace detail {

@@ -6,9 +6,9 @@
 #include <tuple>
 #include <utility>
 
-#include "core/arena.h"
-#include "core/error.h"
-#include "core/tensor.h"
+#include <meander/core/arena.h>
+#include <meander/kernels/error.h>
+#include <meander/core/tensor.h>
 
 // Forward- and reverse-mode differentiation that compose to any depth, on one mechanism: a stack of levels.
 //

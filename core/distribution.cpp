@@ -1,9 +1,9 @@
 #include <numbers>
 
-#include "core/elements.h"
-#include "core/operations.h"
-#include "kernels/rows.h"
-#include "kernels/truncated_normal.h"
+#include <meander/core/elements.h>
+#include <meander/core/operations.h>
+#include <meander/kernels/rows.h>
+#include <meander/kernels/truncated_normal.h>
 
 namespace meander {
 namespace {

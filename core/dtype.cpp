@@ -1,4 +1,4 @@
-#include "core/dtype.h"
+#include <meander/core/dtype.h>
 
 namespace meander {
 

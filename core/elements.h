@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "core/arena.h"
-#include "core/error.h"
-#include "kernels/device.h"
+#include <meander/core/arena.h>
+#include <meander/kernels/error.h>
+#include <meander/kernels/device.h>
 
 // What the operations share.
 namespace meander::detail {

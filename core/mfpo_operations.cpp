@@ -1,8 +1,8 @@
-#include "core/mfpo_operations.h"
+#include <meander/core/mfpo_operations.h>
 
 #include <algorithm>
 
-#include "core/elements.h"
+#include <meander/core/elements.h>
 
 namespace meander {
 namespace {

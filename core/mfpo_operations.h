@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/tensor.h"
-#include "kernels/mfpo.h"
+#include <meander/core/tensor.h>
+#include <meander/kernels/mfpo.h>
 
 // The phases of MFPO that need no gradient, on tensors; formulas and shapes: kernels/mfpo.h. B states, A actions, K1
 // policy and K2 Gaussian proposals a state. Results lie in the arena. Each throws Error where shapes do not fit.

@@ -1,4 +1,4 @@
-#include "core/nearest.h"
+#include <meander/core/nearest.h>
 
 #include <algorithm>
 #include <cctype>

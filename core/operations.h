@@ -1,8 +1,8 @@
 #pragma once
 
-#include "core/autodiff.h"
-#include "kernels/embedding.h"
-#include "kernels/mlp.h"
+#include <meander/core/autodiff.h>
+#include <meander/kernels/embedding.h>
+#include <meander/kernels/mlp.h>
 
 // The differentiable operations. Each is stated with its pushforward and pullback in the .cpp named in its section; here
 // is what it computes. Shapes are [rows, cols]. All take float32 or float64 (one dtype a call) and throw Error where

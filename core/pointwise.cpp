@@ -1,7 +1,7 @@
 #include <numbers>
 
-#include "core/elements.h"
-#include "core/operations.h"
+#include <meander/core/elements.h>
+#include <meander/core/operations.h>
 
 namespace meander {
 namespace {

@@ -1,6 +1,6 @@
-#include "core/elements.h"
-#include "core/operations.h"
-#include "kernels/dense.h"
+#include <meander/core/elements.h>
+#include <meander/core/operations.h>
+#include <meander/kernels/dense.h>
 
 namespace meander {
 namespace {

@@ -1,4 +1,4 @@
-#include "core/random.h"
+#include <meander/core/random.h>
 
 #include <cmath>
 

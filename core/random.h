@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/philox.h"
+#include <meander/kernels/philox.h>
 
 namespace meander {
 

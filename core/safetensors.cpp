@@ -1,4 +1,4 @@
-#include "core/safetensors.h"
+#include <meander/core/safetensors.h>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -14,7 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -1,5 +1,5 @@
-#include "core/elements.h"
-#include "core/operations.h"
+#include <meander/core/elements.h>
+#include <meander/core/operations.h>
 
 namespace meander {
 namespace {

@@ -6,7 +6,7 @@
 #include <span>
 #include <type_traits>
 
-#include "core/dtype.h"
+#include <meander/core/dtype.h>
 
 namespace meander {
 

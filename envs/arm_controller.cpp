@@ -1,4 +1,4 @@
-#include "envs/arm_controller.h"
+#include <meander/envs/arm_controller.h>
 
 #include <mujoco/mujoco.h>
 
@@ -7,7 +7,7 @@
 #include <numbers>
 #include <utility>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 namespace {

@@ -1,4 +1,4 @@
-#include "envs/cube_play.h"
+#include <meander/envs/cube_play.h>
 
 #include <algorithm>
 #include <cmath>

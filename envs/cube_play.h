@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/random.h"
-#include "envs/ogbench_cube.h"
+#include <meander/core/random.h>
+#include <meander/envs/ogbench_cube.h>
 
 namespace meander {
 

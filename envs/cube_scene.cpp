@@ -1,4 +1,4 @@
-#include "envs/cube_scene.h"
+#include <meander/envs/cube_scene.h>
 
 #include <mujoco/mujoco.h>
 
@@ -10,8 +10,8 @@
 #include <mutex>
 #include <vector>
 
-#include "core/error.h"
-#include "envs/ogbench_cube.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/ogbench_cube.h>
 
 namespace meander {
 namespace {

@@ -3,7 +3,7 @@
 #include <array>
 #include <memory>
 
-#include "envs/arm_controller.h"
+#include <meander/envs/arm_controller.h>
 
 struct mjModel_;
 

@@ -1,4 +1,4 @@
-#include "envs/dm_control.h"
+#include <meander/envs/dm_control.h>
 
 #include <mujoco/mujoco.h>
 
@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <numbers>
 
-#include "core/error.h"
-#include "envs/mersenne_twister.h"
-#include "envs/tolerance.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/mersenne_twister.h>
+#include <meander/envs/tolerance.h>
 
 namespace meander {
 namespace {

@@ -6,8 +6,8 @@
 #include <span>
 #include <string>
 
-#include "envs/mujoco.h"
-#include "envs/registry.h"
+#include <meander/envs/mujoco.h>
+#include <meander/envs/registry.h>
 
 namespace meander {
 

@@ -6,9 +6,9 @@
 #include <memory>
 #include <numbers>
 
-#include "core/error.h"
-#include "envs/dm_control.h"
-#include "envs/tolerance.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/dm_control.h>
+#include <meander/envs/tolerance.h>
 
 namespace meander {
 namespace {

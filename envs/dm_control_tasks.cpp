@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "envs/dm_control.h"
-#include "envs/tolerance.h"
+#include <meander/envs/dm_control.h>
+#include <meander/envs/tolerance.h>
 
 namespace meander {
 namespace {

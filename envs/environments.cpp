@@ -1,14 +1,14 @@
-#include "envs/environments.h"
+#include <meander/envs/environments.h>
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "core/nearest.h"
-#include "envs/dm_control.h"
-#include "envs/gymnasium.h"
-#include "envs/ogbench_cube.h"
-#include "envs/pendulum.h"
-#include "envs/registry.h"
+#include <meander/kernels/error.h>
+#include <meander/core/nearest.h>
+#include <meander/envs/dm_control.h>
+#include <meander/envs/gymnasium.h>
+#include <meander/envs/ogbench_cube.h>
+#include <meander/envs/pendulum.h>
+#include <meander/envs/registry.h>
 
 namespace meander {
 namespace {

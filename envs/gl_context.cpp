@@ -1,4 +1,4 @@
-#include "envs/gl_context.h"
+#include <meander/envs/gl_context.h>
 
 #include <dlfcn.h>
 
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 namespace {

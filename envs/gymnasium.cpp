@@ -1,11 +1,11 @@
-#include "envs/gymnasium.h"
+#include <meander/envs/gymnasium.h>
 
 #include <mujoco/mujoco.h>
 
 #include <algorithm>
 #include <cstdlib>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "envs/mujoco.h"
-#include "envs/registry.h"
+#include <meander/envs/mujoco.h>
+#include <meander/envs/registry.h>
 
 namespace meander {
 

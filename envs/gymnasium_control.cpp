@@ -3,7 +3,7 @@
 #include <array>
 #include <cmath>
 
-#include "envs/gymnasium.h"
+#include <meander/envs/gymnasium.h>
 
 namespace meander {
 namespace {

@@ -1,4 +1,4 @@
-#include "envs/mersenne_twister.h"
+#include <meander/envs/mersenne_twister.h>
 
 #include <cmath>
 

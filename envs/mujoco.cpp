@@ -1,4 +1,4 @@
-#include "envs/mujoco.h"
+#include <meander/envs/mujoco.h>
 
 #include <mujoco/mujoco.h>
 
@@ -7,7 +7,7 @@
 #include <map>
 #include <mutex>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 namespace {

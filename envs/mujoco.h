@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "envs/environment.h"
+#include <meander/core/environment.h>
 
 struct mjModel_;  // MuJoCo's own headers stay inside envs/*.cpp
 struct mjData_;

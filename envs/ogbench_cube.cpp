@@ -1,4 +1,4 @@
-#include "envs/ogbench_cube.h"
+#include <meander/envs/ogbench_cube.h>
 
 #include <mujoco/mujoco.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/error.h"
-#include "envs/cube_scene.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/cube_scene.h>
 
 namespace meander {
 

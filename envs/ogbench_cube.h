@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "envs/arm_controller.h"
-#include "envs/mujoco.h"
-#include "envs/registry.h"
+#include <meander/envs/arm_controller.h>
+#include <meander/envs/mujoco.h>
+#include <meander/envs/registry.h>
 
 namespace meander {
 

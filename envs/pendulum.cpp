@@ -1,10 +1,10 @@
-#include "envs/pendulum.h"
+#include <meander/envs/pendulum.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 namespace {

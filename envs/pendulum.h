@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "envs/environment.h"
+#include <meander/core/environment.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "envs/renderer.h"
+#include <meander/envs/renderer.h>
 
 #include <mujoco/mujoco.h>
 
@@ -6,9 +6,9 @@
 #include <cmath>
 #include <vector>
 
-#include "core/error.h"
-#include "envs/gl_context.h"
-#include "envs/mujoco.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/gl_context.h>
+#include <meander/envs/mujoco.h>
 
 namespace meander {
 namespace {

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "envs/environment.h"
+#include <meander/core/environment.h>
 
 namespace meander {
 

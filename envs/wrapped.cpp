@@ -1,9 +1,9 @@
-#include "envs/wrapped.h"
+#include <meander/envs/wrapped.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "envs/environments.h"
+#include <meander/envs/environments.h>
 
 namespace meander {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "envs/environment.h"
+#include <meander/core/environment.h>
 
 namespace meander {
 

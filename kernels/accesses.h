@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/device.h"
+#include <meander/kernels/device.h>
 
 // What each function of kernels/device.h reads and writes, known before it runs: recorded work then waits only for what
 // it needs (kernels/dependencies.h), and the bytes of an update can be counted.

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/mlp.h"
-#include "kernels/philox.h"
+#include <meander/kernels/mlp.h>
+#include <meander/kernels/philox.h>
 
 // Acting in one call: K actions drawn for one state by a flow policy, scored by two critics, the best of them.
 //   x_k ~ N(0, I), the numbers philox_normal gives for `noise`, element k A + i

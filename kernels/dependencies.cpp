@@ -1,4 +1,4 @@
-#include "kernels/dependencies.h"
+#include <meander/kernels/dependencies.h>
 
 namespace meander::kernels {
 namespace {

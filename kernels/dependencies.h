@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/accesses.h"
+#include <meander/kernels/accesses.h>
 
 namespace meander::kernels {
 

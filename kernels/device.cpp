@@ -1,11 +1,11 @@
-#include "kernels/device.h"
+#include <meander/kernels/device.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander::kernels {
 namespace {

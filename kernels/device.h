@@ -4,20 +4,20 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/arrays.h"
-#include "kernels/candidates.h"
-#include "kernels/dense.h"
-#include "kernels/elementwise.h"
-#include "kernels/embedding.h"
-#include "kernels/losses.h"
-#include "kernels/mean_flow.h"
-#include "kernels/mfpo.h"
-#include "kernels/mlp.h"
-#include "kernels/optimiser.h"
-#include "kernels/philox.h"
-#include "kernels/replay.h"
-#include "kernels/rows.h"
-#include "kernels/truncated_normal.h"
+#include <meander/kernels/arrays.h>
+#include <meander/kernels/candidates.h>
+#include <meander/kernels/dense.h>
+#include <meander/kernels/elementwise.h>
+#include <meander/kernels/embedding.h>
+#include <meander/kernels/losses.h>
+#include <meander/kernels/mean_flow.h>
+#include <meander/kernels/mfpo.h>
+#include <meander/kernels/mlp.h>
+#include <meander/kernels/optimiser.h>
+#include <meander/kernels/philox.h>
+#include <meander/kernels/replay.h>
+#include <meander/kernels/rows.h>
+#include <meander/kernels/truncated_normal.h>
 
 namespace meander::kernels {
 

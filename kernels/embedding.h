@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/mlp.h"
+#include <meander/kernels/mlp.h>
 
 // The small network through which a flow network sees a time, float32, one row for each time t:
 //   features = [cos(2 pi t w), sin(2 pi t w)]   [2 frequencies], w learnt or fixed

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/tensor.h"
-#include "kernels/device.h"
+#include <meander/core/tensor.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

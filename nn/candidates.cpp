@@ -1,4 +1,4 @@
-#include "nn/candidates.h"
+#include <meander/nn/candidates.h>
 
 #include <algorithm>
 

@@ -3,9 +3,9 @@
 #include <memory>
 #include <span>
 
-#include "core/arena.h"
-#include "kernels/candidates.h"
-#include "nn/flow_sampler.h"
+#include <meander/core/arena.h>
+#include <meander/kernels/candidates.h>
+#include <meander/nn/flow_sampler.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "nn/critic.h"
+#include <meander/nn/critic.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "nn/flow_network.h"
+#include <meander/nn/flow_network.h>
 
 #include <cmath>
 #include <numbers>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "nn/mlp.h"
+#include <meander/nn/mlp.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "nn/flow_sampler.h"
+#include <meander/nn/flow_sampler.h>
 
 namespace meander {
 

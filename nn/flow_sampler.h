@@ -1,7 +1,7 @@
 #pragma once
 
-#include "nn/flow_network.h"
-#include "nn/ready_weights.h"
+#include <meander/nn/flow_network.h>
+#include <meander/nn/ready_weights.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "nn/mlp.h"
+#include <meander/nn/mlp.h>
 
 namespace meander {
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/operations.h"
-#include "nn/parameters.h"
+#include <meander/core/operations.h>
+#include <meander/nn/parameters.h>
 
 namespace meander {
 

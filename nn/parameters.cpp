@@ -1,9 +1,9 @@
-#include "nn/parameters.h"
+#include <meander/nn/parameters.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "core/random.h"
-#include "core/safetensors.h"
-#include "nn/buffer.h"
+#include <meander/core/random.h>
+#include <meander/core/safetensors.h>
+#include <meander/nn/buffer.h>
 
 namespace meander {
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander {
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "kernels/mlp.h"
-#include "nn/buffer.h"
-#include "nn/queued_update.h"
+#include <meander/kernels/mlp.h>
+#include <meander/nn/buffer.h>
+#include <meander/nn/queued_update.h>
 
 namespace meander {
 

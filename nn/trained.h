@@ -3,8 +3,8 @@
 #include <cassert>
 #include <initializer_list>
 
-#include "nn/parameters.h"
-#include "nn/queued_update.h"
+#include <meander/nn/parameters.h>
+#include <meander/nn/queued_update.h>
 
 namespace meander {
 

@@ -1,4 +1,4 @@
-#include "nn/twin_critic.h"
+#include <meander/nn/twin_critic.h>
 
 namespace meander {
 

@@ -2,9 +2,9 @@
 
 #include <array>
 
-#include "nn/mlp.h"
-#include "nn/ready_weights.h"
-#include "nn/trained.h"
+#include <meander/nn/mlp.h>
+#include <meander/nn/ready_weights.h>
+#include <meander/nn/trained.h>
 
 namespace meander {
 

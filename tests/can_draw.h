@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include "core/error.h"
-#include "envs/gl_context.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/gl_context.h>
 
 namespace meander {
 

@@ -1,7 +1,7 @@
 // peer_machine: what the machine can do at best. The answers' flop and bytes are those of a call.
 #include "bench/machine.h"
 #include "bench/peers/protocol.h"
-#include "kernels/threads.h"
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 using namespace meander::bench;

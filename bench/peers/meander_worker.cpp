@@ -5,9 +5,9 @@
 
 #include "bench/device_cases.h"
 #include "bench/peers/protocol.h"
-#include "core/error.h"
-#include "kernels/isa.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/isa.h>
+#include <meander/kernels/threads.h>
 #ifdef MEANDER_BENCH_ENVIRONMENTS
 #include "bench/environments.h"
 #endif

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "bench/peers/protocol.h"
-#include "kernels/threads.h"
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 using namespace meander::bench;

@@ -7,8 +7,8 @@
 
 #include "bench/peers/protocol.h"
 #include "bench/products_of_update.h"
-#include "core/error.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 using namespace meander::bench;

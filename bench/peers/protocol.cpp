@@ -7,7 +7,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 namespace meander::bench {
 namespace {

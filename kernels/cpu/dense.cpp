@@ -1,7 +1,7 @@
-#include "kernels/dense.h"
+#include <meander/kernels/dense.h>
 
-#include "kernels/cpu/products.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/products.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 

@@ -1,7 +1,7 @@
-#include "kernels/elementwise.h"
+#include <meander/kernels/elementwise.h>
 
-#include "kernels/cpu/table.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

@@ -1,12 +1,12 @@
-#include "kernels/embedding.h"
+#include <meander/kernels/embedding.h>
 
 #include <algorithm>
 #include <numbers>
 
-#include "kernels/cpu/table.h"
-#include "kernels/dense.h"
-#include "kernels/elementwise.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/dense.h>
+#include <meander/kernels/elementwise.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

@@ -1,11 +1,11 @@
-#include "kernels/isa.h"
+#include <meander/kernels/isa.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 
-#include "core/error.h"
-#include "kernels/cpu/table.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cpu/table.h>
 
 namespace meander::kernels {
 namespace {

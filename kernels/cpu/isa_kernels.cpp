@@ -18,24 +18,24 @@
 #define MEANDER_VECTOR_BYTES 16
 #endif
 
-#include "kernels/cpu/mlp_run.h"
-#include "kernels/cpu/table.h"
-#include "kernels/formulas/formula.h"
+#include <meander/kernels/cpu/mlp_run.h>
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/formulas/formula.h>
 
 namespace meander::kernels::MEANDER_ISA_NAMESPACE {
 namespace {
-#include "kernels/cpu/vector.h"
-#include "kernels/formulas/elementary.h"
-#include "kernels/formulas/truncated_normal.h"
-#include "kernels/formulas/random.h"
-#include "kernels/formulas/optimiser.h"
-#include "kernels/cpu/elementwise.h"
-#include "kernels/cpu/rows.h"
-#include "kernels/cpu/truncated_normal.h"
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/product_bf16.h"
-#include "kernels/cpu/mlp_layer.h"
-#include "kernels/cpu/mlp_chain.h"
+#include <meander/kernels/cpu/vector.h>
+#include <meander/kernels/formulas/elementary.h>
+#include <meander/kernels/formulas/truncated_normal.h>
+#include <meander/kernels/formulas/random.h>
+#include <meander/kernels/formulas/optimiser.h>
+#include <meander/kernels/cpu/elementwise.h>
+#include <meander/kernels/cpu/rows.h>
+#include <meander/kernels/cpu/truncated_normal.h>
+#include <meander/kernels/cpu/product.h>
+#include <meander/kernels/cpu/product_bf16.h>
+#include <meander/kernels/cpu/mlp_layer.h>
+#include <meander/kernels/cpu/mlp_chain.h>
 }  // namespace
 
 extern const IsaKernels table;

@@ -1,8 +1,8 @@
-#include "kernels/losses.h"
+#include <meander/kernels/losses.h>
 
-#include "kernels/cpu/lanes.h"
-#include "kernels/cpu/table.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/lanes.h>
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

@@ -1,9 +1,9 @@
-#include "kernels/mean_flow.h"
+#include <meander/kernels/mean_flow.h>
 
 #include <algorithm>
 
-#include "kernels/arrays.h"
-#include "kernels/elementwise.h"
+#include <meander/kernels/arrays.h>
+#include <meander/kernels/elementwise.h>
 
 namespace meander::kernels {
 

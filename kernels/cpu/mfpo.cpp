@@ -1,12 +1,12 @@
-#include "kernels/mfpo.h"
+#include <meander/kernels/mfpo.h>
 
 #include <algorithm>
 
-#include "kernels/arrays.h"
-#include "kernels/cpu/lanes.h"
-#include "kernels/cpu/table.h"
-#include "kernels/rows.h"
-#include "kernels/threads.h"
+#include <meander/kernels/arrays.h>
+#include <meander/kernels/cpu/lanes.h>
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/rows.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

@@ -1,12 +1,12 @@
-#include "kernels/mlp.h"
+#include <meander/kernels/mlp.h>
 
 #include <algorithm>
 
-#include "kernels/cpu/mlp_run.h"
-#include "kernels/cpu/products.h"
-#include "kernels/dense.h"
-#include "kernels/rows.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/mlp_run.h>
+#include <meander/kernels/cpu/products.h>
+#include <meander/kernels/dense.h>
+#include <meander/kernels/rows.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

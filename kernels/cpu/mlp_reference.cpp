@@ -1,7 +1,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/mlp.h"
+#include <meander/kernels/mlp.h>
 
 namespace meander::kernels {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/table.h"
-#include "kernels/mlp.h"
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/mlp.h>
 
 namespace meander::kernels {
 

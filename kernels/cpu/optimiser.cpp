@@ -1,9 +1,9 @@
-#include "kernels/optimiser.h"
+#include <meander/kernels/optimiser.h>
 
 #include <cmath>
 
-#include "kernels/cpu/table.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

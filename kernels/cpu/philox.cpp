@@ -1,7 +1,7 @@
-#include "kernels/philox.h"
+#include <meander/kernels/philox.h>
 
-#include "kernels/cpu/table.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {

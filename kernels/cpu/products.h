@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/table.h"
+#include <meander/kernels/cpu/table.h>
 
 // What dense.cpp and mlp.cpp share.
 namespace meander::kernels {

@@ -1,7 +1,7 @@
-#include "kernels/replay.h"
+#include <meander/kernels/replay.h>
 
-#include "kernels/arrays.h"
-#include "kernels/threads.h"
+#include <meander/kernels/arrays.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 

@@ -1,9 +1,9 @@
-#include "kernels/rows.h"
+#include <meander/kernels/rows.h>
 
-#include "kernels/cpu/lanes.h"
-#include "kernels/cpu/table.h"
-#include "kernels/formulas/formula.h"
-#include "kernels/threads.h"
+#include <meander/kernels/cpu/lanes.h>
+#include <meander/kernels/cpu/table.h>
+#include <meander/kernels/formulas/formula.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 namespace {
@@ -16,7 +16,7 @@ void over_rows(int64_t rows, int64_t cols, F&& f) {
   parallel_for(rows, row_grain(cols), [&](int64_t begin, int64_t end) { f(begin, end - begin); });
 }
 
-#include "kernels/formulas/grid.h"
+#include <meander/kernels/formulas/grid.h>
 
 }  // namespace
 

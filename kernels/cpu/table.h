@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "kernels/mlp.h"
-#include "kernels/optimiser.h"
+#include <meander/kernels/mlp.h>
+#include <meander/kernels/optimiser.h>
 
 // The single-threaded kernels of one instruction set, each over a range. kernels/*.cpp split the work over threads and
 // call them through this table.

@@ -1,4 +1,4 @@
-#include "kernels/threads.h"
+#include <meander/kernels/threads.h>
 
 #include <atomic>
 #include <thread>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/formulas.h"
-#include "kernels/mlp.h"
+#include <meander/kernels/cuda/formulas.h>
+#include <meander/kernels/mlp.h>
 
 // The activations of kernels/mlp.h and their slopes: kernels/formulas by the name a network has for them.
 namespace meander::kernels::MEANDER_CUDA {

@@ -1,4 +1,4 @@
-#include "kernels/cuda/elements.h"
+#include <meander/kernels/cuda/elements.h>
 
 // Arithmetic with broadcasting and movement of matrices: kernels/arrays.h.
 namespace meander::kernels::MEANDER_CUDA {

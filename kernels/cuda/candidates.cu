@@ -1,7 +1,7 @@
-#include "kernels/candidates.h"
+#include <meander/kernels/candidates.h>
 
-#include "kernels/cuda/mlp_rows.cuh"
-#include "kernels/cuda/random.h"
+#include <meander/kernels/cuda/mlp_rows.cuh>
+#include <meander/kernels/cuda/random.h>
 
 // kernels/candidates.h in one launch. All blocks run at the same time and each has some columns of every hidden layer's
 // weights in shared memory, from the first step to the last; so no weight is read twice, and a layer takes the time of its

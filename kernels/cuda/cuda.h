@@ -87,7 +87,7 @@ __device__ T* shared_memory() {
 
 #else
 
-#include "kernels/cuda/emulator/device_code.h"
+#include <meander/kernels/cuda/emulator/device_code.h>
 
 #define MEANDER_CUDA emulated
 

@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "kernels/cuda/kernels.h"
-#include "kernels/cuda/products.cuh"
+#include <meander/kernels/cuda/kernels.h>
+#include <meander/kernels/cuda/products.cuh>
 
 namespace meander::kernels::MEANDER_CUDA {
 namespace {

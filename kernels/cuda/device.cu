@@ -1,4 +1,4 @@
-#include "kernels/cuda/kernels.h"
+#include <meander/kernels/cuda/kernels.h>
 
 #include <algorithm>
 #include <cstring>
@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "kernels/cuda/devices.h"
-#include "kernels/dependencies.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/devices.h>
+#include <meander/kernels/dependencies.h>
 #if !defined(__CUDACC__)
-#include "kernels/cuda/emulator/memory.h"
+#include <meander/kernels/cuda/emulator/memory.h>
 #endif
 
 // Memory, stream and graphs of the device, and the table of all it has.

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/kernels.h"
+#include <meander/kernels/cuda/kernels.h>
 
 // What kernels over all elements of arrays share: how threads go through them.
 namespace meander::kernels::MEANDER_CUDA {

@@ -1,5 +1,5 @@
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include <meander/kernels/cuda/elements.h>
+#include <meander/kernels/cuda/formulas.h>
 
 // Functions of one variable over arrays: kernels/elementwise.h.
 namespace meander::kernels::MEANDER_CUDA {

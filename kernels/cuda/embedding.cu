@@ -1,5 +1,5 @@
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include <meander/kernels/cuda/elements.h>
+#include <meander/kernels/cuda/formulas.h>
 
 // kernels/embedding.h. A block takes a few rows through the whole network, a thread a number of a row; each sum runs in
 // the order of the CPU's, so that values and tangents have its bits.

@@ -1,8 +1,8 @@
 #pragma once
 
-#include "kernels/cuda/cuda.h"
-#include "kernels/formulas/formula.h"
-#include "kernels/optimiser.h"
+#include <meander/kernels/cuda/cuda.h>
+#include <meander/kernels/formulas/formula.h>
+#include <meander/kernels/optimiser.h>
 
 // kernels/formulas for one number a thread: the counterpart of kernels/cpu/vector.h and all that is written over it.
 // Needs --fmad=false, so that the bits are the CPU's; only the bits of a NaN are the device's own.
@@ -28,10 +28,10 @@ MEANDER_FORMULA V copy_sign(V magnitude, V sign) {
   return as_float((as_int(magnitude) & 0x7fffffff) | (as_int(sign) & static_cast<int32_t>(0x80000000)));
 }
 
-#include "kernels/formulas/elementary.h"
-#include "kernels/formulas/grid.h"
-#include "kernels/formulas/optimiser.h"
-#include "kernels/formulas/random.h"
-#include "kernels/formulas/truncated_normal.h"
+#include <meander/kernels/formulas/elementary.h>
+#include <meander/kernels/formulas/grid.h>
+#include <meander/kernels/formulas/optimiser.h>
+#include <meander/kernels/formulas/random.h>
+#include <meander/kernels/formulas/truncated_normal.h>
 
 }  // namespace meander::kernels::MEANDER_CUDA

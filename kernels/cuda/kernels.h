@@ -2,8 +2,8 @@
 
 #include <span>
 
-#include "kernels/cuda/cuda.h"
-#include "kernels/device.h"
+#include <meander/kernels/cuda/cuda.h>
+#include <meander/kernels/device.h>
 
 // What the kernel files share. Each enters its functions into the table of kernels/device.h, which device.cu makes.
 namespace meander::kernels::MEANDER_CUDA {

@@ -1,4 +1,4 @@
-#include "kernels/cuda/row_lanes.h"
+#include <meander/kernels/cuda/row_lanes.h>
 
 // kernels/losses.h.
 namespace meander::kernels::MEANDER_CUDA {

@@ -1,7 +1,7 @@
-#include "kernels/mean_flow.h"
+#include <meander/kernels/mean_flow.h>
 
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include <meander/kernels/cuda/elements.h>
+#include <meander/kernels/cuda/formulas.h>
 
 // Times of a batch and the targets of its mean fields: kernels/mean_flow.h.
 namespace meander::kernels::MEANDER_CUDA {

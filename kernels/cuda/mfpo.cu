@@ -1,5 +1,5 @@
-#include "kernels/cuda/projection.h"
-#include "kernels/cuda/row_lanes.h"
+#include <meander/kernels/cuda/projection.h>
+#include <meander/kernels/cuda/row_lanes.h>
 
 // kernels/mfpo.h, each phase one launch: a thread a number, 16 threads a state, or a warp a state, with the sums in the
 // CPU's order and so with its bits.

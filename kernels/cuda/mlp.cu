@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "kernels/cuda/mlp_pass.h"
-#include "kernels/cuda/products.cuh"
+#include <meander/kernels/cuda/mlp_pass.h>
+#include <meander/kernels/cuda/products.cuh>
 
 // The functions of kernels/mlp.h on a device: which form a network takes, and how its workspace is cut up.
 namespace meander::kernels::MEANDER_CUDA {

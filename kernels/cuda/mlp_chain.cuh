@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/mlp_pass.h"
-#include "kernels/cuda/products.cuh"
+#include <meander/kernels/cuda/mlp_pass.h>
+#include <meander/kernels/cuda/products.cuh>
 
 // A block takes a tile of rows through a chain of products. The rows' activations stay in shared memory, where each
 // layer's output replaces its input; the weights of all products stream through the rest of it in slices, one after

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cuda/mlp_rows.cuh"
+#include <meander/kernels/cuda/mlp_rows.cuh>
 
 // The way back: cotangents down through all layers in one kernel, then the gradients of all parameters in another.
 namespace meander::kernels::MEANDER_CUDA {

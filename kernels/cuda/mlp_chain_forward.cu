@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cuda/mlp_rows.cuh"
+#include <meander/kernels/cuda/mlp_rows.cuh>
 
 // Forward passes with all layers in one kernel.
 namespace meander::kernels::MEANDER_CUDA {

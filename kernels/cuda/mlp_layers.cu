@@ -1,8 +1,8 @@
 #include <algorithm>
 
-#include "kernels/cuda/activation.h"
-#include "kernels/cuda/mlp_pass.h"
-#include "kernels/cuda/products.cuh"
+#include <meander/kernels/cuda/activation.h>
+#include <meander/kernels/cuda/mlp_pass.h>
+#include <meander/kernels/cuda/products.cuh>
 
 // A multi-layer perceptron layer by layer: a product, then norm and activation with a warp for each row, all in global
 // memory. Serves widths that do not fit in shared memory and, with the plain products, as the readable reference of

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/kernels.h"
+#include <meander/kernels/cuda/kernels.h>
 
 // What the forms of a multi-layer perceptron on a device share: mlp_layers.cu, layer by layer, and mlp_chain.cu, all
 // layers in one kernel.

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/activation.h"
-#include "kernels/cuda/mlp_chain.cuh"
+#include <meander/kernels/cuda/activation.h>
+#include <meander/kernels/cuda/mlp_chain.cuh>
 
 // Norm and activation of a tile's rows in shared memory, their tangents and their pullback: a warp takes a row, and
 // each lane keeps the columns 64 i + 2 lane and the next of it in registers.

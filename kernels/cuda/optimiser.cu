@@ -1,5 +1,5 @@
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include <meander/kernels/cuda/elements.h>
+#include <meander/kernels/cuda/formulas.h>
 
 // Adam and the exponential average: kernels/optimiser.h. Both do nothing where *stop is set.
 namespace meander::kernels::MEANDER_CUDA {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/cuda.h"
-#include "kernels/cuda/ptx.h"
+#include <meander/kernels/cuda/cuda.h>
+#include <meander/kernels/cuda/ptx.h>
 
 // Matrix products on tensor cores with float32's accuracy: each factor is the sum of a big and a small tf32 number, and
 // big big + big small + small big leaves out only small small, 2^-22 of the product.

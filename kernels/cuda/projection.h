@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/formulas.h"
+#include <meander/kernels/cuda/formulas.h>
 
 // The C51 projection of kernels/rows.h by a warp a row: each mass of the row in turn, as on the CPU, is added to its two
 // neighbours by the threads that hold these: thread t holds atoms t, 32 + t, 64 + t and 96 + t of each 128. The warp

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/cuda.h"
+#include <meander/kernels/cuda/cuda.h>
 
 // The instructions that CUDA C++ has no name for, and nothing else in PTX; each beside its emulated twin. All exist from
 // sm_80 on.

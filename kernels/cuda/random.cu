@@ -1,5 +1,5 @@
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/random.h"
+#include <meander/kernels/cuda/elements.h>
+#include <meander/kernels/cuda/random.h>
 
 // Random numbers: kernels/philox.h and kernels/truncated_normal.h.
 namespace meander::kernels::MEANDER_CUDA {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/formulas.h"
-#include "kernels/philox.h"
+#include <meander/kernels/cuda/formulas.h>
+#include <meander/kernels/philox.h>
 
 // Philox on a device: a thread works out a block of four words, and what is made of them.
 namespace meander::kernels::MEANDER_CUDA {

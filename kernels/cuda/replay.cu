@@ -1,4 +1,4 @@
-#include "kernels/cuda/elements.h"
+#include <meander/kernels/cuda/elements.h>
 
 // Batches from a replay's rows: kernels/replay.h. A warp for each row that is named: neighbours read neighbours.
 namespace meander::kernels::MEANDER_CUDA {

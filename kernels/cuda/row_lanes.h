@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/cuda/elements.h"
-#include "kernels/cuda/formulas.h"
+#include <meander/kernels/cuda/elements.h>
+#include <meander/kernels/cuda/formulas.h>
 
 // A row of a matrix by 16 threads: they are the 16 lanes in which the CPU sums it, with the same tree over them. Hence
 // the same bits.

@@ -1,6 +1,6 @@
-#include "kernels/cuda/projection.h"
-#include "kernels/cuda/ptx.h"
-#include "kernels/cuda/row_lanes.h"
+#include <meander/kernels/cuda/projection.h>
+#include <meander/kernels/cuda/ptx.h>
+#include <meander/kernels/cuda/row_lanes.h>
 
 // Operations that take each row of a matrix: kernels/rows.h.
 namespace meander::kernels::MEANDER_CUDA {

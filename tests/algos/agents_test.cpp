@@ -8,11 +8,11 @@
 #include <map>
 
 #include "../folder.h"
-#include "algos/settings.h"
+#include <meander/algos/settings.h>
 #include "allocations.h"
 #include "batches.h"
-#include "core/error.h"
-#include "kernels/threads.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 using namespace meander::testing;

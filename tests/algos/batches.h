@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "../core/derivatives.h"
-#include "algos/learner.h"
+#include <meander/algos/learner.h>
 
 namespace meander::testing {
 

@@ -1,4 +1,4 @@
-#include "algos/device_agent.h"
+#include <meander/algos/device_agent.h>
 
 #include <deque>
 #include <fstream>
@@ -7,10 +7,10 @@
 #include <map>
 
 #include "../folder.h"
-#include "algos/settings.h"
+#include <meander/algos/settings.h>
 #include "batches.h"
 #include "devices.h"
-#include "kernels/cuda/emulator/executor.h"
+#include <meander/kernels/cuda/emulator/executor.h>
 #include "runs.h"
 
 using namespace meander;

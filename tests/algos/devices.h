@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "kernels/cuda/devices.h"
-#include "kernels/device.h"
+#include <meander/kernels/cuda/devices.h>
+#include <meander/kernels/device.h>
 
 namespace meander::testing {
 

@@ -8,9 +8,9 @@
 #include <thread>
 #include <vector>
 
-#include "algos/training.h"
+#include <meander/algos/training.h>
 #include "allocations.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "runs.h"
 
 using namespace meander;

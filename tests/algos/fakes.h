@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "algos/agent.h"
-#include "core/error.h"
-#include "envs/environment.h"
-#include "kernels/philox.h"
+#include <meander/algos/agent.h>
+#include <meander/kernels/error.h>
+#include <meander/core/environment.h>
+#include <meander/kernels/philox.h>
 
 namespace meander::fakes {
 

@@ -1,6 +1,6 @@
 // Protects the mean-flow identity, its direction of time included, against a flow whose mean velocity is known, and the
 // sampler of intervals.
-#include "algos/mean_flow.h"
+#include <meander/algos/mean_flow.h>
 
 #include <cmath>
 

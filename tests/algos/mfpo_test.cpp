@@ -1,5 +1,5 @@
 // Protects MFPO's own: every switch, what it logs, and its log-density and divergence against closed forms.
-#include "algos/mfpo.h"
+#include <meander/algos/mfpo.h>
 
 #include <cmath>
 #include <numbers>

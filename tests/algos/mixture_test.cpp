@@ -1,10 +1,10 @@
 // Protects the task whose answer is known: its density, and the measures that tell a sample of it from one that is not.
-#include "algos/mixture.h"
+#include <meander/algos/mixture.h>
 
 #include <cmath>
 #include <numbers>
 
-#include "algos/settings.h"
+#include <meander/algos/settings.h>
 #include "batches.h"
 
 using namespace meander;

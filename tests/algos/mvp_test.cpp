@@ -1,7 +1,7 @@
 // Protects MVP's own: both losses in each of their forms against a computation in double, which rows have which times,
 // what the policy regresses on when, its one step, and the measure of how far that is from the flow. (The chunks and
 // their critics: qc_test.cpp.)
-#include "algos/mvp.h"
+#include <meander/algos/mvp.h>
 
 #include <cmath>
 

@@ -1,10 +1,10 @@
 // Protects what MVP and QC share, chunks and their critics, by an example worked by hand from the replay on, and QC's
 // own: its Euler steps and its flow matching against plain computations.
-#include "algos/qc.h"
+#include <meander/algos/qc.h>
 
 #include <cmath>
 
-#include "algos/replay.h"
+#include <meander/algos/replay.h>
 #include "batches.h"
 
 using namespace meander;

@@ -1,11 +1,11 @@
-#include "algos/replay_mirror.h"
+#include <meander/algos/replay_mirror.h>
 
 #include <cstring>
 #include <optional>
 
 #include "../folder.h"
 #include "batches.h"
-#include "core/arena.h"
+#include <meander/core/arena.h>
 #include "devices.h"
 
 using namespace meander;

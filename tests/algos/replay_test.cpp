@@ -1,4 +1,4 @@
-#include "algos/replay.h"
+#include <meander/algos/replay.h>
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <map>
 
 #include "../folder.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "fakes.h"
 
 using namespace meander;

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "algos/training.h"
+#include <meander/algos/training.h>
 #include "fakes.h"
-#include "kernels/threads.h"
+#include <meander/kernels/threads.h>
 
 namespace meander::fakes {
 

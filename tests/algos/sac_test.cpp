@@ -1,6 +1,6 @@
 // Protects SAC's own: the density of its squashed Gaussian, its losses and targets against computations in double, the
 // temperature's direction and how it acts.
-#include "algos/sac.h"
+#include <meander/algos/sac.h>
 
 #include <cmath>
 #include <numbers>

@@ -1,6 +1,6 @@
 // Protects SOM's own: the diffusion, the score and the velocity against closed forms, standardisation, losses and
 // targets against plain computations, the exploration noise and what happens how often.
-#include "algos/som.h"
+#include <meander/algos/som.h>
 
 #include <cmath>
 #include <numbers>

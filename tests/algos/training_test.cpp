@@ -1,4 +1,4 @@
-#include "algos/training.h"
+#include <meander/algos/training.h>
 
 #include <doctest/doctest.h>
 
@@ -10,7 +10,7 @@
 
 #include "../folder.h"
 #include "allocations.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "runs.h"
 
 using namespace meander;

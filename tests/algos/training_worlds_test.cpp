@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "../folder.h"
-#include "algos/training.h"
-#include "core/error.h"
+#include <meander/algos/training.h>
+#include <meander/kernels/error.h>
 #include "runs.h"
 
 using namespace meander;

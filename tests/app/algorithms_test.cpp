@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../folder.h"
-#include "app/data_files.h"
+#include <meander/app/data_files.h>
 #include "command.h"
 
 using namespace meander;

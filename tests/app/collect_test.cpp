@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "../folder.h"
-#include "app/data_files.h"
+#include <meander/app/data_files.h>
 #include "command.h"
-#include "envs/environments.h"
-#include "envs/ogbench_cube.h"
+#include <meander/envs/environments.h>
+#include <meander/envs/ogbench_cube.h>
 
 using namespace meander;
 namespace fs = std::filesystem;

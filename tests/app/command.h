@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "../folder.h"
-#include "core/safetensors.h"
+#include <meander/core/safetensors.h>
 
 namespace meander {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "command.h"
-#include "core/safetensors.h"
+#include <meander/core/safetensors.h>
 #include "event_reader.h"
 #include "../folder.h"
 

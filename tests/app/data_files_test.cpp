@@ -1,4 +1,4 @@
-#include "app/data_files.h"
+#include <meander/app/data_files.h>
 
 #include <doctest/doctest.h>
 #include <zip.h>
@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "../folder.h"
-#include "app/npz_file.h"
-#include "core/error.h"
-#include "core/safetensors.h"
+#include <meander/app/npz_file.h>
+#include <meander/kernels/error.h>
+#include <meander/core/safetensors.h>
 
 using namespace meander;
 

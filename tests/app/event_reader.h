@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "app/event_file.h"
+#include <meander/app/event_file.h>
 
 namespace meander {
 

@@ -1,11 +1,11 @@
-#include "app/files.h"
+#include <meander/app/files.h>
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
 #include <csignal>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "../folder.h"
 
 using namespace meander;

@@ -1,5 +1,5 @@
 // Protects videos and pictures from appearing by halves.
-#include "app/film.h"
+#include <meander/app/film.h>
 
 #include <doctest/doctest.h>
 #include <png.h>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "../folder.h"
-#include "app/child_process.h"
-#include "core/error.h"
+#include <meander/app/child_process.h>
+#include <meander/kernels/error.h>
 
 using namespace meander;
 namespace fs = std::filesystem;

@@ -1,8 +1,8 @@
-#include "app/gnuplot.h"
+#include <meander/app/gnuplot.h>
 
 #include <doctest/doctest.h>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 

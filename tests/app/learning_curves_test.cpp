@@ -1,9 +1,9 @@
-#include "app/learning_curves.h"
+#include <meander/app/learning_curves.h>
 
 #include <doctest/doctest.h>
 
 #include "../folder.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 

@@ -1,9 +1,9 @@
-#include "app/metrics.h"
+#include <meander/app/metrics.h>
 
 #include <doctest/doctest.h>
 
 #include "../folder.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 

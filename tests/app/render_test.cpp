@@ -6,7 +6,7 @@
 
 #include "../can_draw.h"
 #include "command.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 namespace fs = std::filesystem;

@@ -1,8 +1,8 @@
-#include "app/run_config.h"
+#include <meander/app/run_config.h>
 
 #include <doctest/doctest.h>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "../folder.h"
 
 using namespace meander;

@@ -1,9 +1,9 @@
-#include "app/run_group.h"
+#include <meander/app/run_group.h>
 
 #include <doctest/doctest.h>
 
 #include "../folder.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 namespace fs = std::filesystem;

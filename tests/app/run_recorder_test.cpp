@@ -1,4 +1,4 @@
-#include "app/run_recorder.h"
+#include <meander/app/run_recorder.h>
 
 #include <doctest/doctest.h>
 
@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "../algos/fakes.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "../folder.h"
 
 using namespace meander;

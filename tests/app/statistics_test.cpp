@@ -1,11 +1,11 @@
-#include "app/statistics.h"
+#include <meander/app/statistics.h>
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <vector>
 
-#include "core/random.h"
+#include <meander/core/random.h>
 
 using namespace meander;
 

@@ -1,8 +1,8 @@
-#include "app/sweep_grid.h"
+#include <meander/app/sweep_grid.h>
 
 #include <doctest/doctest.h>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 

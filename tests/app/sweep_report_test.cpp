@@ -1,4 +1,4 @@
-#include "app/sweep_report.h"
+#include <meander/app/sweep_report.h>
 
 #include <doctest/doctest.h>
 

@@ -5,7 +5,7 @@
 #include <csignal>
 
 #include "command.h"
-#include "core/safetensors.h"
+#include <meander/core/safetensors.h>
 
 using namespace meander;
 namespace fs = std::filesystem;

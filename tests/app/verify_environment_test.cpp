@@ -1,6 +1,6 @@
 // Recorded episodes of the Python packages, replayed through the production environments, and what becomes of a file
 // that is wrong.
-#include "app/verify_environment.h"
+#include <meander/app/verify_environment.h>
 
 #include <doctest/doctest.h>
 
@@ -10,9 +10,9 @@
 #include <map>
 
 #include "../folder.h"
-#include "core/error.h"
-#include "envs/dm_control.h"
-#include "envs/ogbench_cube.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/dm_control.h>
+#include <meander/envs/ogbench_cube.h>
 
 using namespace meander;
 

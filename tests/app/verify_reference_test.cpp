@@ -1,6 +1,6 @@
 // Protects the verification itself: the recorded references pass through the production code, and a recording that was
 // changed in one place fails in that place.
-#include "app/verify_reference.h"
+#include <meander/app/verify_reference.h>
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 
 #include "../folder.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 

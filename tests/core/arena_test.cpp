@@ -1,9 +1,9 @@
 // Protects the arena: alignment, release in order, growth without moving, and poisoning under the address sanitizer.
-#include "core/arena.h"
+#include <meander/core/arena.h>
 
 #include <doctest/doctest.h>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

@@ -1,6 +1,6 @@
 // Protects the levels: that nested transforms do not confuse their tangents, that symbolic zeros stay absent, that
 // stop_gradient stops, that tangents of the last rows are exactly the last rows of whole ones, and that misuse is caught.
-#include "core/autodiff.h"
+#include <meander/core/autodiff.h>
 
 #include "derivatives.h"
 

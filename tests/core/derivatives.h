@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "core/operations.h"
-#include "core/random.h"
+#include <meander/core/operations.h>
+#include <meander/core/random.h>
 
 // Holds an operation's rules against central differences and against each other, in double.
 namespace meander::testing {

@@ -1,7 +1,7 @@
 // Protects the fused embedding of times: against its composite in float32 and in double, with learnt and with fixed
 // frequencies, tangents of the last rows, the gradient into the flat buffer, and all that falls back to the composite:
 // the gradient by the times and second derivatives.
-#include "core/operations.h"
+#include <meander/core/operations.h>
 
 #include "derivatives.h"
 

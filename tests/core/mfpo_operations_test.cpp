@@ -1,6 +1,6 @@
 // Protects the phases of MFPO without gradient against their formulas (kernels/mfpo.h) in small operations on double, and
 // the shapes they take.
-#include "core/mfpo_operations.h"
+#include <meander/core/mfpo_operations.h>
 
 #include "derivatives.h"
 

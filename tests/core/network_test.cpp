@@ -1,10 +1,10 @@
 // Protects the fused network operations: each against its composite in float32 and in double, the gradient into the
 // flat buffer, tangents of the last rows, and second derivatives, which must fall back to the composite.
-#include "core/operations.h"
+#include <meander/core/operations.h>
 
 #include "derivatives.h"
-#include "kernels/mlp.h"
-#include "nn/mlp.h"
+#include <meander/kernels/mlp.h>
+#include <meander/nn/mlp.h>
 
 using namespace meander;
 using meander::kernels::Activation;

@@ -1,6 +1,6 @@
 // Protects the rules of every operation: value, pushforward and pullback against central differences in double and
 // against each other, to second order, with every broadcast; and float32 against float64.
-#include "core/operations.h"
+#include <meander/core/operations.h>
 
 #include "derivatives.h"
 

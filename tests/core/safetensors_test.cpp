@@ -1,6 +1,6 @@
 // Protects checkpoints, policies and recorded references: what is written is read back, no damaged file is taken for a
 // good one or crashes the reader, and no interrupted or failed save costs the file that was there.
-#include "core/safetensors.h"
+#include <meander/core/safetensors.h>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include <limits>
 
 #include "../folder.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 namespace fs = std::filesystem;

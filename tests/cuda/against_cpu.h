@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/philox.h"
+#include <meander/kernels/philox.h>
 #include "on_device.h"
 
 // What the tests share that hold a device's functions against the CPU's.

@@ -2,7 +2,7 @@
 #include <utility>
 
 #include "against_cpu.h"
-#include "kernels/rows.h"
+#include <meander/kernels/rows.h>
 
 // kernels/cuda/candidates.cu against the same steps by the CPU's functions: one launch that draws, integrates, scores and
 // chooses. 3e-6: a product sums 8 parts of k, the CPU all of k in order; through six layers of numbers near 1.

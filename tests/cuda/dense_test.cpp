@@ -1,4 +1,4 @@
-#include "kernels/dense.h"
+#include <meander/kernels/dense.h>
 
 #include <algorithm>
 #include <random>

@@ -1,4 +1,4 @@
-#include "kernels/embedding.h"
+#include <meander/kernels/embedding.h>
 
 #include "against_cpu.h"
 

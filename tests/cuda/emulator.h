@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "kernels/cuda/ptx.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/ptx.h>
 
 // What the emulator's own tests share.
 namespace meander::kernels::emulated {

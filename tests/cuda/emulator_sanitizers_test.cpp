@@ -3,8 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernels/cuda/devices.h"
-#include "kernels/cuda/emulator/memory.h"
+#include <meander/kernels/cuda/devices.h>
+#include <meander/kernels/cuda/emulator/memory.h>
 
 // Bugs that the emulator does not look for itself but shows to a sanitizer. They end the program: each such bug is a case
 // of its own, skipped but where this program starts itself for that case.

@@ -1,7 +1,7 @@
-#include "kernels/losses.h"
+#include <meander/kernels/losses.h>
 
 #include "against_cpu.h"
-#include "kernels/rows.h"
+#include <meander/kernels/rows.h>
 
 // kernels/cuda/losses.cu and the mean against the CPU. Gradients and rows are sums in the CPU's order, hence equal bits. A
 // mean over everything runs in another order: 1e-6 of the mean size of what is added, for sums this short.

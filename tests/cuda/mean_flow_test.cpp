@@ -1,4 +1,4 @@
-#include "kernels/mean_flow.h"
+#include <meander/kernels/mean_flow.h>
 
 #include "against_cpu.h"
 

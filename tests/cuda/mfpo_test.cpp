@@ -1,7 +1,7 @@
-#include "kernels/mfpo.h"
+#include <meander/kernels/mfpo.h>
 
 #include "against_cpu.h"
-#include "kernels/rows.h"
+#include <meander/kernels/rows.h>
 
 // kernels/cuda/mfpo.cu against the CPU: formulas and the order of every sum are the CPU's, hence equal bits. One state,
 // one action and 21, and numbers of proposals and atoms that fill no group of 16 lanes and no warp.

@@ -1,4 +1,4 @@
-#include "kernels/mlp.h"
+#include <meander/kernels/mlp.h>
 
 #include <algorithm>
 #include <utility>

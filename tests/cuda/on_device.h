@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/devices.h"
-#include "kernels/device.h"
+#include <meander/kernels/cuda/devices.h>
+#include <meander/kernels/device.h>
 
 // What the tests of device kernels share. Each case runs on the emulator and, where there is one, on a GPU:
 //     TEST_CASE("...") { on_each_device([](OnDevice& d) { ... d.k.sum_row(n, m, d.up(x), y.data); ... }); }

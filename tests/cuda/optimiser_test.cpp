@@ -1,4 +1,4 @@
-#include "kernels/optimiser.h"
+#include <meander/kernels/optimiser.h>
 
 #include "against_cpu.h"
 

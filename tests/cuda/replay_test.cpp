@@ -1,4 +1,4 @@
-#include "kernels/replay.h"
+#include <meander/kernels/replay.h>
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "kernels/rows.h"
+#include <meander/kernels/rows.h>
 
 #include "against_cpu.h"
 

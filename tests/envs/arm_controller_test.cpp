@@ -1,5 +1,5 @@
 // The algebra of poses. The inverse kinematics is held by OGBench's goldens, which record its output.
-#include "envs/arm_controller.h"
+#include <meander/envs/arm_controller.h>
 
 #include <doctest/doctest.h>
 

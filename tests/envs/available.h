@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "envs/dm_control.h"
-#include "envs/environments.h"
-#include "envs/ogbench_cube.h"
+#include <meander/envs/dm_control.h>
+#include <meander/envs/environments.h>
+#include <meander/envs/ogbench_cube.h>
 
 namespace meander {
 

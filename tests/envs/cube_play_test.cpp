@@ -1,7 +1,7 @@
 // Protects OGBench's play data: the scripted policy carries cubes, as often and as far as the package's own script, the
 // same seed gives the same episode, and the names of the data sets.
 
-#include "envs/cube_play.h"
+#include <meander/envs/cube_play.h>
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // What the goldens (tests/app/verify_environment_test.cpp) cannot show of the DeepMind Control tasks: the parts by
 // hand, one dog for all, and a machine without the files.
-#include "envs/dm_control.h"
+#include <meander/envs/dm_control.h>
 
 #include <doctest/doctest.h>
 
@@ -12,9 +12,9 @@
 #include <thread>
 
 #include "available.h"
-#include "core/error.h"
-#include "envs/mersenne_twister.h"
-#include "envs/tolerance.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/mersenne_twister.h>
+#include <meander/envs/tolerance.h>
 
 using namespace meander;
 

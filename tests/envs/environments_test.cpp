@@ -1,6 +1,6 @@
 // What every environment of the registry promises: names, dimensions, act, save and load, time limits, no allocation.
-#include "envs/environments.h"
-#include "envs/ogbench_cube.h"
+#include <meander/envs/environments.h>
+#include <meander/envs/ogbench_cube.h>
 
 #include <doctest/doctest.h>
 
@@ -12,7 +12,7 @@
 #include <new>
 
 #include "available.h"
-#include "core/error.h"
+#include <meander/kernels/error.h>
 
 using namespace meander;
 

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "algos/mfpo.h"
-#include "algos/qc.h"
-#include "algos/training.h"
-#include "envs/environments.h"
-#include "kernels/threads.h"
+#include <meander/algos/mfpo.h>
+#include <meander/algos/qc.h>
+#include <meander/algos/training.h>
+#include <meander/envs/environments.h>
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 

@@ -1,12 +1,12 @@
 // What the goldens cannot show: v3, of which none are recorded. The steps themselves are held by
 // tests/app/verify_environment_test.cpp, the resets by resets_test.cpp.
-#include "envs/gymnasium.h"
+#include <meander/envs/gymnasium.h>
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
-#include "envs/environments.h"
+#include <meander/envs/environments.h>
 
 using namespace meander;
 

@@ -1,5 +1,5 @@
 // The wrapper's handling of what can go wrong in MuJoCo: one clear line each, and nothing left in the user's folder.
-#include "envs/mujoco.h"
+#include <meander/envs/mujoco.h>
 
 #include <doctest/doctest.h>
 
@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "../folder.h"
-#include "core/error.h"
-#include "envs/environments.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
 
 extern "C" void mju_error(const char* text, ...);
 

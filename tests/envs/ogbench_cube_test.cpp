@@ -1,6 +1,6 @@
 // What the goldens cannot show of OGBench's cubes: names, both timings of success, resets, bad input. The steps themselves
 // are held by tests/app/verify_environment_test.cpp.
-#include "envs/ogbench_cube.h"
+#include <meander/envs/ogbench_cube.h>
 
 #include <doctest/doctest.h>
 
@@ -13,9 +13,9 @@
 #include <set>
 #include <thread>
 
-#include "core/error.h"
-#include "core/safetensors.h"
-#include "envs/environments.h"
+#include <meander/kernels/error.h>
+#include <meander/core/safetensors.h>
+#include <meander/envs/environments.h>
 
 using namespace meander;
 

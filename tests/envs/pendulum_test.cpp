@@ -1,4 +1,4 @@
-#include "envs/pendulum.h"
+#include <meander/envs/pendulum.h>
 
 #include <doctest/doctest.h>
 

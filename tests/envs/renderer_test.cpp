@@ -1,5 +1,5 @@
 // Protects pictures: that they show the state, at the size asked for, and that drawing leaves the simulation alone.
-#include "envs/renderer.h"
+#include <meander/envs/renderer.h>
 
 #include <doctest/doctest.h>
 
@@ -9,8 +9,8 @@
 
 #include "../can_draw.h"
 #include "available.h"
-#include "core/error.h"
-#include "envs/environments.h"
+#include <meander/kernels/error.h>
+#include <meander/envs/environments.h>
 
 using namespace meander;
 

@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "available.h"
-#include "core/safetensors.h"
-#include "envs/environments.h"
-#include "envs/mujoco.h"
-#include "envs/pendulum.h"
-#include "kernels/threads.h"
+#include <meander/core/safetensors.h>
+#include <meander/envs/environments.h>
+#include <meander/envs/mujoco.h>
+#include <meander/envs/pendulum.h>
+#include <meander/kernels/threads.h>
 
 using namespace meander;
 

@@ -2,13 +2,13 @@
 // the task's, scaled observations have mean 0 and deviation 1 under the actions they were measured with, and a saved
 // state goes on with the same bits.
 
-#include "envs/wrapped.h"
+#include <meander/envs/wrapped.h>
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
-#include "envs/environments.h"
+#include <meander/envs/environments.h>
 
 using namespace meander;
 

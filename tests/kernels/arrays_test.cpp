@@ -1,4 +1,4 @@
-#include "kernels/arrays.h"
+#include <meander/kernels/arrays.h>
 
 #include <limits>
 #include <string>

@@ -3,12 +3,12 @@
 #include <functional>
 #include <string>
 
-#include "kernels/dense.h"
-#include "kernels/elementwise.h"
-#include "kernels/mlp.h"
-#include "kernels/optimiser.h"
-#include "kernels/rows.h"
-#include "kernels/truncated_normal.h"
+#include <meander/kernels/dense.h>
+#include <meander/kernels/elementwise.h>
+#include <meander/kernels/mlp.h>
+#include <meander/kernels/optimiser.h>
+#include <meander/kernels/rows.h>
+#include <meander/kernels/truncated_normal.h>
 
 #include "helpers.h"
 

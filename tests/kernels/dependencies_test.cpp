@@ -1,11 +1,11 @@
-#include "kernels/dependencies.h"
+#include <meander/kernels/dependencies.h>
 
 #include <doctest/doctest.h>
 
 #include <cstring>
 #include <numeric>
 
-#include "kernels/philox.h"
+#include <meander/kernels/philox.h>
 
 using namespace meander::kernels;
 

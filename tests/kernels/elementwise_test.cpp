@@ -1,4 +1,4 @@
-#include "kernels/elementwise.h"
+#include <meander/kernels/elementwise.h>
 
 #include <cstdlib>
 #include <limits>

@@ -8,9 +8,9 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/isa.h"
-#include "kernels/philox.h"
-#include "kernels/threads.h"
+#include <meander/kernels/isa.h>
+#include <meander/kernels/philox.h>
+#include <meander/kernels/threads.h>
 
 namespace meander::kernels {
 

@@ -1,6 +1,6 @@
-#include "kernels/isa.h"
+#include <meander/kernels/isa.h>
 
-#include "core/error.h"
+#include <meander/kernels/error.h>
 #include "helpers.h"
 
 using namespace meander::kernels;

@@ -1,10 +1,10 @@
-#include "kernels/mlp.h"
+#include <meander/kernels/mlp.h>
 
 #include <utility>
 
-#include "kernels/dense.h"
-#include "kernels/elementwise.h"
-#include "kernels/rows.h"
+#include <meander/kernels/dense.h>
+#include <meander/kernels/elementwise.h>
+#include <meander/kernels/rows.h>
 
 #include "helpers.h"
 

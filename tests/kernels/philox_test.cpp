@@ -1,4 +1,4 @@
-#include "kernels/philox.h"
+#include <meander/kernels/philox.h>
 
 #include "helpers.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/truncated_normal.h"
+#include <meander/kernels/truncated_normal.h>
 
 #include "helpers.h"
 

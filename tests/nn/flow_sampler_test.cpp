@@ -1,6 +1,6 @@
 // Protects the way from noise to an action: the steps against a plain loop over the network in double, in either kind,
 // and that what is kept between calls follows the parameters.
-#include "nn/flow_sampler.h"
+#include <meander/nn/flow_sampler.h>
 
 #include <doctest/doctest.h>
 

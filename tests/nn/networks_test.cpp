@@ -3,8 +3,8 @@
 #include <doctest/doctest.h>
 
 #include "../core/derivatives.h"
-#include "nn/critic.h"
-#include "nn/flow_network.h"
+#include <meander/nn/critic.h>
+#include <meander/nn/flow_network.h>
 
 using namespace meander;
 using namespace meander::testing;

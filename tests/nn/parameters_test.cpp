@@ -1,13 +1,13 @@
 // Protects the flat buffer's layout, the distributions parameters start from, and that a wrong file changes nothing.
-#include "nn/parameters.h"
+#include <meander/nn/parameters.h>
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 #include "../folder.h"
-#include "core/error.h"
-#include "nn/mlp.h"
+#include <meander/kernels/error.h>
+#include <meander/nn/mlp.h>
 
 using namespace meander;
 

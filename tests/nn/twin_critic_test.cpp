@@ -1,6 +1,6 @@
 // Protects the two critics: values and derivatives against the same network in double, the loss and its weights, and
 // the targets that follow.
-#include "nn/twin_critic.h"
+#include <meander/nn/twin_critic.h>
 
 #include <doctest/doctest.h>
 

@@ -1,7 +1,7 @@
 // A program of someone else's, with nothing but the installed library: an environment of its own, trained by MFPO
 // through the library's loop, its policy saved and asked for an action.
-#include <algos/mfpo.h>
-#include <algos/training.h>
+#include <meander/algos/mfpo.h>
+#include <meander/algos/training.h>
 
 #include <cstdio>
 

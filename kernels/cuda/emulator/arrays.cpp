@@ -1,1 +1,1 @@
-#include "kernels/cuda/arrays.cu"
+#include <meander/kernels/cuda/arrays.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/candidates.cu"
+#include <meander/kernels/cuda/candidates.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/dense.cu"
+#include <meander/kernels/cuda/dense.cu>

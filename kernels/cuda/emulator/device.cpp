@@ -1,1 +1,1 @@
-#include "kernels/cuda/device.cu"
+#include <meander/kernels/cuda/device.cu>

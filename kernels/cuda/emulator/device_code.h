@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/cuda/emulator/executor.h"
+#include <meander/kernels/cuda/emulator/executor.h>
 
 #define __global__ static
 #define __device__

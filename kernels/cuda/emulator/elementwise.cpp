@@ -1,1 +1,1 @@
-#include "kernels/cuda/elementwise.cu"
+#include <meander/kernels/cuda/elementwise.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/embedding.cu"
+#include <meander/kernels/cuda/embedding.cu>

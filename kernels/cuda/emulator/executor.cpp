@@ -1,5 +1,5 @@
 #undef _FORTIFY_SOURCE   // its longjmp takes a change of stacks for an error
-#include "kernels/cuda/emulator/executor.h"
+#include <meander/kernels/cuda/emulator/executor.h>
 
 #include <setjmp.h>
 #include <sys/mman.h>
@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "kernels/cuda/emulator/memory.h"
-#include "kernels/cuda/emulator/shared_memory.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/emulator/memory.h>
+#include <meander/kernels/cuda/emulator/shared_memory.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>

@@ -3,10 +3,10 @@
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
-#include "kernels/cuda/emulator/executor.h"
-#include "kernels/cuda/emulator/memory.h"
-#include "kernels/philox.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/emulator/executor.h>
+#include <meander/kernels/cuda/emulator/memory.h>
+#include <meander/kernels/philox.h>
 
 // The emulator's stream: work is done at once, or recorded and done at each replay.
 namespace meander::kernels::emulated {

@@ -1,1 +1,1 @@
-#include "kernels/cuda/losses.cu"
+#include <meander/kernels/cuda/losses.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/mean_flow.cu"
+#include <meander/kernels/cuda/mean_flow.cu>

@@ -1,4 +1,4 @@
-#include "kernels/cuda/emulator/memory.h"
+#include <meander/kernels/cuda/emulator/memory.h>
 
 #include <sys/mman.h>
 
@@ -9,9 +9,9 @@
 #include <map>
 #include <mutex>
 
-#include "core/error.h"
-#include "kernels/cuda/emulator/executor.h"
-#include "kernels/poison.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/cuda/emulator/executor.h>
+#include <meander/kernels/poison.h>
 
 namespace meander::kernels::emulated {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/accesses.h"
+#include <meander/kernels/accesses.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MEANDER_CHECKS_ACCESSES

@@ -1,1 +1,1 @@
-#include "kernels/cuda/mfpo.cu"
+#include <meander/kernels/cuda/mfpo.cu>

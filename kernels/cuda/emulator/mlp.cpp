@@ -1,1 +1,1 @@
-#include "kernels/cuda/mlp.cu"
+#include <meander/kernels/cuda/mlp.cu>

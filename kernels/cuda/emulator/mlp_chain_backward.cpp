@@ -1,1 +1,1 @@
-#include "kernels/cuda/mlp_chain_backward.cu"
+#include <meander/kernels/cuda/mlp_chain_backward.cu>

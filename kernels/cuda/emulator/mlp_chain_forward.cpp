@@ -1,1 +1,1 @@
-#include "kernels/cuda/mlp_chain_forward.cu"
+#include <meander/kernels/cuda/mlp_chain_forward.cu>

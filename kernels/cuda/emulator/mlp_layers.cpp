@@ -1,1 +1,1 @@
-#include "kernels/cuda/mlp_layers.cu"
+#include <meander/kernels/cuda/mlp_layers.cu>

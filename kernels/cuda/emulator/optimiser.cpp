@@ -1,1 +1,1 @@
-#include "kernels/cuda/optimiser.cu"
+#include <meander/kernels/cuda/optimiser.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/random.cu"
+#include <meander/kernels/cuda/random.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/replay.cu"
+#include <meander/kernels/cuda/replay.cu>

@@ -1,1 +1,1 @@
-#include "kernels/cuda/rows.cu"
+#include <meander/kernels/cuda/rows.cu>

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstring>
 
-#include "core/error.h"
-#include "kernels/poison.h"
+#include <meander/kernels/error.h>
+#include <meander/kernels/poison.h>
 
 namespace meander::kernels::emulated {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "core/random.h"
+#include <meander/kernels/error.h>
+#include <meander/core/random.h>
 
 namespace meander {
 
