@@ -1,5 +1,6 @@
 # Includes go one way: a room of the house knows itself and those below it, by <meander/ROOM/FILE.h> and nothing else.
 # -D source=FOLDER: the checkout.
+cmake_minimum_required(VERSION 3.25)
 set(below_kernels)
 set(below_core kernels)
 set(below_nn core kernels)
