@@ -8,17 +8,46 @@
 
 namespace meander {
 
-std::vector<std::string> algorithm_names() { return {"mfpo", "som", "mvp", "sac", "qc"}; }
+namespace {
+
+using Algorithms = std::vector<std::pair<std::string, AlgorithmMaker>>;
+
+template <class Settings>
+std::unique_ptr<AlgorithmSettings> make() {
+  return std::make_unique<Settings>();
+}
+
+Algorithms& algorithms() {
+  static Algorithms all = {
+      {"mfpo", make<MfpoSettings>},
+      {"som", make<SomSettings>},
+      {"mvp", make<MvpSettings>},
+      {"sac", make<SacSettings>},
+      {"qc", make<QcSettings>},
+  };
+  return all;
+}
+
+}  // namespace
+
+std::vector<std::string> algorithm_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, maker] : algorithms()) names.push_back(name);
+  return names;
+}
 
 std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name) {
-  if (name == "mfpo") return std::make_unique<MfpoSettings>();
-  if (name == "som") return std::make_unique<SomSettings>();
-  if (name == "mvp") return std::make_unique<MvpSettings>();
-  if (name == "sac") return std::make_unique<SacSettings>();
-  if (name == "qc") return std::make_unique<QcSettings>();
+  for (const auto& [known, maker] : algorithms())
+    if (known == name) return maker();
   const std::string near = nearest_name(name, algorithm_names());
   throw Error(message("unknown algorithm '", name, "'", near.empty() ? "" : "; did you mean '" + near + "'?",
                       " (see meander list)"));
+}
+
+void register_algorithm(const std::string& name, AlgorithmMaker maker) {
+  for (const auto& [known, made] : algorithms())
+    if (known == name) throw Error("there is an algorithm '" + name + "' already");
+  algorithms().emplace_back(name, std::move(maker));
 }
 
 }  // namespace meander

@@ -105,7 +105,8 @@ int info(const std::string& what, const std::string& task) {
     if (fs::is_regular_file(file))
       fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
 
-  if (fs::exists(folder + "/" + run_file::metrics)) print_metrics(Metrics(folder + "/" + run_file::metrics));
+  if (fs::exists(folder + "/" + run_file::metrics))
+    print_metrics(Metrics(folder + "/" + run_file::metrics, config.algorithm_settings->renamed()));
   for (const char* name : {run_file::last, run_file::best, run_file::last_good}) {
     const std::string path = folder + "/" + name;
     if (!fs::exists(path)) continue;

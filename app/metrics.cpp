@@ -24,11 +24,11 @@ std::vector<std::string_view> cells_of(std::string_view line) {
 
 }  // namespace
 
-Metrics::Metrics(std::string path) : path_(std::move(path)) {
+Metrics::Metrics(std::string path, std::vector<Renamed> renamed) : path_(std::move(path)), renamed_(std::move(renamed)) {
   std::ifstream in(path_, std::ios::binary);
   std::string line;
   if (!std::getline(in, line)) throw Error(path_ + ": cannot read metrics from this file");
-  for (const std::string_view name : cells_of(line)) columns_.emplace_back(name);
+  for (const std::string_view name : cells_of(line)) columns_.push_back(name_of_today(std::string(name), renamed_));
   if (columns_.front() != "step") throw Error(path_ + ": not a table of metrics: its first column is not step");
   for (int number = 2; std::getline(in, line) && !in.eof(); ++number) {
     std::vector<double> row;
@@ -47,7 +47,7 @@ Metrics::Metrics(std::string path) : path_(std::move(path)) {
 }
 
 std::vector<Metrics::Point> Metrics::values(const std::string& column) const {
-  const auto found = std::find(columns_.begin(), columns_.end(), column);
+  const auto found = std::find(columns_.begin(), columns_.end(), name_of_today(column, renamed_));
   if (found == columns_.end()) {
     const std::string near = nearest_name(column, columns_);
     throw Error(message(path_, ": no column '", column, "'", near.empty() ? "" : "; did you mean " + near + "?"));

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <meander/algos/settings.h>
+
 namespace meander {
 
 // The numbers of a run over its steps, as metrics.csv holds them: the column step, then others whose cells are empty
@@ -17,7 +19,8 @@ class Metrics {
 
   // Reads a file. A last line without its end, as a crash may leave it, is left out. Throws Error with the path, and
   // the line where there is one, if the file cannot be read or is not such a table.
-  explicit Metrics(std::string path);
+  // Columns have today's names, whatever they were called before.
+  explicit Metrics(std::string path, std::vector<Renamed> renamed = {});
 
   const std::string& path() const { return path_; }
   const std::vector<std::string>& columns() const { return columns_; }
@@ -26,6 +29,7 @@ class Metrics {
 
  private:
   std::string path_;
+  std::vector<Renamed> renamed_;
   std::vector<std::string> columns_;
   std::vector<std::vector<double>> rows_;  // NaN: an empty cell
 };

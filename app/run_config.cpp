@@ -4,8 +4,6 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <fstream>
 #include <sstream>
 
@@ -18,70 +16,9 @@ namespace meander {
 
 namespace {
 
-using Value = std::variant<bool, int64_t, double, std::string>;
-
-// Names near to the whole of a known one, or else to its beginning: bathc is meant to be batch_size.
-std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
-  std::string near = nearest_name(name, known);
-  for (auto key = known.begin(); near.empty() && key != known.end(); ++key)
-    if (name.size() >= 3 && !nearest_name(name, {key->substr(0, name.size())}).empty()) near = *key;
-  return near.empty() ? "" : "; did you mean " + near + "?";
-}
-
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
-std::string expectation(const Setting& setting) {
-  if (std::holds_alternative<bool*>(setting.value)) return "true or false";
-  if (std::holds_alternative<std::string*>(setting.value))
-    return setting.choices.empty() ? "a text" : "one of " + joined(setting.choices);
-  std::string text = std::holds_alternative<int64_t*>(setting.value) ? "a whole number" : "a number";
-  if (setting.low > -1e300) text += fmt::format(" from {:g}", setting.low);
-  if (setting.high < 1e300) text += fmt::format("{} {:g}", setting.low > -1e300 ? " to" : " up to", setting.high);
-  return text;
-}
-
-// Stores a value of the right kind and range; false if it is not.
-bool store(const Setting& setting, const Value& value) {
-  const auto in_range = [&](double x) { return x >= setting.low && x <= setting.high; };
-  if (auto* to = std::get_if<bool*>(&setting.value)) {
-    const bool* from = std::get_if<bool>(&value);
-    if (from) **to = *from;
-    return from;
-  }
-  if (auto* to = std::get_if<std::string*>(&setting.value)) {
-    const std::string* from = std::get_if<std::string>(&value);
-    if (!from || (!setting.choices.empty() &&
-                  std::find(setting.choices.begin(), setting.choices.end(), *from) == setting.choices.end()))
-      return false;
-    **to = *from;
-    return true;
-  }
-  double number;
-  if (const int64_t* whole = std::get_if<int64_t>(&value)) number = static_cast<double>(*whole);
-  else if (const double* real = std::get_if<double>(&value)) number = *real;
-  else return false;
-  if (!in_range(number)) return false;
-  if (auto* to = std::get_if<double*>(&setting.value)) {
-    **to = number;
-    return true;
-  }
-  if (number != std::floor(number) || std::fabs(number) > 9e15) return false;  // 1e6 is a whole number too
-  *std::get<int64_t*>(setting.value) = static_cast<int64_t>(number);
-  return true;
-}
-
-// The command line's words: what is not a word of TOML is a text.
-Value parse_value(const std::string& text) {
-  if (text == "true" || text == "false") return text == "true";
-  const char *begin = text.data(), *end = begin + text.size();
-  int64_t whole;
-  if (const auto [stop, error] = std::from_chars(begin, end, whole); error == std::errc() && stop == end) return whole;
-  double real;
-  if (const auto [stop, error] = std::from_chars(begin, end, real); error == std::errc() && stop == end) return real;
   return text;
 }
 
@@ -93,18 +30,6 @@ std::string quoted(const std::string& text) {
     else out += c;
   }
   return out + "\"";
-}
-
-const Setting* find(const std::vector<Setting>& table, const std::string& key) {
-  for (const Setting& setting : table)
-    if (setting.key == key) return &setting;
-  return nullptr;
-}
-
-std::vector<std::string> keys(const std::vector<Setting>& table) {
-  std::vector<std::string> names;
-  for (const Setting& setting : table) names.push_back(setting.key);
-  return names;
 }
 
 // ---- the file -------------------------------------------------------------------------------------------------------
@@ -137,14 +62,14 @@ std::string kind(const toml::node& node) {
 }
 
 void apply_table(const ConfigText& file, const toml::node& node, const std::string& name,
-                 const std::vector<Setting>& table) {
+                 const std::vector<Setting>& table, const std::vector<Renamed>& renamed) {
   if (!node.is_table()) throw Error(place(file, node) + name + ": expected a table, got " + kind(node));
   for (const auto& [toml_key, value] : *node.as_table()) {
     const std::string key(toml_key.str());
-    const Setting* setting = find(table, key);
+    const Setting* setting = find_setting(table, name_of_today(key, renamed));
     if (!setting) throw Error(place(file, value) + "no setting '" + key + "' in [" + name + "]" +
-                              did_you_mean(key, keys(table)));
-    Value typed;
+                              did_you_mean(key, names_of(table)));
+    SettingValue typed;
     bool stored = true;
     if (value.is_boolean()) typed = value.ref<bool>();
     else if (value.is_integer()) typed = value.ref<int64_t>();
@@ -168,13 +93,14 @@ void apply_file(const ConfigText& file, const toml::table& root, RunConfig& conf
   const std::vector<std::string> known = {"algo", "env", "version", "commit", "training", "algorithm"};
   for (const auto& [toml_key, value] : root) {
     const std::string key(toml_key.str());
-    if (key == "training") apply_table(file, value, key, config.training_table());
-    else if (key == "algorithm") apply_table(file, value, key, config.algorithm_table());
+    if (key == "training") apply_table(file, value, key, config.training_table(), {});
+    else if (key == "algorithm")
+      apply_table(file, value, key, config.algorithm_table(), config.algorithm_settings->renamed());
     else if (std::find(known.begin(), known.end(), key) == known.end()) {
-      const bool lost = find(config.training_table(), key) || find(config.algorithm_table(), key);
+      const bool lost = find_setting(config.training_table(), key) || find_setting(config.algorithm_table(), key);
       throw Error(place(file, value) + "no setting '" + key + "' outside a table" +
-                  (lost ? message("; it belongs under [", find(config.training_table(), key) ? "training" : "algorithm",
-                                  "]")
+                  (lost ? message("; it belongs under [",
+                                  find_setting(config.training_table(), key) ? "training" : "algorithm", "]")
                         : did_you_mean(key, known)));
     }
   }
@@ -182,17 +108,17 @@ void apply_file(const ConfigText& file, const toml::table& root, RunConfig& conf
 
 void apply(const Assignment& assignment, RunConfig& config) {
   const auto training = config.training_table(), algorithm = config.algorithm_table();
-  const Setting* setting = find(training, assignment.key);
-  if (!setting) setting = find(algorithm, assignment.key);
+  const Setting* setting = find_setting(training, assignment.key);
+  if (!setting)
+    setting = find_setting(algorithm, name_of_today(assignment.key, config.algorithm_settings->renamed()));
   if (!setting) {
-    std::vector<std::string> known = keys(training);
-    for (const std::string& key : keys(algorithm)) known.push_back(key);
+    std::vector<std::string> known = names_of(training);
+    for (const std::string& key : names_of(algorithm)) known.push_back(key);
     throw Error(message(assignment.origin, ": ", config.algorithm, " has no setting '", assignment.key, "'",
                         did_you_mean(assignment.key, known), " (meander config --algo ", config.algorithm,
                         " prints them all)"));
   }
-  const bool text = std::holds_alternative<std::string*>(setting->value);
-  if (!store(*setting, text ? Value(assignment.text) : parse_value(assignment.text)))
+  if (!store_text(*setting, assignment.text))
     throw Error(message(assignment.origin == "--set" ? "--set " + assignment.key : assignment.origin, ": expected ",
                         expectation(*setting), ", got '", assignment.text, "'"));
 }

@@ -49,7 +49,7 @@ Run read_folder(const std::string& path) {
   const ConfigText text = read_config_text(path + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
   return {path, config.algorithm, config.environment, "", deciding_settings(config), config.training.seed,
-          Metrics(path + "/" + run_file::metrics)};
+          Metrics(path + "/" + run_file::metrics, config.algorithm_settings->renamed())};
 }
 
 bool is_file(const Run& run) { return run.settings.empty(); }

@@ -100,7 +100,7 @@ int train(const TrainOptions& options) {
   else
     recorder.say(message("training ", config.algorithm, " on ", config.environment, " in ", folder));
 
-  const std::string go_on = "./meander train --resume " + folder;
+  const std::string go_on = options.program + " train --resume " + folder;
   catch_interrupts();
   try {
     training.run(recorder);

@@ -15,6 +15,7 @@ struct TrainOptions {
   std::string algorithm, environment, out, config, resume;
   std::vector<Assignment> assignments;  // --set, --steps, --seed and --threads, in the order given
   bool quiet = false;
+  std::string program = "./meander";    // how to start it, for what it says to go on with
 };
 int train(const TrainOptions& options);
 

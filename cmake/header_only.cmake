@@ -3,8 +3,9 @@
 # so the one folder is linked to from the build folder.
 function(meander_header_only target file)
   get_filename_component(folder ${file} DIRECTORY)
-  find_path(${folder}_headers ${file} REQUIRED NO_CMAKE_FIND_ROOT_PATH)
+  find_path(MEANDER_${folder}_headers ${file} REQUIRED NO_CMAKE_FIND_ROOT_PATH)
+  mark_as_advanced(MEANDER_${folder}_headers)
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/headers)
-  file(CREATE_LINK ${${folder}_headers}/${folder} ${PROJECT_BINARY_DIR}/headers/${folder} SYMBOLIC)
+  file(CREATE_LINK ${MEANDER_${folder}_headers}/${folder} ${PROJECT_BINARY_DIR}/headers/${folder} SYMBOLIC)
   target_include_directories(${target} SYSTEM PRIVATE ${PROJECT_BINARY_DIR}/headers)
 endfunction()

@@ -43,4 +43,11 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
   return joined;
 }
 
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
+  std::string near = nearest_name(name, known);
+  for (auto key = known.begin(); near.empty() && key != known.end(); ++key)
+    if (name.size() >= 3 && !nearest_name(name, {key->substr(0, name.size())}).empty()) near = *key;
+  return near.empty() ? "" : "; did you mean " + near + "?";
+}
+
 }  // namespace meander

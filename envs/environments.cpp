@@ -13,8 +13,8 @@
 namespace meander {
 namespace {
 
-const Registry& registry() {
-  static const Registry all = [] {
+Registry& registry() {
+  static Registry all = [] {
     Registry r;
     r["Pendulum-v1"] = make<Pendulum>;
     add_gymnasium_locomotion(r);
@@ -48,6 +48,11 @@ EnvironmentInfo environment_info(const std::string& name) {
   if (name.starts_with("dmc-") && registry().contains(name)) return dm_control_info(name);
   if (const auto cube = ogbench_cube_info(name)) return *cube;
   return make_environment(name)->info();
+}
+
+void register_environment(const std::string& name, EnvironmentMaker maker) {
+  if (ogbench_cube_info(name) || !registry().emplace(name, std::move(maker)).second)
+    throw Error("there is an environment '" + name + "' already");
 }
 
 }  // namespace meander

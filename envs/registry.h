@@ -4,12 +4,12 @@
 #include <memory>
 #include <string>
 
-#include <meander/core/environment.h>
+#include <meander/envs/environments.h>
 
 namespace meander {
 
-// Each environment's name and the function that makes it; the name is passed because versions share a function.
-using Registry = std::map<std::string, std::unique_ptr<Environment> (*)(const std::string& name)>;
+// Each environment's name and what makes it.
+using Registry = std::map<std::string, EnvironmentMaker>;
 
 template <class E>
 std::unique_ptr<Environment> make(const std::string& name) {
