@@ -100,11 +100,12 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic.cross_entropy(i, batch.state, batch.action, target.chosen);
   report.critic_losses(loss);
-  report({{"next/action", next.action}, {"next/log_prob", next.log_prob}, {"target/logits1", target_logits[0]},
-          {"target/logits2", target_logits[1]}, {"target/positions", target.positions},
-          {"target/projected1", target.projected[0]}, {"target/projected2", target.projected[1]},
-          {"target/mean1", target.mean[0]}, {"target/mean2", target.mean[1]}, {"target/distribution", target.chosen},
-          {"target/below", target.below}, {"target/above", target.above}});
+  report({{"next/action", next.action}, {"next/log_prob", next.log_prob},
+          {"target/logits1", target_logits[0]}, {"target/logits2", target_logits[1]},
+          {"target/positions", target.positions}, {"target/projected1", target.projected[0]},
+          {"target/projected2", target.projected[1]}, {"target/mean1", target.mean[0]},
+          {"target/mean2", target.mean[1]}, {"target/distribution", target.chosen}, {"target/below", target.below},
+          {"target/above", target.above}});
   report.record();
 
   // 2. Target critics follow.
@@ -139,13 +140,14 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   phases_.actor.descend(actor.gradient, adam_, n);
   phases_.flow.outdate();
 
-  report({{"actor/t", time.t}, {"actor/r", time.r}, {"actor/x", x}, {"proposals/policy", policy.action},
-          {"proposals/log_prob", policy.log_prob}, {"proposals/lower", gaussian.lower},
-          {"proposals/upper", gaussian.upper}, {"proposals/noise", gaussian.noise},
-          {"proposals/gaussian", gaussian.action}, {"proposals/q1", q.q[0]}, {"proposals/q2", q.q[1]},
-          {"proposals/q", q.chosen}, {"weights/log_policy", w.log_policy}, {"weights/log_gaussian", w.log_gaussian},
-          {"weights/policy", w.policy}, {"weights/gaussian", w.gaussian}, {"velocity/policy", v.policy},
-          {"velocity/gaussian", v.gaussian}, {"velocity/ess_policy", v.ess_policy},
+  report({{"flow/t", time.t}, {"flow/r", time.r}, {"flow/x", x},
+          {"proposals/policy", policy.action}, {"proposals/log_prob", policy.log_prob},
+          {"proposals/lower", gaussian.lower}, {"proposals/upper", gaussian.upper},
+          {"proposals/noise", gaussian.noise}, {"proposals/gaussian", gaussian.action}, {"proposals/q1", q.q[0]},
+          {"proposals/q2", q.q[1]}, {"proposals/q", q.chosen},
+          {"weights/log_policy", w.log_policy}, {"weights/log_gaussian", w.log_gaussian}, {"weights/policy", w.policy},
+          {"weights/gaussian", w.gaussian},
+          {"velocity/policy", v.policy}, {"velocity/gaussian", v.gaussian}, {"velocity/ess_policy", v.ess_policy},
           {"velocity/ess_gaussian", v.ess_gaussian}, {"velocity/share", v.share}, {"velocity/mixed", v.mixed},
           {"actor/mean_field", actor.mean_field}, {"actor/derivative", actor.derivative},
           {"actor/target", actor.target}, {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
@@ -174,8 +176,8 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   check_finite({{"temperature_loss", temperature.loss, temperature.gradient}});
   if (settings_.tune_alpha) phases_.log_alpha.descend(temperature.gradient, adam_, n);
 
-  report({{"temperature/entropy", entropy}, {"temperature/alpha", alpha_used},
-          {"temperature/loss", temperature.loss}, {"temperature/gradient", temperature.gradient}});
+  report({{"temperature/entropy", entropy}, {"temperature/alpha", alpha_used}, {"temperature/loss", temperature.loss},
+          {"temperature/gradient", temperature.gradient}});
   report.record();
 }
 

@@ -18,6 +18,29 @@ constexpr double float32_margin = 3;       // times the recording's own error ag
 constexpr const char* recorded_name[] = {"actor", "div", "critic1", "critic2", "log_alpha", "target1", "target2"};
 constexpr int log_alpha = 4;
 
+// The quantities of an update that are recorded: our names and the recording's.
+constexpr std::pair<const char*, const char*> recorded_quantity[] = {
+    {"next/action", "next_action"}, {"next/log_prob", "next_logp"},
+    {"target/logits1", "target_logits1"}, {"target/logits2", "target_logits2"}, {"target/positions", "target_atoms"},
+    {"target/projected1", "proj1"}, {"target/projected2", "proj2"}, {"target/mean1", "proj_mean1"},
+    {"target/mean2", "proj_mean2"}, {"target/distribution", "target_dist"},
+    {"critic1/outputs", "critic_logits1"}, {"critic2/outputs", "critic_logits2"}, {"critic1/loss", "critic_loss1"},
+    {"critic2/loss", "critic_loss2"},
+    {"flow/t", "t"}, {"flow/r", "r"}, {"flow/x", "x_t"},
+    {"proposals/policy", "k1_action"}, {"proposals/log_prob", "k1_logp"}, {"proposals/lower", "k2_lower"},
+    {"proposals/upper", "k2_upper"}, {"proposals/noise", "k2_noise"}, {"proposals/gaussian", "k2_action"},
+    {"proposals/q1", "q1"}, {"proposals/q2", "q2"}, {"proposals/q", "q"},
+    {"weights/log_policy", "logw_policy"}, {"weights/log_gaussian", "logw_gauss"}, {"weights/policy", "w_policy"},
+    {"weights/gaussian", "w_gauss"},
+    {"velocity/policy", "v1"}, {"velocity/gaussian", "v2"}, {"velocity/ess_policy", "ess1"},
+    {"velocity/ess_gaussian", "ess2"}, {"velocity/share", "lambda"}, {"velocity/mixed", "v"},
+    {"actor/mean_field", "u"}, {"actor/target", "actor_target"}, {"actor/loss", "actor_loss"},
+    {"divergence/t", "div_t"}, {"divergence/r", "div_r"}, {"divergence/x", "div_x_t"}, {"divergence/velocity", "div_v"},
+    {"divergence/directions", "div_jz"}, {"divergence/estimate", "div_estimate"},
+    {"divergence/mean_field", "div_delta"}, {"divergence/target", "div_target"}, {"divergence/loss", "div_loss"},
+    {"temperature/entropy", "entropy"}, {"temperature/loss", "temp_loss"}, {"temperature/gradient", "temp_grad"},
+};
+
 double largest(std::span<const float> x) {
   double m = 0;
   for (float v : x) m = std::max(m, std::abs(double(v)));
@@ -142,15 +165,18 @@ class UpdateCheck {
     return found == float32_error_.end() ? 0 : found->second;
   }
   // error and tolerance are relative to the largest expected value.
-  void compare(const std::string& quantity, Tensor mine, std::span<const float> expected, double absolute_error,
-               double tolerance = phase_tolerance) {
+  CheckLine compared(const std::string& quantity, Tensor mine, std::span<const float> expected,
+                     double absolute_error) const {
     const double scale = std::max(largest(expected), 1e-30);
     const std::span<const float> x(fetched(mine).f32(), static_cast<size_t>(mine.size()));
     if (x.size() != expected.size())
       throw Error(message(file_.path(), ": ", quantity, " has ", expected.size(), " numbers, expected ", x.size()));
-    const double allowed = std::max(tolerance, float32_margin * absolute_error / scale);
-    lines_.push_back({quantity, distance(x, expected) / scale, allowed,
-                      allowed > tolerance ? "three times the recording's own float32 error" : ""});
+    const double allowed = std::max(phase_tolerance, float32_margin * absolute_error / scale);
+    return {quantity, distance(x, expected) / scale, allowed,
+            allowed > phase_tolerance ? "three times the recording's own float32 error" : ""};
+  }
+  void compare(const std::string& quantity, Tensor mine, std::span<const float> expected, double absolute_error) {
+    lines_.push_back(compared(quantity, mine, expected, absolute_error));
   }
   void check(const std::string& name, Tensor mine) {
     compare(update_ + name, mine, file_.values<float>(update_ + "out/" + name), float32_error(update_ + "out/" + name));
@@ -373,7 +399,7 @@ class UpdateCheck {
     if (file_.contains("eval/obs")) {
       const int64_t k = settings_.evaluation_candidates, states = file_.at("eval/obs").size() / observations_;
       const Choice c = agent.best_candidate(get("eval/obs", states, observations_),
-                                                    get("eval/noise", states * k, actions_));
+                                            get("eval/noise", states * k, actions_));
       compare("eval/cand_action", c.action, file_.values<float>("eval/cand_action"), 0);
       compare("eval/q", c.q, file_.values<float>("eval/q"), 0);
       // The choice from the recorded values: rounding must not decide it.
@@ -387,8 +413,7 @@ class UpdateCheck {
     }
     if (file_.contains("explore/noise")) {
       const int64_t states = file_.at("explore/noise").size() / actions_;
-      const auto s = phases_->sample(get("eval/obs", states, observations_),
-                                                get("explore/noise", states, actions_));
+      const auto s = phases_->sample(get("eval/obs", states, observations_), get("explore/noise", states, actions_));
       compare("explore/action", s.action, file_.values<float>("explore/action"), 0);
     }
   }
@@ -400,6 +425,17 @@ class UpdateCheck {
     for (const Network& n : agent.networks()) set(n, "init/");
     std::vector<std::vector<bool>> noisy(7);
     Buffer metrics(std::ssize(agent.metric_names()));
+    // Of what an update computes on its way, the quantity nearest to its tolerance.
+    CheckLine worst;
+    agent.observe([&](const Quantity& q) {
+      for (const auto& [ours, theirs] : recorded_quantity) {
+        if (std::string_view(ours) != q.name) continue;
+        const std::string name = update_ + "out/" + theirs;
+        CheckLine line = compared(name, q.value, file_.values<float>(name), float32_error(name));
+        line.quantity = worst.quantity, line.note = ours;
+        if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
+      }
+    });
     for (int u = 1; u <= updates_; ++u) {
       ArenaScope scope;
       update_ = "u" + std::to_string(u) + "/";
@@ -411,7 +447,9 @@ class UpdateCheck {
                           noise("xt_e", 1, actions_),             noise("k2_uniform", k2, actions_),
                           noise("div_tr_normal_a", 1, 1),         noise("div_tr_normal_b", 1, 1),
                           noise("div_e", 1, actions_),            noise("div_probe", settings_.probes, actions_)};
+      worst = {update_ + "end_to_end/quantities", 0, phase_tolerance, ""};
       agent.update(b, d, static_cast<uint64_t>(u), {metrics.data(), static_cast<size_t>(metrics.size())});
+      lines_.push_back(worst);
       size_t i = 0;
       for (const Network& n : agent.networks()) compare_whole(n, noisy[i++]);
     }
