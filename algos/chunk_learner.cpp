@@ -21,18 +21,15 @@ ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& op
       actor_(actor_network_.layout.size()),
       flow_(actor_network_, actor_.params, sampling_steps, euler),
       critic_(observations, options.horizon * actions,
-              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation}, seed),
+              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation},
+              TwinCritic::Chosen::mean, seed),
       candidates_(observations, options.horizon * actions, flow_, false,
                   {&critic_.trunk(), {&critic_.online[0].params, &critic_.online[1].params}, {}, false}) {
   actor_network_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   std::vector<float> discounts;
   for (int i = 0; i < return_steps(); ++i) discounts.push_back(static_cast<float>(std::pow(options.discount, double(i))));
   discounts_ = Buffer(discounts);
-  networks_ = {{"actor/", &actor_network_.layout, &actor_, true},
-               {"critic1/", &critic_.layout, &critic_.online[0], true},
-               {"critic2/", &critic_.layout, &critic_.online[1], true},
-               {"target1/", &critic_.layout, &critic_.target[0], false},
-               {"target2/", &critic_.layout, &critic_.target[1], false}};
+  networks_ = networks_of({{"actor/", &actor_network_.layout, &actor_, true}}, critic_);
 }
 
 // ---- generate and select --------------------------------------------------------------------------------------------
@@ -41,8 +38,7 @@ Tensor ChunkLearner::sample(Tensor state, Tensor noise) { return clip(flow_(stat
 Choice ChunkLearner::best_candidate(Tensor state, Tensor noise) {
   const Tensor action = sample(state, noise);
   if (noise.rows == state.rows) return {.action = action, .q = {}, .best = {}, .chosen = action};   // nothing to choose
-  const auto q = critic_.online_values(state, action);
-  return choose_best(action, (0.5 * (Value(q[0]) + Value(q[1]))).tensor);
+  return choose_best(action, critic_.ready_values(critic_.online, state, action).chosen);
 }
 
 Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t states) const {
@@ -52,8 +48,7 @@ Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t sta
 // ---- the critics ----------------------------------------------------------------------------------------------------
 Tensor ChunkLearner::critic_target(const Batch& batch, Tensor next_action) const {
   const int64_t n = batch.reward.cols;
-  const auto q = critic_.target_values(batch.next_state, next_action);
-  const Value next = 0.5 * (Value(q[0]) + Value(q[1]));
+  const Value next = critic_.values(critic_.target, batch.next_state, next_action).chosen;
   return (sum_row(batch.reward * Value(discounts_.tensor())) +
           std::pow(options_.discount, double(n)) * (Value(batch.mask) * next)).tensor;
 }
@@ -68,13 +63,12 @@ Tensor ChunkLearner::valid_actions(const Batch& batch) const {
   return reshape(broadcast_to(column, column.rows(), actions_), batch.state.rows, chunk_actions()).tensor;
 }
 
-void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2],
-                                 std::span<float> metrics) {
+void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2], Report& report) {
   const Tensor noise = candidate_noise(Purpose::next_action, step, batch.state.rows);
-  const Tensor target = critic_target(batch, best_candidate(batch.next_state, noise).chosen);
+  const Tensor next = best_candidate(batch.next_state, noise).chosen, target = critic_target(batch, next);
   for (int i : {0, 1}) loss[i] = critic_loss(i, batch, target);
-  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
-  record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
+  report.critic_losses(loss);
+  report({{"next/action", next}, {"target/return", target}});
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ class ChunkLearner : public Learner {
   void choose(std::span<const float> state, const kernels::RandomKey& noise, std::span<float> chunk);
   void parameters_changed() override;
 
-  // The two critics' losses of one update, by the best of N candidates at s'; metrics[0], [1] get them.
-  void critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2], std::span<float> metrics);
+  // The two critics' losses of one update, by the best of N candidates at s'.
+  void critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2], Report& report);
   Tensor candidate_noise(Purpose purpose, uint64_t step, int64_t states) const;
   int64_t chunk_actions() const { return options_.horizon * actions_; }   // h A
 

@@ -1,10 +1,22 @@
 #include <meander/algos/learner.h>
 
 #include <cassert>
+#include <string_view>
 
 #include <meander/kernels/error.h>
 
 namespace meander {
+
+std::vector<Network> networks_of(std::initializer_list<Network> first, TwinCritic& critic,
+                                 std::initializer_list<Network> more) {
+  std::vector<Network> all = first;
+  all.push_back({"critic1/", &critic.layout, &critic.online[0], true});
+  all.push_back({"critic2/", &critic.layout, &critic.online[1], true});
+  all.insert(all.end(), more);
+  all.push_back({"target1/", &critic.layout, &critic.target[0], false});
+  all.push_back({"target2/", &critic.layout, &critic.target[1], false});
+  return all;
+}
 
 void Learner::save(SafetensorsWriter& file) const {
   saved_.clear();
@@ -58,12 +70,34 @@ void Learner::DrawTogether::now() {
   kernels::current().philox_draws({draws_, count_}, QueuedUpdate::place_of(step_));
 }
 
-void record(std::span<float> metrics, std::initializer_list<Metric> values) {
-  kernels::NumberOf numbers[16];
-  size_t count = 0;
-  assert(values.size() <= std::size(numbers));
-  for (const Metric& m : values) numbers[count++] = {m.value.f32(), m.which};
-  kernels::current().gather_numbers({numbers, count}, metrics.data());
+// ---- what is observed and logged ------------------------------------------------------------------------------------
+Tensor mean(Tensor quantity) { return mean_all(quantity).tensor; }
+Tensor mean_length(Tensor quantity) { return mean_all(sqrt(sum_row(square(quantity)))).tensor; }
+
+void Learner::log_metrics(std::span<const Metric> metrics) {
+  metrics_ = metrics;
+  for (const Metric& m : metrics) metric_names_.push_back(m.name);
+}
+
+void Learner::Report::critic_losses(const TwinCritic::Loss (&loss)[2]) {
+  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
+  (*this)({{"critic1/loss", loss[0].loss}, {"critic1/outputs", loss[0].outputs}, {"critic1/gradient", loss[0].gradient},
+           {"critic2/loss", loss[1].loss}, {"critic2/outputs", loss[1].outputs}, {"critic2/gradient", loss[1].gradient}});
+}
+
+void Learner::Report::keep(const Quantity& quantity) {
+  int64_t place = 0;
+  for (const Metric& m : learner_.metrics_) {
+    if (std::string_view(m.quantity) == quantity.name) {
+      assert(count_ < std::size(numbers_));
+      numbers_[count_++] = {m.number(quantity.value).f32(), place};
+    }
+    ++place;
+  }
+}
+
+void Learner::Report::record() {
+  if (count_ > 0) kernels::current().gather_numbers({numbers_, count_}, row_.data());
 }
 
 void check_finite(std::initializer_list<Loss> losses) {

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include <meander/algos/agent.h>
 #include <meander/algos/mean_flow.h>
 #include <meander/core/operations.h>
-#include <meander/nn/trained.h>
+#include <meander/nn/twin_critic.h>
 
 namespace meander {
 
@@ -16,6 +17,30 @@ struct Network {
   Trained* trained;
   bool optimised;                 // false: a target
 };
+// `first`, both critics, `more`, and the targets that follow the critics: the order of a checkpoint.
+std::vector<Network> networks_of(std::initializer_list<Network> first, TwinCritic& critic,
+                                 std::initializer_list<Network> more = {});
+
+// What an update computes on its way, under its name: "actor/velocity"; absent in some updates.
+struct Quantity {
+  const char* name;
+  Tensor value;
+  Quantity(const char* name, Tensor value) : name(name), value(value) {}
+  Quantity(const char* name, Value value) : Quantity(name, value.tensor) {}
+  Quantity(const char* name, Number value) : Quantity(name, value.tensor) {}
+};
+// Called with each, while an update runs: it lies on the update's device and in its arena, so that who wants to keep it
+// copies it.
+using QuantityObserver = std::function<void(const Quantity&)>;
+
+// A number that is logged of each update: of one of the quantities that the update reports.
+struct Metric {
+  const char* name;
+  const char* quantity;
+  Tensor (*number)(Tensor) = [](Tensor quantity) { return quantity; };   // -> [1, 1]
+};
+Tensor mean(Tensor quantity);           // of all elements
+Tensor mean_length(Tensor quantity);    // of the rows
 
 // Q(s, a) of K actions a state: state [B, S], action [B K, A] -> [B K, 1]; differentiable by the action.
 using ActionValue = std::function<Value(Value state, Value action)>;
@@ -34,6 +59,9 @@ class Learner : public Agent {
     parameters_changed();
     return networks_;
   }
+  std::span<const char* const> metric_names() const final { return metric_names_; }
+  // From the next update on; none: as at first. A repetition of a recorded update calls nobody.
+  void observe(QuantityObserver observer) { observer_ = std::move(observer); }
 
  protected:
   Learner(int observations, int actions, uint64_t seed) : observations_(observations), actions_(actions), seed_(seed) {}
@@ -62,6 +90,30 @@ class Learner : public Agent {
     kernels::DrawOf draws_[16];
     size_t count_ = 0;
   };
+  // Where an update reports its quantities: the observer sees them, and of those that are logged the numbers are kept
+  // until `record` writes them to their places in the row, all at once. An empty row: none is wanted.
+  class Report {
+   public:
+    Report(const Learner& learner, std::span<float> row) : learner_(learner), row_(row) {}
+    void operator()(std::initializer_list<Quantity> quantities) {
+      for (const Quantity& q : quantities) {
+        if (!q.value) continue;
+        if (learner_.observer_) learner_.observer_(q);
+        if (!row_.empty()) keep(q);
+      }
+    }
+    // Loss, gradient and outputs of both; throws Failure if they are not finite.
+    void critic_losses(const TwinCritic::Loss (&loss)[2]);
+    void record();
+
+   private:
+    void keep(const Quantity& quantity);
+    const Learner& learner_;
+    std::span<float> row_;
+    kernels::NumberOf numbers_[32];
+    size_t count_ = 0;
+  };
+  void log_metrics(std::span<const Metric> metrics);   // to be called once, by the constructor
   Tensor state_row(std::span<const float> state) const { return placed(view(state.data(), 1, observations_)); }
 
   int observations_, actions_;
@@ -69,6 +121,9 @@ class Learner : public Agent {
   std::vector<Network> networks_;
 
  private:
+  std::span<const Metric> metrics_;
+  std::vector<const char*> metric_names_;
+  QuantityObserver observer_;
   mutable std::vector<std::vector<float>> saved_;   // what a file being written reads, from another device than the CPU
 };
 
@@ -80,15 +135,6 @@ class PolicyLearner {
   virtual void improve_policy(const ActionValue& q, Tensor state, uint64_t step) = 0;
 };
 
-// Places in the row of metrics take numbers [1, 1], all at once.
-struct Metric {
-  int which;
-  Tensor value;
-  Metric(int which, Number value) : which(which), value(value.tensor) {}
-  Metric(int which, Value value) : which(which), value(value.tensor) {}
-  Metric(int which, Tensor value) : which(which), value(value) {}
-};
-void record(std::span<float> metrics, std::initializer_list<Metric>);
 // Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said when
 // it is done.
 struct Loss {

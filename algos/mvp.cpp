@@ -3,12 +3,24 @@
 // The algorithm phase by phase, in the order of an update. Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {
 
+// What is logged, of the quantities that the update reports below.
+static constexpr Metric metrics_of_mvp[] = {
+    {"critic_loss1", "critic1/loss"},
+    {"critic_loss2", "critic2/loss"},
+    {"actor_loss", "actor/loss"},
+    {"mean_flow_loss", "actor/mean_flow_loss"},
+    {"constraint_loss", "actor/constraint_loss"},
+    {"one_step_gap", "actor/one_step_gap"},
+};
+
 Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t seed)
     : ChunkLearner(observations, actions, settings.chunk, Times::plain, 1, false, seed),
       settings_(settings),
       sampler_{settings.times == "uniform" ? IntervalSampler::Draw::uniform : IntervalSampler::Draw::logit_normal,
                settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
-      euler_(actor_network_, actor_.params, 20, true) {}
+      euler_(actor_network_, actor_.params, 20, true) {
+  log_metrics(metrics_of_mvp);
+}
 
 void Mvp::parameters_changed() {
   ChunkLearner::parameters_changed();
@@ -71,23 +83,14 @@ Number Mvp::one_step_gap(Tensor state, Tensor noise) {
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
-namespace {
-
-enum Metric { critic_loss1, critic_loss2, actor_loss_, mean_flow_loss, constraint_loss, one_step_gap_, metrics_count };
-constexpr const char* metrics_of_mvp[] = {"critic_loss1", "critic_loss2", "actor_loss",
-                                          "mean_flow_loss", "constraint_loss", "one_step_gap"};
-static_assert(std::size(metrics_of_mvp) == metrics_count);
-constexpr int64_t gap_states = 8;
-
-}  // namespace
-
-std::span<const char* const> Mvp::metric_names() const { return metrics_of_mvp; }
+static constexpr int64_t gap_states = 8;
 
 // Actor and critics step together, from the parameters before the update; then the targets follow.
 void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   TwinCritic::Loss critic[2];
-  critic_losses(batch, step, critic, metrics);
+  Report report(*this, metrics);
+  critic_losses(batch, step, critic, report);
 
   // The policy follows the data while it has not acted, and then what the critics like best of its own.
   const int64_t n = row_count(batch.state.rows);
@@ -101,10 +104,11 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
                                                times(sampler_, Purpose::interval_b, step, n)));
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
   const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
-  record(metrics, {{one_step_gap_, one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()))},
-                   {actor_loss_, actor.loss},
-                   {mean_flow_loss, actor.mean_flow},
-                   {constraint_loss, actor.constraint.tensor ? actor.constraint : zeros(1, 1)}});
+  const Number gap = one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()));
+  report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
+          {"actor/constraint_loss", actor.constraint.tensor ? actor.constraint : zeros(1, 1)},
+          {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});
+  report.record();
 
   critic_.descend(critic, adam_, step, options_.target_rate);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));

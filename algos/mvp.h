@@ -53,7 +53,6 @@ class Mvp final : public ChunkLearner {
   Number one_step_gap(Tensor state, Tensor noise);
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
-  std::span<const char* const> metric_names() const override;
   int kind_of_update(const Batch& batch) const override { return batch.offline; }
 
  private:

@@ -4,8 +4,17 @@
 
 namespace meander {
 
+// What is logged, of the quantities that the update reports below.
+static constexpr Metric metrics_of_qc[] = {
+    {"critic_loss1", "critic1/loss"},
+    {"critic_loss2", "critic2/loss"},
+    {"actor_loss", "actor/loss"},
+};
+
 Qc::Qc(int observations, int actions, const QcSettings& settings, uint64_t seed)
-    : ChunkLearner(observations, actions, settings.chunk, Times::plain_t, settings.sampling_steps, true, seed) {}
+    : ChunkLearner(observations, actions, settings.chunk, Times::plain_t, settings.sampling_steps, true, seed) {
+  log_metrics(metrics_of_qc);
+}
 
 Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) const {
   const Tensor x = interpolate(batch.action, noise, t), valid = valid_actions(batch);
@@ -19,26 +28,18 @@ Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) co
   return {out[0].tensor, gradient.tensor};
 }
 
-namespace {
-
-enum Metric { critic_loss1, critic_loss2, actor_loss_, metrics_count };
-constexpr const char* metrics_of_qc[] = {"critic_loss1", "critic_loss2", "actor_loss"};
-static_assert(std::size(metrics_of_qc) == metrics_count);
-
-}  // namespace
-
-std::span<const char* const> Qc::metric_names() const { return metrics_of_qc; }
-
 // Actor and critics step together, from the parameters before the update; then the targets follow.
 void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   TwinCritic::Loss critic[2];
-  critic_losses(batch, step, critic, metrics);
+  Report report(*this, metrics);
+  critic_losses(batch, step, critic, report);
   const RegressionLoss actor = actor_loss(batch, normals(Purpose::interpolation_noise, step, batch.state.rows,
                                                          chunk_actions()),
                                           uniforms(Purpose::interval_a, step, batch.state.rows, 1));
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
-  record(metrics, {{actor_loss_, actor.loss}});
+  report({{"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
+  report.record();
 
   critic_.descend(critic, adam_, step, options_.target_rate);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));

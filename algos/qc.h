@@ -29,7 +29,6 @@ class Qc final : public ChunkLearner {
   RegressionLoss actor_loss(const Batch& batch, Tensor noise, Tensor t) const;
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
-  std::span<const char* const> metric_names() const override;
   int kind_of_update(const Batch&) const override { return 0; }
 };
 

@@ -9,6 +9,17 @@ namespace meander {
 
 namespace {
 
+// What is logged, of the quantities that the update reports below.
+constexpr Metric metrics_of_sac[] = {
+    {"critic_loss1", "critic1/loss"},
+    {"critic_loss2", "critic2/loss"},
+    {"actor_loss", "actor/loss"},
+    {"temperature_loss", "temperature/loss"},
+    {"q_mean", "actor/q", mean},
+    {"entropy", "temperature/entropy"},
+    {"alpha", "temperature/alpha"},
+};
+
 Hidden hidden(const SacSettings& s) {
   return {s.width, s.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform};
 }
@@ -21,19 +32,16 @@ Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t se
       adam_{.learning_rate = settings.learning_rate, .epsilon = settings.adam_epsilon},
       actor_(0),
       log_alpha_(1),
-      critic_(observations, actions, hidden(settings), seed) {
+      critic_(observations, actions, hidden(settings), TwinCritic::Chosen::smaller, seed) {
   actor_trunk_ = add_mlp(actor_layout_, observations, hidden(settings), 2 * actions);
   actor_ = Trained(actor_layout_.size());
   actor_layout_.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   temperature_.add("log_alpha", {1}, Initial::zero);
   const float log_alpha = static_cast<float>(std::log(settings.alpha));
   log_alpha_.params.set(&log_alpha);
-  networks_ = {{"actor/", &actor_layout_, &actor_, true},
-               {"critic1/", &critic_.layout, &critic_.online[0], true},
-               {"critic2/", &critic_.layout, &critic_.online[1], true},
-               {"temperature/", &temperature_, &log_alpha_, true},
-               {"target1/", &critic_.layout, &critic_.target[0], false},
-               {"target2/", &critic_.layout, &critic_.target[1], false}};
+  networks_ = networks_of({{"actor/", &actor_layout_, &actor_, true}}, critic_,
+                          {{"temperature/", &temperature_, &log_alpha_, true}});
+  log_metrics(metrics_of_sac);
 }
 
 Value Sac::alpha() const { return exp(log_alpha_.tensor()); }
@@ -48,44 +56,36 @@ Sac::Sample Sac::sample(Value params, Value state, Value noise) const {
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
-namespace {
-
-enum Metric { critic_loss1, critic_loss2, actor_loss, temperature_loss, q_mean, entropy, alpha_, metrics_count };
-constexpr const char* metrics_of_sac[] = {"critic_loss1", "critic_loss2", "actor_loss", "temperature_loss",
-                                          "q_mean", "entropy", "alpha"};
-static_assert(std::size(metrics_of_sac) == metrics_count);
-
-}  // namespace
-
-std::span<const char* const> Sac::metric_names() const { return metrics_of_sac; }
-
 void Sac::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   update_critics(batch, step, metrics);
   const ActionValue smaller = [this](Value state, Value action) {
-    return minimum(critic_.value(critic_.online[0].tensor(), state, action),
-                   critic_.value(critic_.online[1].tensor(), state, action));
+    return critic_.choose(critic_.value(critic_.online[0].tensor(), state, action),
+                          critic_.value(critic_.online[1].tensor(), state, action));
   };
   update_policy(batch.state, smaller, step, metrics);
 }
 
 void Sac::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
   ArenaScope scope;
-  update_policy(state, q, step, {empty(1, metrics_count).f32(), metrics_count});
+  update_policy(state, q, step, {});
 }
 
 // Q towards r + gamma mask (min Q'(s', a') - alpha log pi(a'|s')), a' ~ pi(s'): half the sum of the mean squared errors.
 void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
+  Report report(*this, metrics);
   const int64_t rows = batch.state.rows;
   const Sample next = sample(actor_.tensor(), batch.next_state, normals(Purpose::next_action, step, rows, actions_));
-  const auto q = critic_.target_values(batch.next_state, next.action.tensor);
-  const Value soft = minimum(q[0], q[1]) - alpha() * next.log_prob;
+  const auto q = critic_.values(critic_.target, batch.next_state, next.action.tensor);
+  const Value soft = Value(q.chosen) - alpha() * next.log_prob;
   const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft)).tensor;
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target, {}, 0.5);
-  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
-  record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
+  report.critic_losses(loss);
+  report({{"next/action", next.action}, {"next/log_prob", next.log_prob}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]},
+          {"target/q", q.chosen}, {"target/return", target}});
+  report.record();
   critic_.descend(loss, adam_, step, settings_.target_rate);
 }
 
@@ -93,6 +93,7 @@ void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> met
 // - log alpha (log pi + target entropy).
 void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
+  Report report(*this, metrics);
   const Tensor noise = normals(Purpose::policy_noise, step, state.rows, actions_);
   const Value alpha = this->alpha();
   const auto [out, gradient] = value_and_grad(
@@ -112,11 +113,10 @@ void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::
   actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
   if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.tensor, adam_, static_cast<int64_t>(step));
   ready_actor_.outdate();
-  record(metrics, {{actor_loss, out[0].tensor},
-                   {temperature_loss, temperature[0].tensor},
-                   {q_mean, mean_all(out[2])},
-                   {entropy, (-log_prob).tensor},
-                   {alpha_, alpha.tensor}});
+  report({{"actor/loss", out[0]}, {"actor/gradient", gradient}, {"actor/log_prob", out[1]}, {"actor/q", out[2]},
+          {"temperature/loss", temperature[0]}, {"temperature/gradient", temperature_gradient},
+          {"temperature/entropy", -log_prob}, {"temperature/alpha", alpha}});
+  report.record();
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ class Sac final : public Learner, public PolicyLearner {
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;   // tanh(mean)
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
-  std::span<const char* const> metric_names() const override;
   int kind_of_update(const Batch&) const override { return 0; }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 

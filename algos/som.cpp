@@ -13,6 +13,38 @@ namespace meander {
 using kernels::Activation;
 using kernels::Norm;
 
+namespace {
+
+constexpr int deciles = 10;
+// What is logged, of the quantities that the update reports below. ess_all_d, ess_state_d: effective proposals for t in
+// [d / 10, (d + 1) / 10), with Q standardised over everything and over each state.
+constexpr Metric metrics_of_som[] = {
+    {"critic_loss1", "critic1/loss"},
+    {"critic_loss2", "critic2/loss"},
+    {"actor_loss", "actor/loss"},
+    {"q_mean", "proposals/q", mean},
+    {"score_norm", "score", mean_length},
+    {"velocity_norm", "velocity", mean_length},
+    {"noise_deviation", "noise/deviation"},
+    {"ess_all_0", "ess_all/0"}, {"ess_all_1", "ess_all/1"}, {"ess_all_2", "ess_all/2"}, {"ess_all_3", "ess_all/3"},
+    {"ess_all_4", "ess_all/4"}, {"ess_all_5", "ess_all/5"}, {"ess_all_6", "ess_all/6"}, {"ess_all_7", "ess_all/7"},
+    {"ess_all_8", "ess_all/8"}, {"ess_all_9", "ess_all/9"},
+    {"ess_state_0", "ess_state/0"}, {"ess_state_1", "ess_state/1"}, {"ess_state_2", "ess_state/2"},
+    {"ess_state_3", "ess_state/3"}, {"ess_state_4", "ess_state/4"}, {"ess_state_5", "ess_state/5"},
+    {"ess_state_6", "ess_state/6"}, {"ess_state_7", "ess_state/7"}, {"ess_state_8", "ess_state/8"},
+    {"ess_state_9", "ess_state/9"},
+};
+constexpr int metrics_count = std::size(metrics_of_som);
+
+// The column of the metric of this name.
+consteval int column(std::string_view name) {
+  int i = 0;
+  while (name != metrics_of_som[i].name) ++i;
+  return i;
+}
+
+}  // namespace
+
 Som::Som(int observations, int actions, const SomSettings& settings, uint64_t seed)
     : Learner(observations, actions, seed),
       settings_(settings),
@@ -23,7 +55,7 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
                      {settings.actor_width, settings.actor_layers, Activation::mish, Norm::none}, actions,
                      Times::sinusoidal),
       critic_(observations, actions, {settings.critic_width, settings.critic_layers, Activation::mish, Norm::none},
-              seed),
+              TwinCritic::Chosen::smaller, seed),
       actor_(mean_velocity_.layout.size()),
       noise_log_scale_(1),
       flow_(mean_velocity_, actor_.params, 1, false),
@@ -33,13 +65,10 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
   noise_.add("log_scale", {1}, Initial::zero);
   const float log_scale = static_cast<float>(settings.noise_log_scale);
   noise_log_scale_.params.set(&log_scale);
-  policy_metrics_ = Buffer(std::ssize(metric_names()));
-  networks_ = {{"actor/", &mean_velocity_.layout, &actor_, true},
-               {"critic1/", &critic_.layout, &critic_.online[0], true},
-               {"critic2/", &critic_.layout, &critic_.online[1], true},
-               {"noise/", &noise_, &noise_log_scale_, true},
-               {"target1/", &critic_.layout, &critic_.target[0], false},
-               {"target2/", &critic_.layout, &critic_.target[1], false}};
+  networks_ = networks_of({{"actor/", &mean_velocity_.layout, &actor_, true}}, critic_,
+                          {{"noise/", &noise_, &noise_log_scale_, true}});
+  log_metrics(metrics_of_som);
+  policy_metrics_ = Buffer(metrics_count);
 }
 
 // ---- the policy: one step from noise to action ----------------------------------------------------------------------
@@ -50,8 +79,7 @@ Tensor Som::sample(Tensor state, Tensor noise) {
 
 Choice Som::best_candidate(Tensor state, Tensor noise) {
   const Tensor action = sample(state, noise);
-  const auto q = critic_.online_values(state, action);
-  return choose_best(action, minimum(q[0], q[1]).tensor);
+  return choose_best(action, critic_.ready_values(critic_.online, state, action).chosen);
 }
 
 // N(0, (.1 exp l)^2) on top, clipped to the box.
@@ -65,16 +93,19 @@ Tensor Som::with_noise(Tensor action, Purpose purpose, uint64_t step) const {
 // ---- 1. critics: clipped double target, the next action chosen as for acting ----------------------------------------
 void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
+  Report report(*this, metrics);
   const Tensor noise = normals(Purpose::next_action, step, batch.state.rows * settings_.candidates, actions_);
   const Tensor next =
       with_noise(best_candidate(batch.next_state, noise).chosen, Purpose::next_exploration_noise, step);
-  const auto q = critic_.target_values(batch.next_state, next);
+  const auto q = critic_.values(critic_.target, batch.next_state, next);
   const Tensor target = (settings_.reward_scale * Value(batch.reward) +
-                         settings_.discount * (Value(batch.mask) * minimum(q[0], q[1]))).tensor;
+                         settings_.discount * (Value(batch.mask) * Value(q.chosen))).tensor;
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
-  check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
-  record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
+  report.critic_losses(loss);
+  report({{"next/action", next}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]}, {"target/q", q.chosen},
+          {"target/return", target}});
+  report.record();
   critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);
 }
 
@@ -140,37 +171,16 @@ Som::RegressionLoss Som::actor_loss(Tensor state, Tensor x, const Interval& inte
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
-namespace {
-
-constexpr int deciles = 10;
-enum Metric {
-  critic_loss1, critic_loss2, actor_loss_, q_mean, score_norm, velocity_norm, noise_deviation, ess_all,
-  ess_state = ess_all + deciles, metrics_count = ess_state + deciles
-};
-// ess_all_d, ess_state_d: effective proposals for t in [d / 10, (d + 1) / 10), with Q standardised over everything and
-// over each state.
-constexpr const char* metrics_of_som[] = {
-    "critic_loss1", "critic_loss2", "actor_loss", "q_mean", "score_norm", "velocity_norm", "noise_deviation",
-    "ess_all_0", "ess_all_1", "ess_all_2", "ess_all_3", "ess_all_4",
-    "ess_all_5", "ess_all_6", "ess_all_7", "ess_all_8", "ess_all_9",
-    "ess_state_0", "ess_state_1", "ess_state_2", "ess_state_3", "ess_state_4",
-    "ess_state_5", "ess_state_6", "ess_state_7", "ess_state_8", "ess_state_9"};
-static_assert(std::size(metrics_of_som) == metrics_count);
-
-// Mean of ess over the rows with t in each tenth; where there is none, over all rows.
-void mean_by_decile(Tensor t, Tensor ess, std::span<float> out) {
+// The mean of ess over the rows with t in each tenth, reported; where there is none, over all rows.
+void Som::report_by_decile(Report& report, int first_metric, Tensor t, Tensor ess) const {
   const Value all = mean_column(ess);
   for (int d = 0; d < deciles; ++d) {
     const Value at_least = 1 - less(t, full(1, 1, 0.1 * d)), below = less(t, full(1, 1, 0.1 * (d + 1)));
     const Value inside = at_least * below, count = sum_column(inside);
     const Value sum = sum_column(inside * Value(ess));
-    record(out, {{d, select(count, sum / maximum(count, full(1, 1, 1)), all)}});
+    report({{metrics_of_som[first_metric + d].quantity, select(count, sum / maximum(count, full(1, 1, 1)), all)}});
   }
 }
-
-}  // namespace
-
-std::span<const char* const> Som::metric_names() const { return metrics_of_som; }
 
 void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
@@ -181,8 +191,8 @@ void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
     critic_.follow(settings_.target_rate);
     assign(policy_metrics_.tensor(), view(metrics.data(), 1, metrics_count));
   } else {  // those of the last policy update
-    assign(view(metrics.data() + actor_loss_, 1, metrics_count - actor_loss_),
-           slice_columns(policy_metrics_.tensor(), actor_loss_, metrics_count - actor_loss_).tensor);
+    constexpr int first = column("actor_loss"), count = metrics_count - first;
+    assign(view(metrics.data() + first, 1, count), slice_columns(policy_metrics_.tensor(), first, count).tensor);
   }
   update_noise(step, metrics);
 }
@@ -190,12 +200,13 @@ void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 void Som::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
   ArenaScope scope;
   const Tensor start = sample(state, normals(Purpose::policy_noise, step, state.rows, actions_));
-  update_policy(state, start, &q, step, {empty(1, metrics_count).f32(), metrics_count});
+  update_policy(state, start, &q, step, {});
 }
 
 void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
                         std::span<float> metrics) {
   ArenaScope scope;
+  Report report(*this, metrics);
   const int64_t rows = state.rows;
   const Interval time = sampler_(times(sampler_, Purpose::interval_a, step, rows),
                                  times(sampler_, Purpose::interval_b, step, rows));
@@ -225,22 +236,28 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   actor_.descend(loss.gradient, {.learning_rate = rate}, static_cast<int64_t>(step));
   flow_.outdate();
 
-  record(metrics, {{actor_loss_, loss.loss},
-                   {q_mean, mean_all(values.q)},
-                   {score_norm, mean_all(sqrt(sum_row(square(direction))))},
-                   {velocity_norm, mean_all(sqrt(sum_row(square(v))))}});
+  report({{"actor/t", time.t}, {"actor/r", time.r}, {"actor/start", start}, {"actor/x", x},
+          {"diffusion/beta", at.beta}, {"diffusion/mu", at.mu}, {"diffusion/sigma", at.sigma},
+          {"proposals/action", action}, {"proposals/q", values.q}, {"proposals/gradient", values.gradient},
+          {"weights/softmax", weights.softmax}, {"weights/deviation", weights.deviation},
+          {"score", direction}, {"velocity", v}, {"actor/loss", loss.loss}, {"actor/gradient", loss.gradient}});
   const auto effective_sample_size = [&](const char* standardise) {
     return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).tensor;
   };
-  mean_by_decile(time.t, effective_sample_size("all"), metrics.subspan(ess_all, deciles));
-  mean_by_decile(time.t, effective_sample_size("state"), metrics.subspan(ess_state, deciles));
+  if (!metrics.empty()) {
+    report_by_decile(report, column("ess_all_0"), time.t, effective_sample_size("all"));
+    report_by_decile(report, column("ess_state_0"), time.t, effective_sample_size("state"));
+  }
+  report.record();
 }
 
 // ---- 4. exploration noise: l towards the target entropy of N(0, (.1 exp l)^2) ---------------------------------------
 void Som::update_noise(uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
+  Report report(*this, metrics);
   const Value l = noise_log_scale_.tensor(), deviation = 0.1 * exp(l);
-  record(metrics, {{noise_deviation, settings_.exploration_noise ? deviation : zeros(1, 1)}});
+  report({{"noise/deviation", settings_.exploration_noise ? deviation : zeros(1, 1)}});
+  report.record();
   const uint64_t interval = static_cast<uint64_t>(settings_.noise_interval);
   if (!settings_.exploration_noise || step % interval != 0) return;
   // A/2 log(2 pi e deviation^2)

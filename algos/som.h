@@ -95,7 +95,6 @@ class Som final : public Learner, public PolicyLearner {
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
-  std::span<const char* const> metric_names() const override;
   void prepare_to_act() override { flow_.times(); }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
@@ -106,6 +105,7 @@ class Som final : public Learner, public PolicyLearner {
   void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
   void update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
                      std::span<float> metrics);
+  void report_by_decile(Report& report, int first_metric, Tensor t, Tensor ess) const;
   void update_noise(uint64_t step, std::span<float> metrics);
   Tensor choose(Tensor state, Tensor noise);   // [1, A]
   Tensor with_noise(Tensor action, Purpose purpose, uint64_t step) const;

@@ -10,10 +10,11 @@ namespace meander {
 // True for a recording of whole MFPO updates: a file whose metadata holds the settings of one.
 bool is_update_reference(const SafetensorsFile& file);
 
-// Replays every recorded update through the phases of class Mfpo. Each phase is given the recorded inputs of that phase,
+// Replays every recorded update through MFPO's phases. Each phase is given the recorded inputs of that phase,
 // so that one error neither hides nor causes another. Tolerance: 1e-4 of the largest value of each tensor, or three
 // times the recording's own float32 error where that is larger; Adam and the target average from the recorded gradients
-// 1e-6. With several updates they are then run end to end. Throws Error if the file is malformed.
+// 1e-6. With several updates they are then run end to end, what they compute on their way compared too. Throws Error if
+// the file is malformed.
 std::vector<CheckLine> verify_updates(const SafetensorsFile& file);
 
 // True for a recording of single operations: tensors OPERATION/in/..., OPERATION/out/...

@@ -18,6 +18,29 @@ constexpr double float32_margin = 3;       // times the recording's own error ag
 constexpr const char* recorded_name[] = {"actor", "div", "critic1", "critic2", "log_alpha", "target1", "target2"};
 constexpr int log_alpha = 4;
 
+// The quantities of an update that are recorded: our names and the recording's.
+constexpr std::pair<const char*, const char*> recorded_quantity[] = {
+    {"next/action", "next_action"}, {"next/log_prob", "next_logp"},
+    {"target/logits1", "target_logits1"}, {"target/logits2", "target_logits2"}, {"target/positions", "target_atoms"},
+    {"target/projected1", "proj1"}, {"target/projected2", "proj2"}, {"target/mean1", "proj_mean1"},
+    {"target/mean2", "proj_mean2"}, {"target/distribution", "target_dist"},
+    {"critic1/outputs", "critic_logits1"}, {"critic2/outputs", "critic_logits2"}, {"critic1/loss", "critic_loss1"},
+    {"critic2/loss", "critic_loss2"},
+    {"flow/t", "t"}, {"flow/r", "r"}, {"flow/x", "x_t"},
+    {"proposals/policy", "k1_action"}, {"proposals/log_prob", "k1_logp"}, {"proposals/lower", "k2_lower"},
+    {"proposals/upper", "k2_upper"}, {"proposals/noise", "k2_noise"}, {"proposals/gaussian", "k2_action"},
+    {"proposals/q1", "q1"}, {"proposals/q2", "q2"}, {"proposals/q", "q"},
+    {"weights/log_policy", "logw_policy"}, {"weights/log_gaussian", "logw_gauss"}, {"weights/policy", "w_policy"},
+    {"weights/gaussian", "w_gauss"},
+    {"velocity/policy", "v1"}, {"velocity/gaussian", "v2"}, {"velocity/ess_policy", "ess1"},
+    {"velocity/ess_gaussian", "ess2"}, {"velocity/share", "lambda"}, {"velocity/mixed", "v"},
+    {"actor/mean_field", "u"}, {"actor/target", "actor_target"}, {"actor/loss", "actor_loss"},
+    {"divergence/t", "div_t"}, {"divergence/r", "div_r"}, {"divergence/x", "div_x_t"}, {"divergence/velocity", "div_v"},
+    {"divergence/directions", "div_jz"}, {"divergence/estimate", "div_estimate"},
+    {"divergence/mean_field", "div_delta"}, {"divergence/target", "div_target"}, {"divergence/loss", "div_loss"},
+    {"temperature/entropy", "entropy"}, {"temperature/loss", "temp_loss"}, {"temperature/gradient", "temp_grad"},
+};
+
 double largest(std::span<const float> x) {
   double m = 0;
   for (float v : x) m = std::max(m, std::abs(double(v)));
@@ -69,8 +92,9 @@ class UpdateCheck {
     }
     if (actions_ < 1 || observations_ < 1 || batch_ < 1 || updates_ < 1 || settings_.atoms < 2)
       throw Error(message(file.path(), ": the metadata hold an impossible size"));
-    agent_.emplace(observations_, actions_, settings_, 0);
+    phases_.emplace(observations_, actions_, settings_, 0);
     moments_.emplace(observations_, actions_, settings_, 0);
+    networks_ = phases_->networks();
   }
 
   std::vector<CheckLine> run() {
@@ -111,10 +135,10 @@ class UpdateCheck {
   }
   float number(const char* name) const { return file_.values<float>(update_ + "out/" + name, 1)[0]; }
 
-  // Sets one network of the agent to the recorded parameters under `from` ("init/", "u1/new/").
-  void set(Mfpo& agent, int network, const std::string& from) {
-    const Network n = agent.networks()[static_cast<size_t>(network)];
-    set(n, from);
+  // Sets networks of the phases to the recorded parameters under `from` ("init/", "u1/new/").
+  void set(std::initializer_list<int> networks, const std::string& from) {
+    phases_->outdate();
+    for (int n : networks) set(networks_[static_cast<size_t>(n)], from);
   }
   void set(const Network& n, const std::string& from) { n.trained->params.set(recorded(n, from).data()); }
   std::vector<float> recorded(const Network& n, const std::string& from) {
@@ -128,7 +152,7 @@ class UpdateCheck {
   }
   int index(const Network& n) {
     int i = 0;
-    for (const Network& other : agent_->networks()) {
+    for (const Network& other : networks_) {
       if (std::string(other.name) == n.name) return i;
       ++i;
     }
@@ -141,20 +165,24 @@ class UpdateCheck {
     return found == float32_error_.end() ? 0 : found->second;
   }
   // error and tolerance are relative to the largest expected value.
-  void compare(const std::string& quantity, Tensor mine, std::span<const float> expected, double absolute_error,
-               double tolerance = phase_tolerance) {
+  CheckLine compared(const std::string& quantity, Tensor mine, std::span<const float> expected,
+                     double absolute_error) const {
     const double scale = std::max(largest(expected), 1e-30);
     const std::span<const float> x(fetched(mine).f32(), static_cast<size_t>(mine.size()));
     if (x.size() != expected.size())
       throw Error(message(file_.path(), ": ", quantity, " has ", expected.size(), " numbers, expected ", x.size()));
-    const double allowed = std::max(tolerance, float32_margin * absolute_error / scale);
-    lines_.push_back({quantity, distance(x, expected) / scale, allowed,
-                      allowed > tolerance ? "three times the recording's own float32 error" : ""});
+    const double allowed = std::max(phase_tolerance, float32_margin * absolute_error / scale);
+    return {quantity, distance(x, expected) / scale, allowed,
+            allowed > phase_tolerance ? "three times the recording's own float32 error" : ""};
   }
-  void check(const char* name, Tensor mine) {
+  void compare(const std::string& quantity, Tensor mine, std::span<const float> expected, double absolute_error) {
+    lines_.push_back(compared(quantity, mine, expected, absolute_error));
+  }
+  void check(const std::string& name, Tensor mine) {
     compare(update_ + name, mine, file_.values<float>(update_ + "out/" + name), float32_error(update_ + "out/" + name));
   }
-  void check(const char* name, Number mine) { check(name, mine.tensor); }
+  void check(const std::string& name, Number mine) { check(name, mine.tensor); }
+  static std::string numbered(const char* name, int critic) { return name + std::to_string(critic + 1); }
   // The trailing rows, where r < t.
   void check_moving(const char* name, Tensor mine, int64_t moving, int64_t cols) {
     if (!moving) return;
@@ -163,7 +191,7 @@ class UpdateCheck {
   }
   // A gradient tensor by tensor; one line, that of the tensor nearest to its tolerance.
   void check_gradient(int network, Tensor gradient) {
-    const Network n = agent_->networks()[static_cast<size_t>(network)];
+    const Network& n = networks_[static_cast<size_t>(network)];
     gradient = fetched(gradient);
     const std::string name = recorded_name[network];
     const double error = float32_error(update_ + "grad/" + name);
@@ -193,33 +221,30 @@ class UpdateCheck {
 
   // ---- the phases ----------------------------------------------------------------------------------------------------
   void critic_phase() {
-    for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, before_);
+    set({0, 1, 2, 3, 4, 5, 6}, before_);
+    TwinCritic& critic = phases_->critic;
     const Tensor next_state = batch("next_obs", observations_);
-    const Mfpo::FlowSample next = agent_->sample(next_state, noise("next_z", 1, actions_));
+    const auto next = phases_->sample(next_state, noise("next_z", 1, actions_));
     check("next_action", next.action);
     check("next_logp", next.log_prob);
     const Tensor next_action = out("next_action", 1, actions_);
-    check("target_logits1", agent_->target_logits(0, next_state, next_action));
-    check("target_logits2", agent_->target_logits(1, next_state, next_action));
+    for (int i : {0, 1})
+      check(numbered("target_logits", i), critic.outputs(critic.target[i].tensor(), next_state, next_action).tensor);
 
-    Batch b;
-    b.reward = batch("rew", 1);
-    b.mask = batch("mask", 1);
     const int64_t atoms = settings_.atoms;
-    const Mfpo::TargetDistribution target = agent_->target_distribution(
-        b, out("next_logp", 1, 1), {out("target_logits1", 1, atoms), out("target_logits2", 1, atoms)});
+    const SoftTarget target =
+        soft_target(phases_->support, {out("target_logits1", 1, atoms), out("target_logits2", 1, atoms)},
+                    batch("rew", 1), batch("mask", 1), out("next_logp", 1, 1), phases_->alpha().tensor,
+                    settings_.discount, settings_.clipped_double_q);
     check("target_atoms", target.positions);
-    check("proj1", target.projected[0]);
-    check("proj2", target.projected[1]);
-    check("proj_mean1", target.mean[0]);
-    check("proj_mean2", target.mean[1]);
+    for (int i : {0, 1}) check(numbered("proj", i), target.projected[i]);
+    for (int i : {0, 1}) check(numbered("proj_mean", i), target.mean[i]);
     check("target_dist", target.chosen);
     for (int i : {0, 1}) {
-      const Mfpo::CriticLoss c = agent_->critic_loss(i, batch("obs", observations_), batch("act", actions_),
-                                                     out("target_dist", 1, atoms));
-      const std::string suffix = std::to_string(i + 1);
-      check(("critic_logits" + suffix).c_str(), c.logits);
-      check(("critic_loss" + suffix).c_str(), c.loss);
+      const TwinCritic::Loss c = critic.cross_entropy(i, batch("obs", observations_), batch("act", actions_),
+                                                      out("target_dist", 1, atoms));
+      check(numbered("critic_logits", i), c.outputs);
+      check(numbered("critic_loss", i), c.loss);
       check_gradient(2 + i, c.gradient);
     }
   }
@@ -228,43 +253,51 @@ class UpdateCheck {
     return {out(t, 1, 1), out(r, 1, 1), batch_ - static_cast<int64_t>(double(batch_) * settings_.share_equal_times)};
   }
 
+  Tensor first_proposal() const {
+    const int64_t k1 = settings_.policy_proposals;
+    return slice_columns(out("k1_action", k1, actions_).reshape(batch_, k1 * actions_), 0, actions_).tensor;
+  }
+
   void actor_phase() {
-    for (int n : {2, 3}) set(*agent_, n, update_ + "new/");
+    set({2, 3}, update_ + "new/");
     const int64_t k1 = settings_.policy_proposals, k2 = settings_.gaussian_proposals;
     const Tensor state = batch("obs", observations_);
-    const Interval drawn = agent_->interval(noise("tr_normal_a", 1, 1), noise("tr_normal_b", 1, 1));
+    const Interval drawn = phases_->interval(noise("tr_normal_a", 1, 1), noise("tr_normal_b", 1, 1));
     check("t", drawn.t);
     check("r", drawn.r);
-    const Mfpo::FlowSample policy = agent_->sample(state, noise("k1_z", k1, actions_));
+    const auto policy = phases_->sample(state, noise("k1_z", k1, actions_));
     check("k1_action", policy.action);
     check("k1_logp", policy.log_prob);
 
     const Interval time = interval("t", "r");
-    const Mfpo::FlowSample recorded{out("k1_action", k1, actions_), out("k1_logp", k1, 1)};
-    check("x_t", interpolate(agent_->first_proposal(recorded.action, batch_), noise("xt_e", 1, actions_), time.t));
+    const MfpoPhases::Sample recorded{out("k1_action", k1, actions_), out("k1_logp", k1, 1)};
+    check("x_t", interpolate(first_proposal(), noise("xt_e", 1, actions_), time.t));
     const Tensor x = out("x_t", 1, actions_);
-    const Mfpo::GaussianProposals g = agent_->gaussian_proposals(x, time.t, noise("k2_uniform", k2, actions_));
+    const GaussianProposals g = gaussian_proposals(x, time.t, noise("k2_uniform", k2, actions_));
     check("k2_lower", g.lower);
     check("k2_upper", g.upper);
     check("k2_noise", g.noise);
     check("k2_action", g.action);
 
     const Tensor gaussian = out("k2_action", k2, actions_);
-    const Tensor proposals = agent_->all_proposals(recorded.action, gaussian, state.rows);
-    const Mfpo::ProposalValues q = agent_->proposal_values(state, proposals);
+    const Tensor proposals = phases_->all_proposals(batch_, recorded.action, gaussian);
+    const TwinCritic::Estimates q = phases_->critic.values(phases_->critic.online, state, proposals);
     check("q1", q.q[0]);
     check("q2", q.q[1]);
     check("q", q.chosen);
-    const Mfpo::ProposalWeights w = agent_->proposal_weights(x, time.t, recorded, out("q", k1 + k2, 1).reshape(batch_, k1 + k2));
+    const ProposalWeights w =
+        proposal_weights(x, time.t, recorded.action, recorded.log_prob,
+                         out("q", k1 + k2, 1).reshape(batch_, k1 + k2), phases_->alpha().tensor);
     check("logw_policy", w.log_policy);
     check("logw_gauss", w.log_gaussian);
-    Mfpo::ProposalWeights weights{out("logw_policy", 1, k1), out("logw_gauss", 1, k2), {}, {}};
+    ProposalWeights weights{out("logw_policy", 1, k1), out("logw_gauss", 1, k2), {}, {}};
     check("w_policy", softmax(weights.log_policy).tensor);
     check("w_gauss", softmax(weights.log_gaussian).tensor);
 
     weights.policy = out("w_policy", 1, k1);
     weights.gaussian = out("w_gauss", 1, k2);
-    const Mfpo::Velocity v = agent_->velocity(x, time.t, weights, recorded.action, gaussian);
+    const ProposalVelocity v =
+        proposal_velocity(phases_->mixture, x, time.t, weights, recorded.action, gaussian);
     check("v1", v.policy);
     check("v2", v.gaussian);
     check("ess1", v.ess_policy);
@@ -272,7 +305,7 @@ class UpdateCheck {
     check("lambda", v.share);
     check("v", v.mixed);
 
-    const Mfpo::RegressionLoss a = agent_->actor_loss(state, x, time, out("v", 1, actions_));
+    const auto a = phases_->actor_loss(state, x, time, out("v", 1, actions_));
     check("u", a.mean_field);
     check_moving("du_dt", a.derivative, time.moving, actions_);
     check("actor_target", a.target);
@@ -282,21 +315,19 @@ class UpdateCheck {
   }
 
   void divergence_phase() {
-    set(*agent_, 0, update_ + "new/");
+    set({0}, update_ + "new/");
     const Tensor state = batch("obs", observations_);
-    const Interval drawn = agent_->interval(noise("div_tr_normal_a", 1, 1), noise("div_tr_normal_b", 1, 1));
+    const Interval drawn = phases_->interval(noise("div_tr_normal_a", 1, 1), noise("div_tr_normal_b", 1, 1));
     check("div_t", drawn.t);
     check("div_r", drawn.r);
     const Interval time = interval("div_t", "div_r");
-    const Tensor first = agent_->first_proposal(out("k1_action", settings_.policy_proposals, actions_), batch_);
-    check("div_x_t", interpolate(first, noise("div_e", 1, actions_), time.t));
+    check("div_x_t", interpolate(first_proposal(), noise("div_e", 1, actions_), time.t));
     const Tensor x = out("div_x_t", 1, actions_);
-    const Mfpo::Divergence d = agent_->hutchinson(state, x, time.t, noise("div_probe", settings_.probes, actions_));
+    const auto d = phases_->divergence_of_velocity(state, x, time.t, noise("div_probe", settings_.probes, actions_));
     check("div_v", d.velocity);
     check("div_jz", d.derivative);
     check("div_estimate", d.estimate);
-    const Mfpo::RegressionLoss loss = agent_->divergence_loss(
-        state, x, time, {out("div_v", 1, actions_), Tensor(), out("div_estimate", 1, 1)});
+    const auto loss = phases_->divergence_loss(state, x, time, {out("div_v", 1, actions_), {}, out("div_estimate", 1, 1)});
     check("div_delta", loss.mean_field);
     check_moving("div_ddelta", loss.derivative, time.moving, 1);
     check("div_target", loss.target);
@@ -305,7 +336,7 @@ class UpdateCheck {
   }
 
   void temperature_phase() {
-    const Mfpo::TemperatureLoss t = agent_->temperature_loss(full(1, 1, number("entropy")));
+    const auto t = phases_->temperature_loss(full(1, 1, number("entropy")));
     check("temp_loss", t.loss);
     check("temp_grad", t.gradient);
   }
@@ -313,7 +344,7 @@ class UpdateCheck {
   // Adam from the recorded gradients, moments carried from update to update, and the target average.
   void optimiser(int u) {
     const kernels::AdamConstants adam{settings_.learning_rate};
-    const std::vector<Network>& networks = moments_->networks();
+    const std::vector<Network> networks = moments_->networks();
     const auto same = [&](const std::string& quantity, const Network& n, const std::string& from,
                           const Buffer& flat, double rounding = 0) {
       const std::vector<float> expected = recorded(n, from), mine = flat.numbers();
@@ -362,11 +393,13 @@ class UpdateCheck {
   void acting() {
     ArenaScope scope;
     const std::string last = "u" + std::to_string(updates_) + "/new/";
-    for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, last);
+    Mfpo agent(observations_, actions_, settings_, 0);
+    for (const Network& n : agent.networks()) set(n, last);
+    set({0, 1}, last);
     if (file_.contains("eval/obs")) {
       const int64_t k = settings_.evaluation_candidates, states = file_.at("eval/obs").size() / observations_;
-      const Choice c = agent_->best_candidate(get("eval/obs", states, observations_),
-                                                    get("eval/noise", states * k, actions_));
+      const Choice c = agent.best_candidate(get("eval/obs", states, observations_),
+                                            get("eval/noise", states * k, actions_));
       compare("eval/cand_action", c.action, file_.values<float>("eval/cand_action"), 0);
       compare("eval/q", c.q, file_.values<float>("eval/q"), 0);
       // The choice from the recorded values: rounding must not decide it.
@@ -380,8 +413,7 @@ class UpdateCheck {
     }
     if (file_.contains("explore/noise")) {
       const int64_t states = file_.at("explore/noise").size() / actions_;
-      const Mfpo::FlowSample s = agent_->sample(get("eval/obs", states, observations_),
-                                                get("explore/noise", states, actions_));
+      const auto s = phases_->sample(get("eval/obs", states, observations_), get("explore/noise", states, actions_));
       compare("explore/action", s.action, file_.values<float>("explore/action"), 0);
     }
   }
@@ -389,9 +421,21 @@ class UpdateCheck {
   // All updates in a row from the first parameters. Adam's first steps are the sign of the gradient, so an entry whose
   // gradient is within its own noise in any update may go either way: those are left out and counted.
   void end_to_end() {
-    for (int n : {0, 1, 2, 3, 4, 5, 6}) set(*agent_, n, "init/");
+    Mfpo agent(observations_, actions_, settings_, 0);
+    for (const Network& n : agent.networks()) set(n, "init/");
     std::vector<std::vector<bool>> noisy(7);
-    Buffer metrics(std::ssize(agent_->metric_names()));
+    Buffer metrics(std::ssize(agent.metric_names()));
+    // Of what an update computes on its way, the quantity nearest to its tolerance.
+    CheckLine worst;
+    agent.observe([&](const Quantity& q) {
+      for (const auto& [ours, theirs] : recorded_quantity) {
+        if (std::string_view(ours) != q.name) continue;
+        const std::string name = update_ + "out/" + theirs;
+        CheckLine line = compared(name, q.value, file_.values<float>(name), float32_error(name));
+        line.quantity = worst.quantity, line.note = ours;
+        if (!(line.error / line.tolerance <= worst.error / worst.tolerance)) worst = line;
+      }
+    });
     for (int u = 1; u <= updates_; ++u) {
       ArenaScope scope;
       update_ = "u" + std::to_string(u) + "/";
@@ -403,13 +447,16 @@ class UpdateCheck {
                           noise("xt_e", 1, actions_),             noise("k2_uniform", k2, actions_),
                           noise("div_tr_normal_a", 1, 1),         noise("div_tr_normal_b", 1, 1),
                           noise("div_e", 1, actions_),            noise("div_probe", settings_.probes, actions_)};
-      agent_->update(b, d, static_cast<uint64_t>(u), {metrics.data(), static_cast<size_t>(metrics.size())});
-      for (int i = 0; i < 7; ++i) compare_whole(i, noisy[static_cast<size_t>(i)]);
+      worst = {update_ + "end_to_end/quantities", 0, phase_tolerance, ""};
+      agent.update(b, d, static_cast<uint64_t>(u), {metrics.data(), static_cast<size_t>(metrics.size())});
+      lines_.push_back(worst);
+      size_t i = 0;
+      for (const Network& n : agent.networks()) compare_whole(n, noisy[i++]);
     }
   }
 
-  void compare_whole(int network, std::vector<bool>& noisy) {
-    const Network n = agent_->networks()[static_cast<size_t>(network)];
+  void compare_whole(const Network& n, std::vector<bool>& noisy) {
+    const int network = index(n);
     const std::string name = recorded_name[network];
     const std::vector<float> expected = recorded(n, update_ + "new/"), mine = n.trained->params.numbers();
     noisy.resize(static_cast<size_t>(n.layout->size()));
@@ -441,7 +488,8 @@ class UpdateCheck {
   int64_t batch_ = 0;
   MfpoSettings settings_;
   std::map<std::string, double> float32_error_;
-  std::optional<Mfpo> agent_, moments_;   // moments_: the optimiser's own chain
+  std::optional<MfpoPhases> phases_, moments_;   // moments_: the optimiser's own chain
+  std::vector<Network> networks_;                // of phases_
   std::string update_, before_;
   std::vector<CheckLine> lines_;
 };

@@ -86,7 +86,7 @@ struct TwentySteps {
   FlowNetwork network{half_cheetah.observations, half_cheetah.actions, hidden, half_cheetah.actions, Times::sinusoidal};
   Buffer params{network.layout.size()};
   FlowSampler flow{network, params, 20, true};
-  TwinCritic critic{half_cheetah.observations, half_cheetah.actions, hidden, 1};
+  TwinCritic critic{half_cheetah.observations, half_cheetah.actions, hidden, TwinCritic::Chosen::smaller, 1};
   Buffer state = Data().normals("state", half_cheetah.observations), action{half_cheetah.actions};
   uint64_t step = 0;
 
@@ -99,8 +99,7 @@ struct TwentySteps {
     kernels::philox_normal({.seed = 1, .purpose = 1, .step = ++step}, noise.size(), noise.f32());
     Tensor chosen = clip(flow(at, noise), -1, 1).tensor;
     if (candidates > 1) {
-      const auto q = critic.online_values(at, chosen);
-      chosen = choose_best(chosen, minimum(q[0], q[1]).tensor).chosen;
+      chosen = choose_best(chosen, critic.ready_values(critic.online, at, chosen).chosen).chosen;
     }
     std::copy_n(chosen.f32(), action.size(), action.data());
   }

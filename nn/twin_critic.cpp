@@ -2,50 +2,87 @@
 
 namespace meander {
 
-TwinCritic::TwinCritic(int64_t observations, int64_t actions, const Hidden& hidden, uint64_t seed)
+TwinCritic::TwinCritic(int64_t observations, int64_t actions, const Hidden& hidden, Chosen chosen, uint64_t seed)
+    : TwinCritic(observations, actions, hidden, {1, 0, 0}, chosen, seed) {}
+
+TwinCritic::TwinCritic(int64_t observations, int64_t actions, const Hidden& hidden, const Atoms& atoms, Chosen chosen,
+                       uint64_t seed)
     : online{Trained(0), Trained(0)}, target{Trained(0), Trained(0)},
-      trunk_(add_mlp(layout, observations + actions, hidden, 1)) {
+      trunk_(add_mlp(layout, observations + actions, hidden, atoms.count)), chosen_(chosen) {
   const Purpose purpose[] = {Purpose::initialise_critic1, Purpose::initialise_critic2};
   for (int i : {0, 1}) {
     online[i] = Trained(layout.size()), target[i] = Trained(layout.size());
     layout.initialise(online[i].params, Stream(seed, purpose[i], 0));
     target[i].params.copy_from(online[i].params);
   }
+  if (atoms.count == 1) return;
+  std::vector<float> z;
+  for (int64_t j = 0; j < atoms.count; ++j)
+    z.push_back(static_cast<float>(atoms.v_min + (atoms.v_max - atoms.v_min) * double(j) / double(atoms.count - 1)));
+  atoms_ = Buffer(z);
+}
+
+// ---- values ---------------------------------------------------------------------------------------------------------
+Value TwinCritic::outputs(Value params, Value state, Value action, const kernels::MlpProducts& products) const {
+  if (state.rows() == action.rows() && !products.prepared && products.precision == kernels::Precision::float32)
+    return mlp(trunk_, params, concat_columns(state, action));
+  return mlp_shared(trunk_, params, action, state, false, products);
 }
 
 Value TwinCritic::value(Value params, Value state, Value action, const kernels::MlpProducts& products) const {
-  if (state.rows() == action.rows() && !products.prepared) return mlp(trunk_, params, concat_columns(state, action));
-  return mlp_shared(trunk_, params, action, state, false, products);
+  const Value out = outputs(params, state, action, products);
+  return atoms_.size() ? softmax_expectation(out, atoms()) : out;
 }
 
 std::pair<Value, Value> TwinCritic::value_and_gradient(Value params, Value state, Value action) const {
   return mlp_shared_gradient(trunk_, params, action, state, false);
 }
 
-std::array<Tensor, 2> TwinCritic::online_values(Tensor state, Tensor action) {
-  const auto q = [&](int i) {
-    return reshape(value(online[i].tensor(), state, action, ready_[i].of(trunk_, online[i].params)), state.rows,
-                   action.rows / state.rows).tensor;
-  };
-  return {q(0), q(1)};
+Value TwinCritic::choose(Value q1, Value q2) const {
+  return chosen_ == Chosen::smaller ? minimum(q1, q2) : 0.5 * (q1 + q2);
 }
 
-std::array<Tensor, 2> TwinCritic::target_values(Tensor state, Tensor action) const {
+TwinCritic::Estimates TwinCritic::values(const Trained (&critics)[2], Tensor state, Tensor action,
+                                      kernels::Precision precision) const {
   const auto q = [&](int i) {
-    return reshape(value(target[i].tensor(), state, action), state.rows, action.rows / state.rows).tensor;
+    return reshape(value(critics[i].tensor(), state, action, precision), state.rows, action.rows / state.rows).tensor;
   };
-  return {q(0), q(1)};
+  const Tensor q1 = q(0), q2 = q(1);
+  return {{q1, q2}, choose(q1, q2).tensor};
+}
+
+TwinCritic::Estimates TwinCritic::ready_values(const Trained (&critics)[2], Tensor state, Tensor action,
+                                            kernels::Precision precision) {
+  const auto q = [&](int i) {
+    const kernels::MlpProducts& ready = ready_[&critics == &target][i].of(trunk_, critics[i].params, precision);
+    return reshape(value(critics[i].tensor(), state, action, ready), state.rows, action.rows / state.rows).tensor;
+  };
+  const Tensor q1 = q(0), q2 = q(1);
+  return {{q1, q2}, choose(q1, q2).tensor};
+}
+
+// ---- learning -------------------------------------------------------------------------------------------------------
+// error(outputs) -> [1, 1]
+TwinCritic::Loss TwinCritic::loss_of(int critic, Tensor state, Tensor action, auto&& error) const {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const Value y = outputs(params, state, action);
+        return Values<2>{error(y), y};
+      },
+      online[critic].tensor());
+  return {out[0].tensor, gradient.tensor, out[1].tensor};
 }
 
 TwinCritic::Loss TwinCritic::loss(int critic, Tensor state, Tensor action, Tensor y, Tensor weight,
                                   double scale) const {
-  const auto [out, gradient] = value_and_grad(
-      [&](Value params) {
-        const Value error = square(value(params, state, action) - y);
-        return Values<1>{scale * mean_column(weight ? error * weight : error)};
-      },
-      online[critic].tensor());
-  return {out[0].tensor, gradient.tensor};
+  return loss_of(critic, state, action, [&](Value q) {
+    const Value error = square(q - y);
+    return scale * mean_column(weight ? error * weight : error);
+  });
+}
+
+TwinCritic::Loss TwinCritic::cross_entropy(int critic, Tensor state, Tensor action, Tensor distribution) const {
+  return loss_of(critic, state, action, [&](Value logits) { return meander::cross_entropy(distribution, logits); });
 }
 
 void TwinCritic::descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step, double rate) {
@@ -60,7 +97,8 @@ void TwinCritic::follow(double rate) {
 }
 
 void TwinCritic::outdate() {
-  for (ReadyWeights& ready : ready_) ready.outdate();
+  for (auto& pair : ready_)
+    for (ReadyWeights& ready : pair) ready.outdate();
 }
 
 }  // namespace meander

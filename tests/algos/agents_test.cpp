@@ -243,3 +243,37 @@ TEST_CASE("a known best action is found") {
     CHECK(far < 0.35);
   }
 }
+
+TEST_CASE("an observer sees the quantities of an update, each once, and what is logged is theirs") {
+  for (const char* name : {"mfpo", "som", "mvp", "qc", "sac"}) {
+    CAPTURE(name);
+    const Made plain = make(name, 3), observed = make(name, 3);
+    std::map<std::string, int> seen;
+    std::map<std::string, float> numbers;
+    observed.learner.observe([&](const Quantity& q) {
+      CHECK(q.value.size() > 0);
+      ++seen[q.name];
+      if (q.value.size() == 1) numbers[q.name] = Number(q.value);
+    });
+    const std::vector<float> metrics = update(*observed.agent, 2, 1);
+    for (const auto& [quantity, times] : seen) {
+      CAPTURE(quantity);
+      CHECK(times <= 2);
+    }
+    CHECK(seen["target/logits1"] == (std::string(name) == "mfpo" ? 2 : 0));
+    CHECK(seen["next/action"] == 2);
+    CHECK(seen["actor/gradient"] > 0);
+    const std::vector<float> last(metrics.end() - std::ssize(observed.agent->metric_names()), metrics.end());
+    CHECK(metric(*observed.agent, last, "critic_loss1") == numbers.at("critic1/loss"));
+    CHECK(metric(*observed.agent, last, "actor_loss") == numbers.at("actor/loss"));
+    observed.learner.observe({});
+    const std::vector<float> more = update(*observed.agent, 1, 3);
+    CHECK(seen["next/action"] == 2);
+
+    // The bits of an update do not depend on being observed.
+    std::vector<float> all = metrics;
+    all.insert(all.end(), more.begin(), more.end());
+    CHECK(update(*plain.agent, 3) == all);
+    CHECK(all_parameters(plain.learner) == all_parameters(observed.learner));
+  }
+}

@@ -88,11 +88,13 @@ inline Tensor in_double(Learner& learner, const std::string& name) {
 }
 
 // Every output of the network becomes `value`, whatever its input.
-inline void make_constant(Learner& learner, const std::string& name, double value) {
-  const Network& n = network(learner, name);
+inline void make_constant(const Network& n, double value) {
   std::fill_n(n.trained->params.data(), n.trained->params.size(), 0.0f);
   const ParameterInfo& bias = n.layout->entries().back();   // of the last layer
   std::fill_n(n.trained->params.data() + bias.offset, bias.size(), static_cast<float>(value));
+}
+inline void make_constant(Learner& learner, const std::string& name, double value) {
+  make_constant(network(learner, name), value);
 }
 
 // The gradient of a network's first update: Adam's first moment, from 0, over 1 - b1 = .1.

@@ -112,7 +112,8 @@ TEST_CASE("targets, weights and losses of five chunks worked by hand") {
 
 // Q in double, from the layer-by-layer composite.
 static Value critic(Qc& agent, const char* name, Value state, Value action) {
-  const TwinCritic same(S, action.cols(), {16, 2, kernels::Activation::gelu, kernels::Norm::after_activation}, seed);
+  const TwinCritic same(S, action.cols(), {16, 2, kernels::Activation::gelu, kernels::Norm::after_activation},
+                        TwinCritic::Chosen::smaller, seed);
   return mlp_composite(same.trunk(), in_double(agent, name), concat_columns(state, action));
 }
 

@@ -33,7 +33,8 @@ Som made(auto change) {
 
 // The critic in double, from the layer-by-layer composite.
 Value critic(Som& agent, const char* name, Value state, Value action) {
-  const TwinCritic same_shape(S, A, {16, 2, kernels::Activation::mish, kernels::Norm::none}, seed);
+  const TwinCritic same_shape(S, A, {16, 2, kernels::Activation::mish, kernels::Norm::none},
+                              TwinCritic::Chosen::smaller, seed);
   return mlp_composite(same_shape.trunk(), in_double(agent, name), concat_columns(state, action));
 }
 

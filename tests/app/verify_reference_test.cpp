@@ -74,7 +74,9 @@ TEST_CASE("a changed number fails where it is, and only there") {
   const auto check_updates = [&](const std::string& tensor) {
     return failing(verify_updates(SafetensorsFile(changed(folder, updates, tensor, 1e-2))));
   };
-  CHECK(check_updates("u2/out/k1_logp").front() == "u2/k1_logp");   // the phases after it take it as their input
+  const auto log_prob = check_updates("u2/out/k1_logp");
+  CHECK(log_prob.front() == "u2/k1_logp");   // the phases after it take it as their input
+  CHECK(std::ranges::count(log_prob, "u2/end_to_end/quantities") == 1);
   // A gradient: its own line, and later Adam's, whose moments carry it along (its first step is the sign alone).
   const auto lines = check_updates("u1/grad/critic1/params/dense_1/kernel");
   REQUIRE(lines.size() >= 2);

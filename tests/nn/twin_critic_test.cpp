@@ -1,5 +1,5 @@
-// Protects the two critics: values and derivatives against the same network in double, the loss and its weights, and
-// the targets that follow.
+// Protects the two critics: values and derivatives against the same network in double, the losses, what is chosen of both
+// and the targets that follow.
 #include <meander/nn/twin_critic.h>
 
 #include <doctest/doctest.h>
@@ -33,7 +33,7 @@ constexpr double rounding = 1e-5;
 }  // namespace
 
 TEST_CASE("two critics that differ, targets equal to them") {
-  const TwinCritic critic(S, A, shapes[0], 3), same(S, A, shapes[0], 3), other(S, A, shapes[0], 4);
+  const TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), same(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), other(S, A, shapes[0], TwinCritic::Chosen::smaller, 4);
   const auto equal = [](const Trained& a, const Trained& b) {
     return std::equal(a.params.data(), a.params.data() + a.params.size(), b.params.data());
   };
@@ -48,12 +48,12 @@ TEST_CASE("two critics that differ, targets equal to them") {
 TEST_CASE("values and their derivatives by the action are those in double") {
   ArenaScope scope;
   for (const Hidden& hidden : shapes) {
-    TwinCritic critic(S, A, hidden, 3);
+    TwinCritic critic(S, A, hidden, TwinCritic::Chosen::smaller, 3);
     critic.target[0].params.data()[0] += 0.5f;   // no longer the online one
     const Tensor state = random_matrix(4, S, 1), action = random_matrix(12, A, 2);
     const Value states = repeat_rows(state, 3);
-    const auto online = critic.online_values(single(state), single(action));
-    const auto target = critic.target_values(single(state), single(action));
+    const auto online = critic.ready_values(critic.online, single(state), single(action)).q;
+    const auto target = critic.values(critic.target, single(state), single(action)).q;
     for (int i : {0, 1}) {
       const Tensor params = in_double(critic.online[i]);
       const Value q = exact(critic, params, states, action);
@@ -77,10 +77,50 @@ TEST_CASE("values and their derivatives by the action are those in double") {
   }
 }
 
+TEST_CASE("with atoms the value is the mean of the distribution, and the smaller or the mean of both is chosen") {
+  ArenaScope scope;
+  for (const auto chosen : {TwinCritic::Chosen::smaller, TwinCritic::Chosen::mean}) {
+    TwinCritic critic(S, A, {16, 2}, {11, -3, 7}, chosen, 3);
+    CHECK(critic.atoms().f32()[0] == -3);
+    CHECK(critic.atoms().f32()[10] == 7);
+    CHECK(critic.atoms().f32()[5] == doctest::Approx(2));
+    const Tensor state = single(random_matrix(3, S, 1)), action = single(random_matrix(6, A, 2));
+    const Value params = critic.online[0].tensor(), states = repeat_rows(state, 2);
+    const Value logits = critic.outputs(params, states, action), q = critic.value(params, state, action);
+    CHECK(logits.cols() == 11);
+    CHECK(q.rows() == 6);
+    CHECK(difference(q, sum_row(softmax(logits) * Value(critic.atoms()))) < rounding);
+    for (const Value& s : {Value(state), states}) {
+      const Value rounded = critic.outputs(params, s, action, kernels::Precision::bfloat16);
+      CHECK(difference(rounded, logits) > 1e-5);
+      CHECK(difference(rounded, logits) < 3e-2);   // two roundings of 2^-9 at every product
+    }
+
+    const auto of_online = critic.values(critic.online, state, action);
+    critic.target[0].params.data()[0] += 0.5f;     // kept weights of the one pair are not the other's
+    for (const auto* critics : {&critic.online, &critic.target}) {
+      const auto two = critic.values(*critics, state, action), ready = critic.ready_values(*critics, state, action);
+      for (int i : {0, 1}) CHECK(difference(two.q[i], ready.q[i]) < rounding);
+      for (int i = 0; i < 6; ++i) {
+        const double q1 = two.q[0].f32()[i], q2 = two.q[1].f32()[i];
+        CHECK(two.chosen.f32()[i] ==
+              doctest::Approx(chosen == TwinCritic::Chosen::smaller ? std::min(q1, q2) : (q1 + q2) / 2).epsilon(1e-6));
+      }
+    }
+    CHECK(difference(of_online.q[0], critic.values(critic.target, state, action).q[0]) > 1e-4);
+
+    const Tensor distribution = softmax(single(random_matrix(6, 11, 5))).tensor;
+    const auto loss = critic.cross_entropy(1, states.tensor, action, distribution);
+    const Value log_softmax_of = log_softmax(critic.outputs(critic.online[1].tensor(), states, action));
+    CHECK(loss.loss == doctest::Approx(-element(mean_column(sum_row(Value(distribution) * log_softmax_of)), 0))
+                           .epsilon(rounding));
+  }
+}
+
 // scale / B sum_i weight_i (Q_i - y_i)^2 and its derivative by the parameters, in plain double.
 TEST_CASE("the loss, weighted and not") {
   ArenaScope scope;
-  const TwinCritic critic(S, A, shapes[1], 3);
+  const TwinCritic critic(S, A, shapes[1], TwinCritic::Chosen::smaller, 3);
   const Tensor state = random_matrix(6, S, 1), action = random_matrix(6, A, 2), y = random_matrix(6, 1, 3);
   const Tensor weight = single(zeros(6, 1, DType::float64));
   for (int i : {0, 2, 5}) weight.f32()[i] = 1;
@@ -107,10 +147,10 @@ TEST_CASE("the loss, weighted and not") {
 
 TEST_CASE("a step outdates what is kept, and the targets follow at their rate") {
   ArenaScope scope;
-  TwinCritic critic(S, A, shapes[0], 3);
+  TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3);
   const Tensor state = single(random_matrix(4, S, 1)), action = single(random_matrix(4, A, 2));
   const Tensor y = single(random_matrix(4, 1, 3));
-  critic.online_values(state, action);
+  critic.ready_values(critic.online, state, action);
   const Tensor before = copy(critic.online[0].tensor()), target = copy(critic.target[0].tensor());
   const TwinCritic::Loss loss[] = {critic.loss(0, state, action, y), critic.loss(1, state, action, y)};
   critic.descend(loss, {.learning_rate = 0.01}, 1);
@@ -120,7 +160,7 @@ TEST_CASE("a step outdates what is kept, and the targets follow at their rate") 
     if (std::abs(g) < 1e-4) continue;   // there its epsilon shows
     CHECK(critic.online[0].params.data()[j] - before.f32()[j] == doctest::Approx(g > 0 ? -0.01 : 0.01).epsilon(1e-3));
   }
-  const auto online = critic.online_values(state, action);
+  const auto online = critic.ready_values(critic.online, state, action).q;
   const Tensor state2 = cast(state, DType::float64), action2 = cast(action, DType::float64);
   CHECK(difference(online[0], exact(critic, in_double(critic.online[0]), state2, action2)) < rounding);
 

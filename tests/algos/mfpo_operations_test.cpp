@@ -1,8 +1,8 @@
 // Protects the phases of MFPO without gradient against their formulas (kernels/mfpo.h) in small operations on double, and
 // the shapes they take.
-#include <meander/core/mfpo_operations.h>
+#include <meander/algos/mfpo_operations.h>
 
-#include "derivatives.h"
+#include "../core/derivatives.h"
 
 using namespace meander;
 using meander::testing::difference;

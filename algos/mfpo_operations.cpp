@@ -1,4 +1,4 @@
-#include <meander/core/mfpo_operations.h>
+#include <meander/algos/mfpo_operations.h>
 
 #include <algorithm>
 

@@ -1,9 +1,8 @@
-// Protects the two kinds of networks: that their shortcuts (a state shared by its positions, one time for all rows) give
-// what the long way gives, that the derivatives by position and times are right, and the critic's expectation.
+// Protects the flow network: that its shortcuts (a state shared by its positions, one time for all rows) give what the long
+// way gives, and that the derivatives by position and times are right.
 #include <doctest/doctest.h>
 
 #include "../core/derivatives.h"
-#include <meander/nn/critic.h>
 #include <meander/nn/flow_network.h>
 
 using namespace meander;
@@ -64,24 +63,5 @@ TEST_CASE("a flow network's derivatives by position, times and parameters, in do
     // Along the parameters to first order: the buffer is large.
     check_derivatives([&](Value params) { return net(params, state, random_matrix(3, 2, 3), t, r); }, Inputs<1>{params},
                       false);
-  }
-}
-
-TEST_CASE("a critic's value is the expectation of its distribution") {
-  ArenaScope scope;
-  const Critic critic(5, 2, {16, 2}, 11, -3, 7);
-  const Value params = initialised(critic.layout);
-  CHECK(critic.atoms().f32()[0] == -3);
-  CHECK(critic.atoms().f32()[10] == 7);
-  CHECK(critic.atoms().f32()[5] == doctest::Approx(2));
-  const Value state = single(3, 5, 2), action = single(6, 2, 3);
-  const Value q = critic.value(params, state, action);
-  const Value logits = critic.logits(params, repeat_rows(state, 2), action);
-  CHECK(q.rows() == 6);
-  CHECK(difference(q, sum_row(softmax(logits) * Value(critic.atoms()))) < 1e-5);
-  for (const Value& s : {state, repeat_rows(state, 2)}) {
-    const Value rounded = critic.logits(params, s, action, kernels::Precision::bfloat16);
-    CHECK(difference(rounded, logits) > 1e-5);
-    CHECK(difference(rounded, logits) < 3e-2);   // two roundings of 2^-9 at every product
   }
 }

@@ -1,0 +1,115 @@
+#include <meander/algos/mfpo_phases.h>
+
+#include <cmath>
+
+namespace meander {
+
+MfpoPhases::MfpoPhases(int observations, int actions, const MfpoSettings& s, uint64_t seed)
+    : mean_velocity(observations, actions, {s.actor_width, s.actor_layers}, actions, Times::fourier),
+      average_divergence(observations, actions, {s.actor_width, s.actor_layers}, 1, Times::fourier),
+      critic(observations, actions, {s.critic_width, s.critic_layers}, {s.atoms, s.v_min, s.v_max},
+             s.clipped_double_q ? TwinCritic::Chosen::smaller : TwinCritic::Chosen::mean, seed),
+      actor(mean_velocity.layout.size()),
+      divergence(average_divergence.layout.size()),
+      log_alpha(1),
+      flow(mean_velocity, actor.params, s.sampling_steps, s.share_equal_times == 1),
+      interval{IntervalSampler::Draw::logit_normal, s.interval_mean, s.interval_deviation, s.share_equal_times},
+      support{critic.atoms(), s.v_min, s.v_max},
+      mixture(s.proposals == "gaussian" ? kernels::Mixture::gaussian
+              : s.mixture == "half"     ? kernels::Mixture::half
+                                        : kernels::Mixture::ess),
+      divergence_network_(s.divergence_network),
+      alpha_floor_(s.alpha_floor),
+      target_entropy_(s.target_entropy_per_action * actions) {
+  mean_velocity.layout.initialise(actor.params, Stream(seed, Purpose::initialise_actor, 0));
+  average_divergence.layout.initialise(divergence.params, Stream(seed, Purpose::initialise_divergence, 0));
+  temperature.add("log_alpha", {1}, Initial::zero);
+  const float number = static_cast<float>(std::log(s.alpha));
+  log_alpha.params.set(&number);
+}
+
+std::vector<Network> MfpoPhases::networks() {
+  return networks_of({{"actor/", &mean_velocity.layout, &actor, true},
+                      {"divergence/", &average_divergence.layout, &divergence, true}},
+                     critic, {{"temperature/", &temperature, &log_alpha, true}});
+}
+
+void MfpoPhases::outdate() {
+  flow.outdate();
+  critic.outdate();
+}
+
+Number MfpoPhases::alpha() const {
+  const Value alpha = exp(log_alpha.tensor());
+  return alpha_floor_ > 0 ? maximum(alpha, full(1, 1, alpha_floor_)).tensor : alpha.tensor;
+}
+
+// ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
+// log p(x) = log N(z) + sum of delta / T: the average divergence is what the log-density gains along the flow.
+MfpoPhases::Sample MfpoPhases::sample(Tensor state, Tensor noise, kernels::Precision precision) {
+  Value logp = normal_log_prob(noise);
+  const Value params = divergence.tensor();
+  Value of_state, of_times;
+  if (divergence_network_) {
+    of_state = average_divergence.share_of_state(params, state);
+    of_times = flow.times_of(average_divergence, params);
+  }
+  const auto gain = [&](int64_t i, Tensor x) {
+    if (!divergence_network_) return;
+    const Value delta = average_divergence.from_share(params, of_state + slice_rows(of_times, i, 1), x, precision);
+    logp = add_scaled(logp, 1.0 / double(flow.steps()), delta);
+  };
+  const Tensor x = flow(state, noise, precision, gain);
+  return {clip(x, -1, 1).tensor, logp.tensor};
+}
+
+// ---- actor: regress the mean velocity on the flow towards exp(Q / alpha) --------------------------------------------
+Tensor MfpoPhases::all_proposals(int64_t batch, Tensor policy_action, Tensor gaussian_action) {
+  if (!gaussian_action) return policy_action;
+  const auto by_state = [&](Tensor action) { return reshape(action, batch, action.size() / batch); };
+  const Value all = concat_columns(by_state(policy_action), by_state(gaussian_action));
+  return reshape(all, all.tensor.size() / policy_action.cols, policy_action.cols).tensor;
+}
+
+namespace {
+
+// The mean squared error of a network's mean field f(s, x, t, r) to its mean-flow target, which moves along `velocity`.
+MfpoPhases::RegressionLoss regression(const FlowNetwork& f, const Trained& trained, Tensor state, Tensor x,
+                                      const Interval& interval, Tensor velocity, Tensor field) {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const auto of = [&](Value x, Value t, Value r) { return f(params, state, x, t, r); };
+        const MeanFlowIdentity m = mean_flow_identity(of, x, interval, velocity, field);
+        return Values<4>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.derivative, m.target};
+      },
+      trained.tensor());
+  return {out[0].tensor, out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
+}
+
+}  // namespace
+
+MfpoPhases::RegressionLoss MfpoPhases::actor_loss(Tensor state, Tensor x, const Interval& interval,
+                                                  Tensor velocity) const {
+  return regression(mean_velocity, actor, state, x, interval, velocity, velocity);
+}
+
+// ---- divergence network: regress the average divergence; div v by Hutchinson's estimator ----------------------------
+MfpoPhases::Divergence MfpoPhases::divergence_of_velocity(Tensor state, Tensor x, Tensor t, Tensor probe) const {
+  const auto [velocity, jz] = mean_velocity.directions(actor.tensor(), state, x, t, Value(), probe);
+  return {velocity.tensor, jz.tensor, hutchinson(x.rows, probe, jz.tensor)};
+}
+
+MfpoPhases::RegressionLoss MfpoPhases::divergence_loss(Tensor state, Tensor x, const Interval& interval,
+                                                       const Divergence& v) const {
+  return regression(average_divergence, divergence, state, x, interval, v.velocity, v.estimate);
+}
+
+// ---- temperature: towards the target entropy, by the derivative of alpha (entropy - target) by log alpha ------------
+MfpoPhases::TemperatureLoss MfpoPhases::temperature_loss(Tensor entropy) const {
+  const auto [out, gradient] = value_and_grad(
+      [&](Value log_alpha) { return Values<1>{exp(log_alpha) * (Value(entropy) - target_entropy_)}; },
+      log_alpha.tensor());
+  return {out[0].tensor, gradient.tensor};
+}
+
+}  // namespace meander
