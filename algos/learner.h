@@ -5,6 +5,7 @@
 #include <meander/algos/agent.h>
 #include <meander/algos/mean_flow.h>
 #include <meander/core/operations.h>
+#include <meander/nn/policy.h>
 #include <meander/nn/trained.h>
 
 namespace meander {
@@ -20,7 +21,7 @@ struct Network {
 // Q(s, a) of K actions a state: state [B, S], action [B K, A] -> [B K, 1]; differentiable by the action.
 using ActionValue = std::function<Value(Value state, Value action)>;
 
-// What the algorithms have in common as agents: dimensions, networks and their files, random numbers by purpose.
+// What the algorithms have in common as agents: dimensions, networks and their files, acting, random numbers by purpose.
 class Learner : public Agent {
  public:
   Learner(const Learner&) = delete;
@@ -28,6 +29,18 @@ class Learner : public Agent {
   int actions() const override { return actions_; }
   void save(SafetensorsWriter& file) const override;
   void load(const SafetensorsFile& file) override;
+
+  const PolicyDescription& policy() const override { return policy_->description(); }
+  int chunk() const override { return static_cast<int>(policy().chunk); }
+  void explore(std::span<const float> state, uint64_t step, std::span<float> chunk) override {
+    policy_->explore(state, seed_, step, chunk);
+  }
+  void act(std::span<const float> state, uint64_t step, std::span<float> chunk) override {
+    policy_->act(state, seed_, step, chunk);
+  }
+  void prepare_to_act() override { policy_->prepare(); }
+  // Candidates [B K, h A] from noise as the policy draws them, and of each state's the best.
+  Choice best_candidate(Tensor state, Tensor noise) { return policy_->best_candidate(state, noise); }
 
   // Everything an update changes, in the order of the checkpoint, to be read or set.
   const std::vector<Network>& networks() {
@@ -37,7 +50,12 @@ class Learner : public Agent {
 
  protected:
   Learner(int observations, int actions, uint64_t seed) : observations_(observations), actions_(actions), seed_(seed) {}
-  virtual void parameters_changed() {}   // from outside: what was computed from them is outdated
+  // Says how this learner acts; once, when all that the description points to is there.
+  Policy& acts_by(const PolicyDescription& description) {
+    policy_ = std::make_unique<Policy>(description);
+    return *policy_;
+  }
+  virtual void parameters_changed() { policy_->outdate(); }   // from outside: what was computed from them is outdated
   void outdate() final { parameters_changed(); }
 
   kernels::RandomKey key(Purpose purpose, uint64_t step) const { return {seed_, static_cast<uint32_t>(purpose), step}; }
@@ -62,13 +80,13 @@ class Learner : public Agent {
     kernels::DrawOf draws_[16];
     size_t count_ = 0;
   };
-  Tensor state_row(std::span<const float> state) const { return placed(view(state.data(), 1, observations_)); }
 
   int observations_, actions_;
   uint64_t seed_;
   std::vector<Network> networks_;
 
  private:
+  std::unique_ptr<Policy> policy_;
   mutable std::vector<std::vector<float>> saved_;   // what a file being written reads, from another device than the CPU
 };
 
@@ -97,12 +115,5 @@ struct Loss {
   Tensor gradient;
 };
 void check_finite(std::initializer_list<Loss>);
-
-// The best of the K actions of each state.
-struct Choice {
-  Tensor action, q;                      // [B K, A], [B, K]
-  Tensor best, chosen;                   // the column of the largest q, int32 [B, 1]; its action [B, A]
-};
-Choice choose_best(Tensor action, Tensor q);
 
 }  // namespace meander

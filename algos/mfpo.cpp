@@ -27,14 +27,17 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       critic_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
       log_alpha_(1),
       target_{Trained(critic_network_.layout.size()), Trained(critic_network_.layout.size())},
-      flow_(mean_velocity_, actor_.params, settings.sampling_steps, settings.share_equal_times == 1),
       drawing_precision_(precision_of(settings.drawing_precision)),
       scoring_precision_(precision_of(settings.scoring_precision)),
-      acting_precision_(precision_of(settings.acting_precision)),
-      candidates_(observations, actions, flow_, false,
-                  {&critic_network_.trunk(), {&target_[0].params, &target_[1].params}, critic_network_.atoms(),
-                   settings.clipped_double_q},
-                  acting_precision_) {
+      policy_(acts_by({.observations = observations, .actions = actions,
+                       .actor = PolicyDescription::Flow{&mean_velocity_, settings.sampling_steps,
+                                                        settings.share_equal_times == 1},
+                       .params = &actor_.params, .precision = precision_of(settings.acting_precision),
+                       .scores = {{.layout = &critic_network_.layout, .network = &critic_network_.trunk(),
+                                   .params = {&target_[0].params, &target_[1].params}, .target = true,
+                                   .atoms = critic_network_.atoms(), .smaller = settings.clipped_double_q}},
+                       .act_candidates = settings.evaluation_candidates})),
+      flow_(policy_.flow()) {
   temperature_.add("log_alpha", {1}, Initial::zero);
   mean_velocity_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   average_divergence_.layout.initialise(divergence_.params, Stream(seed, Purpose::initialise_divergence, 0));
@@ -259,7 +262,7 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
   // 2. Target critics follow.
   descend({{critic_[0], critic[0].gradient, &target_[0]}, {critic_[1], critic[1].gradient, &target_[1]}}, adam_,
           static_cast<int64_t>(step), settings_.target_rate);
-  for (ReadyWeights& ready : ready_target_) ready.outdate();
+  policy_.outdate_scores();
 }
 
 void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
@@ -310,33 +313,6 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
                    {ess2, mean_all(v.ess_gaussian)},
                    {lambda, mean_all(v.share)},
                    {velocity_norm, mean_all(sqrt(sum_row(square(v.mixed))))}});
-}
-
-// ---- acting ---------------------------------------------------------------------------------------------------------
-Choice Mfpo::best_candidate(Tensor state, Tensor noise) {
-  const Tensor action = clip(flow_(state, noise, acting_precision_), -1, 1).tensor;
-  const auto value = [&](int i) {
-    const kernels::MlpProducts& ready =
-        ready_target_[i].of(critic_network_.trunk(), target_[i].params, acting_precision_);
-    return reshape(critic_network_.value(target_[i].tensor(), state, action, ready), state.rows,
-                   noise.rows / state.rows);
-  };
-  return choose_best(action, both(value(0), value(1)));
-}
-
-void Mfpo::parameters_changed() {
-  flow_.outdate();
-  for (ReadyWeights& ready : ready_target_) ready.outdate();
-}
-
-void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
-  candidates_.best(state, key(Purpose::explore, step), 1, action,
-                   [&](Tensor s, Tensor noise) { return clip(flow_(s, noise, acting_precision_), -1, 1).tensor; });
-}
-
-void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
-  candidates_.best(state, key(Purpose::evaluate, step), settings_.evaluation_candidates, action,
-                   [&](Tensor s, Tensor noise) { return best_candidate(s, noise).chosen; });
 }
 
 }  // namespace meander

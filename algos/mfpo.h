@@ -4,7 +4,6 @@
 #include <meander/algos/mean_flow.h>
 #include <meander/algos/settings.h>
 #include <meander/core/mfpo_operations.h>
-#include <meander/nn/candidates.h>
 #include <meander/nn/critic.h>
 
 namespace meander {
@@ -126,17 +125,11 @@ class Mfpo final : public Learner, public PolicyLearner {
   };
   TemperatureLoss temperature_loss(Tensor entropy) const;   // [1, 1]
 
-  // Candidates from noise [B K, A], the best by the target critics.
-  Choice best_candidate(Tensor state, Tensor noise);
-
   // ---- Agent -------------------------------------------------------------------------------------------------------
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
-  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
-  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
   int kind_of_update(const Batch&) const override { return 0; }
-  void prepare_to_act() override { flow_.times(); }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
   // One update with the given draws.
@@ -144,7 +137,6 @@ class Mfpo final : public Learner, public PolicyLearner {
   Number alpha() const;                     // the temperature
 
  private:
-  void parameters_changed() override;
   void update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   void update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
                      std::span<float> metrics);
@@ -158,10 +150,9 @@ class Mfpo final : public Learner, public PolicyLearner {
   ParameterLayout temperature_;             // one number, log alpha
   Trained actor_, divergence_, critic_[2], log_alpha_, target_[2];
 
-  mutable FlowSampler flow_;                // of the actor; keeps what its parameters alone decide
-  ReadyWeights ready_target_[2];
-  kernels::Precision drawing_precision_, scoring_precision_, acting_precision_;   // of proposals; of candidates
-  Candidates candidates_;
+  kernels::Precision drawing_precision_, scoring_precision_;   // of proposals
+  Policy& policy_;
+  FlowSampler& flow_;                       // of the actor; keeps what its parameters alone decide
 };
 
 }  // namespace meander
