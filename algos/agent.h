@@ -11,6 +11,7 @@
 namespace meander {
 
 class Replay;
+struct PolicyDescription;
 
 // A batch of n successive steps each, float32, of which the first h actions are wanted (h <= n; both 1: transitions).
 // Steps follow each other as they were recorded, beyond the end of an episode too: `valid` says where it ended.
@@ -39,6 +40,8 @@ class Agent {
   virtual int chunk() const { return 1; }
   virtual int return_steps() const { return chunk(); }
 
+  // How it acts, from which it acts: the same as long as it lives.
+  virtual const PolicyDescription& policy() const = 0;
   // One exploration chunk [h A] in [-1, 1] for one state.
   virtual void explore(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
   // The chunk evaluation uses (best of several candidates, no noise).

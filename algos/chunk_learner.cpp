@@ -19,26 +19,21 @@ ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& op
                      {options.actor_width, options.actor_layers, Activation::gelu, Norm::none},
                      options.horizon * actions, times),
       actor_(actor_network_.layout.size()),
-      flow_(actor_network_, actor_.params, sampling_steps, euler),
       critic_(observations, options.horizon * actions,
               {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation},
               TwinCritic::Chosen::mean, seed),
-      candidates_(observations, options.horizon * actions, flow_, false,
-                  {&critic_.trunk(), {&critic_.online[0].params, &critic_.online[1].params}, {}, false}) {
+      policy_(acts_by({.observations = observations, .actions = actions, .chunk = options.horizon,
+                       .actor = PolicyDescription::Flow{&actor_network_, sampling_steps, euler},
+                       .params = &actor_.params,
+                       .scores = {{.layout = &critic_.layout, .network = &critic_.trunk(),
+                                   .params = {&critic_.online[0].params, &critic_.online[1].params},
+                                   .target = false, .atoms = {}, .smaller = false}},
+                       .explore_candidates = options.candidates, .act_candidates = options.candidates})) {
   actor_network_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   std::vector<float> discounts;
   for (int i = 0; i < return_steps(); ++i) discounts.push_back(static_cast<float>(std::pow(options.discount, double(i))));
   discounts_ = Buffer(discounts);
   networks_ = networks_of({{"actor/", &actor_network_.layout, &actor_, true}}, critic_);
-}
-
-// ---- generate and select --------------------------------------------------------------------------------------------
-Tensor ChunkLearner::sample(Tensor state, Tensor noise) { return clip(flow_(state, noise), -1, 1).tensor; }
-
-Choice ChunkLearner::best_candidate(Tensor state, Tensor noise) {
-  const Tensor action = sample(state, noise);
-  if (noise.rows == state.rows) return {.action = action, .q = {}, .best = {}, .chosen = action};   // nothing to choose
-  return choose_best(action, critic_.ready_values(critic_.online, state, action).chosen);
 }
 
 Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t states) const {
@@ -69,25 +64,6 @@ void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::
   for (int i : {0, 1}) loss[i] = critic_loss(i, batch, target);
   report.critic_losses(loss);
   report({{"next/action", next}, {"target/return", target}});
-}
-
-// ---- acting ---------------------------------------------------------------------------------------------------------
-void ChunkLearner::parameters_changed() {
-  flow_.outdate();
-  critic_.outdate();
-}
-
-void ChunkLearner::choose(std::span<const float> state, const kernels::RandomKey& noise, std::span<float> chunk) {
-  candidates_.best(state, noise, options_.candidates, chunk,
-                   [&](Tensor s, Tensor drawn) { return best_candidate(s, drawn).chosen; });
-}
-
-void ChunkLearner::explore(std::span<const float> state, uint64_t step, std::span<float> chunk) {
-  choose(state, key(Purpose::explore, step), chunk);
-}
-
-void ChunkLearner::act(std::span<const float> state, uint64_t step, std::span<float> chunk) {
-  choose(state, key(Purpose::evaluate, step), chunk);
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 #include <meander/algos/learner.h>
 #include <meander/algos/settings.h>
-#include <meander/nn/candidates.h>
 #include <meander/nn/twin_critic.h>
 
 namespace meander {
@@ -33,15 +32,12 @@ struct ChunkSettings : AlgorithmSettings {
 class ChunkLearner : public Learner {
  public:
   int batch_size() const override { return static_cast<int>(options_.batch_size); }
-  int chunk() const override { return static_cast<int>(options_.horizon); }
   int return_steps() const override {
     return static_cast<int>(options_.return_steps > 0 ? options_.return_steps : options_.horizon);
   }
 
   // Chunks in [-1, 1]: noise [B K, h A] -> [B K, h A]
-  Tensor sample(Tensor state, Tensor noise);
-  // Of the K candidates of each state the one with the largest mean of both online critics.
-  Choice best_candidate(Tensor state, Tensor noise);
+  Tensor sample(Tensor state, Tensor noise) { return policy_.sample(state, noise); }
 
   // y = sum_{i<n} gamma^i r_i + gamma^n mask mean(Q1', Q2')(s_{t+n}, a*'), [B, 1]; next_action [B, h A]
   Tensor critic_target(const Batch& batch, Tensor next_action) const;
@@ -50,15 +46,9 @@ class ChunkLearner : public Learner {
   // valid_i of each action number of a chunk, [B, h A]
   Tensor valid_actions(const Batch& batch) const;
 
-  void explore(std::span<const float> state, uint64_t step, std::span<float> chunk) override;
-  void act(std::span<const float> state, uint64_t step, std::span<float> chunk) override;
-  void prepare_to_act() override { flow_.times(); }
-
  protected:
   ChunkLearner(int observations, int actions, const ChunkOptions& options, Times times, int64_t sampling_steps,
                bool euler, uint64_t seed);
-  void choose(std::span<const float> state, const kernels::RandomKey& noise, std::span<float> chunk);
-  void parameters_changed() override;
 
   // The two critics' losses of one update, by the best of N candidates at s'.
   void critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2], Report& report);
@@ -69,9 +59,8 @@ class ChunkLearner : public Learner {
   kernels::AdamConstants adam_;
   FlowNetwork actor_network_;
   Trained actor_;
-  FlowSampler flow_;
   TwinCritic critic_;
-  Candidates candidates_;
+  Policy& policy_;
   Buffer discounts_;   // gamma^i, [1, n]
 };
 

@@ -28,6 +28,7 @@ class DeviceAgent final : public Agent {
   int return_steps() const override { return agent_->return_steps(); }
   std::span<const char* const> metric_names() const override { return agent_->metric_names(); }
 
+  const PolicyDescription& policy() const override { return agent_->policy(); }
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   // On a device with memory of its own. One that shares the host's has no room to hold everything twice, and there the

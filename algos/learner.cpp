@@ -122,8 +122,4 @@ void check_finite(std::initializer_list<Loss> losses) {
   }
 }
 
-Choice choose_best(Tensor action, Tensor q) {
-  return {.action = action, .q = q, .best = argmax_row(q), .chosen = gather_rows(action, argmax_row(q, q.cols)).tensor};
-}
-
 }  // namespace meander

@@ -6,6 +6,7 @@
 #include <meander/algos/agent.h>
 #include <meander/algos/mean_flow.h>
 #include <meander/core/operations.h>
+#include <meander/nn/policy.h>
 #include <meander/nn/twin_critic.h>
 
 namespace meander {
@@ -45,7 +46,7 @@ Tensor mean_length(Tensor quantity);    // of the rows
 // Q(s, a) of K actions a state: state [B, S], action [B K, A] -> [B K, 1]; differentiable by the action.
 using ActionValue = std::function<Value(Value state, Value action)>;
 
-// What the algorithms have in common as agents: dimensions, networks and their files, random numbers by purpose.
+// What the algorithms have in common as agents: dimensions, networks and their files, acting, random numbers by purpose.
 class Learner : public Agent {
  public:
   Learner(const Learner&) = delete;
@@ -53,6 +54,18 @@ class Learner : public Agent {
   int actions() const override { return actions_; }
   void save(SafetensorsWriter& file) const override;
   void load(const SafetensorsFile& file) override;
+
+  const PolicyDescription& policy() const override { return policy_->description(); }
+  int chunk() const override { return static_cast<int>(policy().chunk); }
+  void explore(std::span<const float> state, uint64_t step, std::span<float> chunk) override {
+    policy_->explore(state, seed_, step, chunk);
+  }
+  void act(std::span<const float> state, uint64_t step, std::span<float> chunk) override {
+    policy_->act(state, seed_, step, chunk);
+  }
+  void prepare_to_act() override { policy_->prepare(); }
+  // Candidates [B K, h A] from noise as the policy draws them, and of each state's the best.
+  Choice best_candidate(Tensor state, Tensor noise) { return policy_->best_candidate(state, noise); }
 
   // Everything an update changes, in the order of the checkpoint, to be read or set.
   const std::vector<Network>& networks() {
@@ -65,7 +78,13 @@ class Learner : public Agent {
 
  protected:
   Learner(int observations, int actions, uint64_t seed) : observations_(observations), actions_(actions), seed_(seed) {}
-  virtual void parameters_changed() {}   // from outside: what was computed from them is outdated
+  // Says how this learner acts; once, when all that the description points to is there.
+  Policy& acts_by(const PolicyDescription& description) {
+    own_policy_ = std::make_unique<Policy>(description);
+    return acts_by(*own_policy_);
+  }
+  Policy& acts_by(Policy& policy) { return *(policy_ = &policy); }   // which lives as long
+  virtual void parameters_changed() { policy_->outdate(); }   // from outside: what was computed from them is outdated
   void outdate() final { parameters_changed(); }
 
   kernels::RandomKey key(Purpose purpose, uint64_t step) const { return {seed_, static_cast<uint32_t>(purpose), step}; }
@@ -114,13 +133,14 @@ class Learner : public Agent {
     size_t count_ = 0;
   };
   void log_metrics(std::span<const Metric> metrics);   // to be called once, by the constructor
-  Tensor state_row(std::span<const float> state) const { return placed(view(state.data(), 1, observations_)); }
 
   int observations_, actions_;
   uint64_t seed_;
   std::vector<Network> networks_;
 
  private:
+  Policy* policy_ = nullptr;
+  std::unique_ptr<Policy> own_policy_;
   std::span<const Metric> metrics_;
   std::vector<const char*> metric_names_;
   QuantityObserver observer_;
@@ -143,12 +163,5 @@ struct Loss {
   Tensor gradient;
 };
 void check_finite(std::initializer_list<Loss>);
-
-// The best of the K actions of each state.
-struct Choice {
-  Tensor action, q;                      // [B K, A], [B, K]
-  Tensor best, chosen;                   // the column of the largest q, int32 [B, 1]; its action [B, A]
-};
-Choice choose_best(Tensor action, Tensor q);
 
 }  // namespace meander

@@ -24,11 +24,6 @@ constexpr Metric metrics_of_mfpo[] = {
     {"velocity_norm", "velocity/mixed", mean_length},
 };
 
-kernels::Precision precision_of(const std::string& name) {
-  using kernels::Precision;
-  return name == "tf32" ? Precision::tf32 : name == "bfloat16" ? Precision::bfloat16 : Precision::float32;
-}
-
 }  // namespace
 
 Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed)
@@ -37,12 +32,8 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
       adam_{settings.learning_rate},
       phases_(observations, actions, settings, seed),
       drawing_precision_(precision_of(settings.drawing_precision)),
-      scoring_precision_(precision_of(settings.scoring_precision)),
-      acting_precision_(precision_of(settings.acting_precision)),
-      candidates_(observations, actions, phases_.flow, false,
-                  {&phases_.critic.trunk(), {&phases_.critic.target[0].params, &phases_.critic.target[1].params},
-                   phases_.critic.atoms(), settings.clipped_double_q},
-                  acting_precision_) {
+      scoring_precision_(precision_of(settings.scoring_precision)) {
+  acts_by(phases_.policy);
   networks_ = phases_.networks();
   log_metrics(metrics_of_mfpo);
 }
@@ -110,6 +101,7 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
 
   // 2. Target critics follow.
   critic.descend(loss, adam_, step, settings_.target_rate);
+  phases_.policy.outdate_scores();
 }
 
 void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
@@ -179,26 +171,6 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   report({{"temperature/entropy", entropy}, {"temperature/alpha", alpha_used}, {"temperature/loss", temperature.loss},
           {"temperature/gradient", temperature.gradient}});
   report.record();
-}
-
-// ---- acting ---------------------------------------------------------------------------------------------------------
-Choice Mfpo::best_candidate(Tensor state, Tensor noise) {
-  TwinCritic& critic = phases_.critic;
-  const Tensor action = clip(phases_.flow(state, noise, acting_precision_), -1, 1).tensor;
-  return choose_best(action, critic.ready_values(critic.target, state, action, acting_precision_).chosen);
-}
-
-void Mfpo::parameters_changed() { phases_.outdate(); }
-
-void Mfpo::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
-  candidates_.best(state, key(Purpose::explore, step), 1, action, [&](Tensor s, Tensor noise) {
-    return clip(phases_.flow(s, noise, acting_precision_), -1, 1).tensor;
-  });
-}
-
-void Mfpo::act(std::span<const float> state, uint64_t step, std::span<float> action) {
-  candidates_.best(state, key(Purpose::evaluate, step), settings_.evaluation_candidates, action,
-                   [&](Tensor s, Tensor noise) { return best_candidate(s, noise).chosen; });
 }
 
 }  // namespace meander

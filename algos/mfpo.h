@@ -1,7 +1,6 @@
 #pragma once
 
 #include <meander/algos/mfpo_phases.h>
-#include <meander/nn/candidates.h>
 
 namespace meander {
 
@@ -11,11 +10,8 @@ class Mfpo final : public Learner, public PolicyLearner {
   Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t seed);
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
-  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
-  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   int kind_of_update(const Batch&) const override { return 0; }
-  void prepare_to_act() override { phases_.flow.times(); }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
   // All random numbers of one update, [rows, A] unless said otherwise.
@@ -33,11 +29,7 @@ class Mfpo final : public Learner, public PolicyLearner {
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   Number alpha() const { return phases_.alpha(); }   // the temperature
 
-  // Candidates from noise [B K, A], the best by the target critics.
-  Choice best_candidate(Tensor state, Tensor noise);
-
  private:
-  void parameters_changed() override;
   Draws draw(uint64_t step) const;
   void update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   void update_policy(Tensor state, const ActionValue* given, const Draws& draws, uint64_t step,
@@ -46,8 +38,7 @@ class Mfpo final : public Learner, public PolicyLearner {
   MfpoSettings settings_;
   kernels::AdamConstants adam_;
   MfpoPhases phases_;
-  kernels::Precision drawing_precision_, scoring_precision_, acting_precision_;   // of proposals; of candidates
-  Candidates candidates_;
+  kernels::Precision drawing_precision_, scoring_precision_;   // of proposals
 };
 
 }  // namespace meander

@@ -4,6 +4,11 @@
 
 namespace meander {
 
+kernels::Precision precision_of(const std::string& name) {
+  using kernels::Precision;
+  return name == "tf32" ? Precision::tf32 : name == "bfloat16" ? Precision::bfloat16 : Precision::float32;
+}
+
 MfpoPhases::MfpoPhases(int observations, int actions, const MfpoSettings& s, uint64_t seed)
     : mean_velocity(observations, actions, {s.actor_width, s.actor_layers}, actions, Times::fourier),
       average_divergence(observations, actions, {s.actor_width, s.actor_layers}, 1, Times::fourier),
@@ -12,7 +17,14 @@ MfpoPhases::MfpoPhases(int observations, int actions, const MfpoSettings& s, uin
       actor(mean_velocity.layout.size()),
       divergence(average_divergence.layout.size()),
       log_alpha(1),
-      flow(mean_velocity, actor.params, s.sampling_steps, s.share_equal_times == 1),
+      policy({.observations = observations, .actions = actions,
+              .actor = PolicyDescription::Flow{&mean_velocity, s.sampling_steps, s.share_equal_times == 1},
+              .params = &actor.params, .precision = precision_of(s.acting_precision),
+              .scores = {{.layout = &critic.layout, .network = &critic.trunk(),
+                          .params = {&critic.target[0].params, &critic.target[1].params}, .target = true,
+                          .atoms = critic.atoms(), .smaller = s.clipped_double_q}},
+              .act_candidates = s.evaluation_candidates}),
+      flow(policy.flow()),
       interval{IntervalSampler::Draw::logit_normal, s.interval_mean, s.interval_deviation, s.share_equal_times},
       support{critic.atoms(), s.v_min, s.v_max},
       mixture(s.proposals == "gaussian" ? kernels::Mixture::gaussian
@@ -32,11 +44,6 @@ std::vector<Network> MfpoPhases::networks() {
   return networks_of({{"actor/", &mean_velocity.layout, &actor, true},
                       {"divergence/", &average_divergence.layout, &divergence, true}},
                      critic, {{"temperature/", &temperature, &log_alpha, true}});
-}
-
-void MfpoPhases::outdate() {
-  flow.outdate();
-  critic.outdate();
 }
 
 Number MfpoPhases::alpha() const {

@@ -4,9 +4,11 @@
 #include <meander/algos/mean_flow.h>
 #include <meander/algos/mfpo_operations.h>
 #include <meander/algos/mfpo_settings.h>
-#include <meander/nn/flow_sampler.h>
+#include <meander/nn/policy.h>
 
 namespace meander {
+
+kernels::Precision precision_of(const std::string& name);   // "float32", "tf32", "bfloat16"
 
 // The networks of MFPO, and the phases of its update that ask them, in their order; those that need no network are in
 // algos/mfpo_operations.h, the critics' in nn/twin_critic.h. A phase is a function of its arguments and the parameters;
@@ -48,13 +50,13 @@ struct MfpoPhases {
   Number alpha() const;                     // the temperature, [1, 1]
 
   std::vector<Network> networks();
-  void outdate();                           // the parameters were changed from outside
 
   FlowNetwork mean_velocity, average_divergence;
   TwinCritic critic;
   ParameterLayout temperature;              // one number, log alpha
   Trained actor, divergence, log_alpha;
-  FlowSampler flow;                         // of the actor; keeps what its parameters alone decide
+  Policy policy;                            // acts; its sampler keeps what the actor's parameters alone decide
+  FlowSampler& flow;
   IntervalSampler interval;
   Support support;                          // of the critics
   kernels::Mixture mixture;                 // of the two kinds of proposals

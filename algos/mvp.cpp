@@ -23,7 +23,7 @@ Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t se
 }
 
 void Mvp::parameters_changed() {
-  ChunkLearner::parameters_changed();
+  Learner::parameters_changed();
   euler_.outdate();
 }
 
@@ -112,7 +112,7 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 
   critic_.descend(critic, adam_, step, options_.target_rate);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
-  flow_.outdate(), euler_.outdate();
+  policy_.outdate(), euler_.outdate();
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 
   critic_.descend(critic, adam_, step, options_.target_rate);
   actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
-  flow_.outdate();
+  policy_.outdate();
 }
 
 std::vector<Setting> QcSettings::settings() {

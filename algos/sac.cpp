@@ -20,6 +20,8 @@ constexpr Metric metrics_of_sac[] = {
     {"alpha", "temperature/alpha"},
 };
 
+constexpr double log_sigma_low = -20, log_sigma_high = 2;
+
 Hidden hidden(const SacSettings& s) {
   return {s.width, s.layers, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform};
 }
@@ -32,7 +34,11 @@ Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t se
       adam_{.learning_rate = settings.learning_rate, .epsilon = settings.adam_epsilon},
       actor_(0),
       log_alpha_(1),
-      critic_(observations, actions, hidden(settings), TwinCritic::Chosen::smaller, seed) {
+      critic_(observations, actions, hidden(settings), TwinCritic::Chosen::smaller, seed),
+      policy_(acts_by({.observations = observations, .actions = actions,
+                       .actor = PolicyDescription::Gaussian{&actor_layout_, &actor_trunk_, log_sigma_low,
+                                                            log_sigma_high},
+                       .params = &actor_.params, .bound = PolicyDescription::Bound::tanh})) {
   actor_trunk_ = add_mlp(actor_layout_, observations, hidden(settings), 2 * actions);
   actor_ = Trained(actor_layout_.size());
   actor_layout_.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
@@ -48,7 +54,8 @@ Value Sac::alpha() const { return exp(log_alpha_.tensor()); }
 
 Sac::Sample Sac::sample(Value params, Value state, Value noise) const {
   const Value out = mlp(actor_trunk_, params, state);
-  const Value mean = slice_columns(out, 0, actions_), log_sigma = clip(slice_columns(out, actions_, actions_), -20, 2);
+  const Value mean = slice_columns(out, 0, actions_);
+  const Value log_sigma = clip(slice_columns(out, actions_, actions_), log_sigma_low, log_sigma_high);
   const Value action = tanh(mean + exp(log_sigma) * noise);
   // log N(x; mean, sigma^2) with x = mean + sigma noise
   const Value log_normal = -0.5 * square(noise) - log_sigma - 0.5 * std::log(2 * std::numbers::pi);
@@ -112,35 +119,11 @@ void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::
 
   actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
   if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.tensor, adam_, static_cast<int64_t>(step));
-  ready_actor_.outdate();
+  policy_.outdate();
   report({{"actor/loss", out[0]}, {"actor/gradient", gradient}, {"actor/log_prob", out[1]}, {"actor/q", out[2]},
           {"temperature/loss", temperature[0]}, {"temperature/gradient", temperature_gradient},
           {"temperature/entropy", -log_prob}, {"temperature/alpha", alpha}});
   report.record();
-}
-
-// ---- acting ---------------------------------------------------------------------------------------------------------
-void Sac::parameters_changed() {
-  ready_actor_.outdate();
-  critic_.outdate();
-}
-
-Tensor Sac::head(std::span<const float> state) {
-  const Value params = actor_.tensor(), bias = parameter(params, actor_trunk_.bias[0], 1, settings_.width);
-  return mlp_projected(actor_trunk_, params, state_row(state), 0, bias, ready_actor_.of(actor_trunk_, actor_.params))
-      .tensor;
-}
-
-void Sac::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
-  ArenaScope scope;
-  const Value out = head(state), sigma = exp(clip(slice_columns(out, actions_, actions_), -20, 2));
-  const Value noise = normals(Purpose::explore, step, 1, actions_);
-  fetch(tanh(slice_columns(out, 0, actions_) + sigma * noise).tensor, action.data());
-}
-
-void Sac::act(std::span<const float> state, uint64_t, std::span<float> action) {
-  ArenaScope scope;
-  fetch(tanh(slice_columns(head(state), 0, actions_)).tensor, action.data());
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

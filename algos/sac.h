@@ -37,26 +37,22 @@ class Sac final : public Learner, public PolicyLearner {
   Sample sample(Value params, Value state, Value noise) const;
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
-  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
-  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;   // tanh(mean)
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   int kind_of_update(const Batch&) const override { return 0; }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:
-  void parameters_changed() override;
   void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
   void update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics);
-  Tensor head(std::span<const float> state);   // [1, 2 A], by weights kept ready
-  Value alpha() const;                         // [1, 1]
+  Value alpha() const;                      // [1, 1]
 
   SacSettings settings_;
   kernels::AdamConstants adam_;
   ParameterLayout actor_layout_, temperature_;
   kernels::MlpShape actor_trunk_;
   Trained actor_, log_alpha_;
-  ReadyWeights ready_actor_;
   TwinCritic critic_;
+  Policy& policy_;
 };
 
 }  // namespace meander

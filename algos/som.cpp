@@ -58,9 +58,16 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
               TwinCritic::Chosen::smaller, seed),
       actor_(mean_velocity_.layout.size()),
       noise_log_scale_(1),
-      flow_(mean_velocity_, actor_.params, 1, false),
-      candidates_(observations, actions, flow_, settings.bound == "tanh",
-                  {&critic_.trunk(), {&critic_.online[0].params, &critic_.online[1].params}, {}, true}) {
+      policy_(acts_by({.observations = observations, .actions = actions,
+                       .actor = PolicyDescription::Flow{&mean_velocity_, 1, false}, .params = &actor_.params,
+                       .bound = settings.bound == "tanh" ? PolicyDescription::Bound::tanh
+                                                         : PolicyDescription::Bound::clip,
+                       .scores = {{.layout = &critic_.layout, .network = &critic_.trunk(),
+                                   .params = {&critic_.online[0].params, &critic_.online[1].params},
+                                   .target = false, .atoms = {}, .smaller = true}},
+                       .explore_candidates = settings.candidates, .act_candidates = settings.candidates,
+                       .noise_log_scale = settings.exploration_noise ? &noise_log_scale_.params : nullptr})),
+      flow_(policy_.flow()) {
   mean_velocity_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   noise_.add("log_scale", {1}, Initial::zero);
   const float log_scale = static_cast<float>(settings.noise_log_scale);
@@ -71,32 +78,14 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
   policy_metrics_ = Buffer(metrics_count);
 }
 
-// ---- the policy: one step from noise to action ----------------------------------------------------------------------
-Tensor Som::sample(Tensor state, Tensor noise) {
-  const Value action = flow_(state, noise);
-  return (settings_.bound == "tanh" ? tanh(action) : clip(action, -1, 1)).tensor;
-}
-
-Choice Som::best_candidate(Tensor state, Tensor noise) {
-  const Tensor action = sample(state, noise);
-  return choose_best(action, critic_.ready_values(critic_.online, state, action).chosen);
-}
-
-// N(0, (.1 exp l)^2) on top, clipped to the box.
-Tensor Som::with_noise(Tensor action, Purpose purpose, uint64_t step) const {
-  if (!settings_.exploration_noise) return action;
-  const Value deviation = 0.1 * exp(noise_log_scale_.tensor());
-  const Value noise = normals(purpose, step, action.rows, actions_);
-  return clip(Value(action) + deviation * noise, -1, 1).tensor;
-}
-
 // ---- 1. critics: clipped double target, the next action chosen as for acting ----------------------------------------
 void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   Report report(*this, metrics);
   const Tensor noise = normals(Purpose::next_action, step, batch.state.rows * settings_.candidates, actions_);
-  const Tensor next =
-      with_noise(best_candidate(batch.next_state, noise).chosen, Purpose::next_exploration_noise, step);
+  Tensor next = best_candidate(batch.next_state, noise).chosen;
+  if (settings_.exploration_noise)
+    next = policy_.with_noise(next, normals(Purpose::next_exploration_noise, step, next.rows, actions_));
   const auto q = critic_.values(critic_.target, batch.next_state, next);
   const Tensor target = (settings_.reward_scale * Value(batch.reward) +
                          settings_.discount * (Value(batch.mask) * Value(q.chosen))).tensor;
@@ -107,6 +96,7 @@ void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> met
           {"target/return", target}});
   report.record();
   critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);
+  policy_.outdate_scores();
 }
 
 // ---- 2. the score of exp(alpha Q) seen through the diffusion --------------------------------------------------------
@@ -278,28 +268,6 @@ void Som::save(SafetensorsWriter& file) const {
 void Som::load(const SafetensorsFile& file) {
   Learner::load(file);
   policy_metrics_.set(file.values<float>("policy_metrics", policy_metrics_.size()).data());
-}
-
-// ---- acting ---------------------------------------------------------------------------------------------------------
-void Som::parameters_changed() {
-  flow_.outdate();
-  critic_.outdate();
-}
-
-Tensor Som::choose(Tensor state, Tensor noise) {
-  return settings_.candidates > 1 ? best_candidate(state, noise).chosen : sample(state, noise);
-}
-
-void Som::explore(std::span<const float> state, uint64_t step, std::span<float> action) {
-  ArenaScope scope;
-  const Tensor chosen = candidates_.best(state_row(state), key(Purpose::explore, step), settings_.candidates,
-                                         [&](Tensor s, Tensor noise) { return choose(s, noise); });
-  fetch(with_noise(chosen, Purpose::exploration_noise, step), action.data());
-}
-
-void Som::act(std::span<const float> state, uint64_t step, std::span<float> action) {
-  candidates_.best(state, key(Purpose::evaluate, step), settings_.candidates, action,
-                   [&](Tensor s, Tensor noise) { return choose(s, noise); });
 }
 
 }  // namespace meander

@@ -3,7 +3,6 @@
 #include <meander/algos/learner.h>
 #include <meander/algos/mean_flow.h>
 #include <meander/algos/settings.h>
-#include <meander/nn/candidates.h>
 #include <meander/nn/twin_critic.h>
 
 namespace meander {
@@ -88,18 +87,13 @@ class Som final : public Learner, public PolicyLearner {
   RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
 
   // a = e - u(e, t = 1, r = 0), in [-1, 1]: K a state; noise [B K, A] -> [B K, A]
-  Tensor sample(Tensor state, Tensor noise);
-  Choice best_candidate(Tensor state, Tensor noise);   // by the smaller of the online critics
+  Tensor sample(Tensor state, Tensor noise) { return policy_.sample(state, noise); }
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
-  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
-  void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
-  void prepare_to_act() override { flow_.times(); }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:
-  void parameters_changed() override;
   void save(SafetensorsWriter& file) const override;
   void load(const SafetensorsFile& file) override;
   void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
@@ -107,8 +101,6 @@ class Som final : public Learner, public PolicyLearner {
                      std::span<float> metrics);
   void report_by_decile(Report& report, int first_metric, Tensor t, Tensor ess) const;
   void update_noise(uint64_t step, std::span<float> metrics);
-  Tensor choose(Tensor state, Tensor noise);   // [1, A]
-  Tensor with_noise(Tensor action, Purpose purpose, uint64_t step) const;
 
   SomSettings settings_;
   IntervalSampler sampler_;
@@ -117,8 +109,8 @@ class Som final : public Learner, public PolicyLearner {
   Trained actor_;
   ParameterLayout noise_;                   // one number, l
   Trained noise_log_scale_;
-  FlowSampler flow_;
-  Candidates candidates_;
+  Policy& policy_;
+  FlowSampler& flow_;
   Buffer policy_metrics_;                   // of the last policy update, for the updates without one
   mutable std::vector<float> saved_metrics_;   // what a file being written reads
 };

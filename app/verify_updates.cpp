@@ -137,7 +137,7 @@ class UpdateCheck {
 
   // Sets networks of the phases to the recorded parameters under `from` ("init/", "u1/new/").
   void set(std::initializer_list<int> networks, const std::string& from) {
-    phases_->outdate();
+    phases_->policy.outdate();
     for (int n : networks) set(networks_[static_cast<size_t>(n)], from);
   }
   void set(const Network& n, const std::string& from) { n.trained->params.set(recorded(n, from).data()); }

@@ -82,27 +82,24 @@ Case som_act_case(int64_t candidates) {
 // What SOM's actor would take as a diffusion or flow policy: the same networks, 20 Euler steps instead of one.
 struct TwentySteps {
   static constexpr Hidden hidden = {256, 3, kernels::Activation::mish, kernels::Norm::none};
-  int64_t candidates;
   FlowNetwork network{half_cheetah.observations, half_cheetah.actions, hidden, half_cheetah.actions, Times::sinusoidal};
   Buffer params{network.layout.size()};
-  FlowSampler flow{network, params, 20, true};
   TwinCritic critic{half_cheetah.observations, half_cheetah.actions, hidden, TwinCritic::Chosen::smaller, 1};
-  Buffer state = Data().normals("state", half_cheetah.observations), action{half_cheetah.actions};
+  Policy policy;
+  Buffer state = Data().normals("state", half_cheetah.observations);
+  std::vector<float> action = std::vector<float>(half_cheetah.actions);
   uint64_t step = 0;
 
-  explicit TwentySteps(int64_t count) : candidates(count) {
+  explicit TwentySteps(int64_t candidates)
+      : policy({.observations = half_cheetah.observations, .actions = half_cheetah.actions,
+                .actor = PolicyDescription::Flow{&network, 20, true}, .params = &params,
+                .scores = {{.layout = &critic.layout, .network = &critic.trunk(),
+                            .params = {&critic.online[0].params, &critic.online[1].params}, .target = false,
+                            .atoms = {}, .smaller = true}},
+                .act_candidates = candidates}) {
     network.layout.initialise(params, Stream(1, Purpose::initialise_actor, 0));
   }
-  void act() {
-    ArenaScope scope;
-    const Tensor at = view(state.data(), 1, state.size()), noise = empty(candidates, action.size());
-    kernels::philox_normal({.seed = 1, .purpose = 1, .step = ++step}, noise.size(), noise.f32());
-    Tensor chosen = clip(flow(at, noise), -1, 1).tensor;
-    if (candidates > 1) {
-      chosen = choose_best(chosen, critic.ready_values(critic.online, at, chosen).chosen).chosen;
-    }
-    std::copy_n(chosen.f32(), action.size(), action.data());
-  }
+  void act() { policy.act({state.data(), static_cast<size_t>(state.size())}, 1, ++step, action); }
 };
 
 Case twenty_steps_case(int64_t candidates) {

@@ -51,16 +51,6 @@ TwinCritic::Estimates TwinCritic::values(const Trained (&critics)[2], Tensor sta
   return {{q1, q2}, choose(q1, q2).tensor};
 }
 
-TwinCritic::Estimates TwinCritic::ready_values(const Trained (&critics)[2], Tensor state, Tensor action,
-                                            kernels::Precision precision) {
-  const auto q = [&](int i) {
-    const kernels::MlpProducts& ready = ready_[&critics == &target][i].of(trunk_, critics[i].params, precision);
-    return reshape(value(critics[i].tensor(), state, action, ready), state.rows, action.rows / state.rows).tensor;
-  };
-  const Tensor q1 = q(0), q2 = q(1);
-  return {{q1, q2}, choose(q1, q2).tensor};
-}
-
 // ---- learning -------------------------------------------------------------------------------------------------------
 // error(outputs) -> [1, 1]
 TwinCritic::Loss TwinCritic::loss_of(int critic, Tensor state, Tensor action, auto&& error) const {
@@ -89,16 +79,10 @@ void TwinCritic::descend(const Loss (&loss)[2], const kernels::AdamConstants& ad
   meander::descend({{online[0], loss[0].gradient, rate > 0 ? &target[0] : nullptr},
                     {online[1], loss[1].gradient, rate > 0 ? &target[1] : nullptr}},
                    adam, static_cast<int64_t>(step), rate);
-  outdate();
 }
 
 void TwinCritic::follow(double rate) {
   for (int i : {0, 1}) target[i].follow(online[i], rate);
-}
-
-void TwinCritic::outdate() {
-  for (auto& pair : ready_)
-    for (ReadyWeights& ready : pair) ready.outdate();
 }
 
 }  // namespace meander

@@ -3,7 +3,6 @@
 #include <array>
 
 #include <meander/nn/mlp.h>
-#include <meander/nn/ready_weights.h>
 #include <meander/nn/trained.h>
 
 namespace meander {
@@ -42,8 +41,6 @@ struct TwinCritic {
     Tensor chosen;
   };
   Estimates values(const Trained (&critics)[2], Tensor state, Tensor action, kernels::Precision = kernels::Precision::float32) const;
-  // The same with weights kept ready, for many small calls between updates, always in the same precision.
-  Estimates ready_values(const Trained (&critics)[2], Tensor state, Tensor action, kernels::Precision = kernels::Precision::float32);
 
   struct Loss {
     Number loss;
@@ -54,11 +51,10 @@ struct TwinCritic {
   Loss loss(int critic, Tensor state, Tensor action, Tensor y, Tensor weight = {}, double scale = 1) const;
   // The mean cross-entropy of the outputs to a distribution [B, atoms].
   Loss cross_entropy(int critic, Tensor state, Tensor action, Tensor distribution) const;
-  // One step of both critics; `outdate` follows by itself. With a rate above 0 the targets then follow.
+  // One step of both critics. With a rate above 0 the targets then follow.
   void descend(const Loss (&loss)[2], const kernels::AdamConstants& adam, uint64_t step, double rate = 0);
   // target = (1 - rate) target + rate online
   void follow(double rate);
-  void outdate();   // the parameters were changed from outside
 
   const kernels::MlpShape& trunk() const { return trunk_; }
   Tensor atoms() const { return atoms_.size() ? atoms_.tensor() : Tensor(); }   // z [1, atoms], or absent
@@ -70,7 +66,6 @@ struct TwinCritic {
   kernels::MlpShape trunk_;
   Buffer atoms_;
   Chosen chosen_;
-  ReadyWeights ready_[2][2];   // of online and target
 };
 
 }  // namespace meander

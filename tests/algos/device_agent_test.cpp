@@ -171,6 +171,7 @@ class Memoriser : public Agent {
   int batch_size() const override { return rows; }
   int chunk() const override { return chunk_; }
   int return_steps() const override { return steps_; }
+  const PolicyDescription& policy() const override { throw Error("a fake that nothing describes"); }
   void explore(std::span<const float>, uint64_t step, std::span<float> action) override {
     kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, std::ssize(action), action.data());
   }

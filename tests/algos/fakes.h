@@ -61,6 +61,7 @@ class Learner : public Agent {
   int observations() const override { return 2; }
   int actions() const override { return 1; }
   int batch_size() const override { return 8; }
+  const PolicyDescription& policy() const override { throw Error("a fake that nothing describes"); }
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override {
     float noise;
     kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, 1, &noise);

@@ -31,10 +31,10 @@ Value head(Value params, Value state, int actions = A) {
   ParameterLayout layout;
   return mlp_composite(add_mlp(layout, state.cols(), hidden, 2 * actions), params, state);
 }
-struct Policy {
+struct Drawn {
   Value action, log_prob;
 };
-Policy policy(Value params, Value state, Value noise) {
+Drawn policy(Value params, Value state, Value noise) {
   const Value out = head(params, state), sigma = exp(clip(slice_columns(out, A, A), -20, 2));
   const Value x = slice_columns(out, 0, A) + sigma * noise, a = tanh(x);
   const Value normal = -0.5 * square(noise) - log(sigma) - 0.5 * std::log(2 * std::numbers::pi);
@@ -109,7 +109,7 @@ TEST_CASE("the actor's gradient") {
   const auto q = [&](Value a) { return -2 * sum_row(square(a - Value(cast(view(best, 1, A), a.dtype())))); };
   const Tensor noise = twofold(agent_normals(seed, Purpose::policy_noise, 1, B, A));
   const auto loss = [&](Value p) {
-    const Policy drawn = policy(p, state, noise);
+    const Drawn drawn = policy(p, state, noise);
     return mean_column(0.3 * drawn.log_prob - q(drawn.action));
   };
   const Value gradient = grad(loss, params);
@@ -155,7 +155,7 @@ TEST_CASE("the order of an update") {
   ParameterLayout layout;
   const kernels::MlpShape trunk = add_mlp(layout, S + A, hidden, 1);
   const Tensor state = twofold(data.batch.state);
-  const Policy drawn = policy(actor, state, twofold(agent_normals(seed, Purpose::policy_noise, 1, B, A)));
+  const Drawn drawn = policy(actor, state, twofold(agent_normals(seed, Purpose::policy_noise, 1, B, A)));
   const auto q = [&](const char* name) {
     return mlp_composite(trunk, in_double(agent, name), concat_columns(state, drawn.action));
   };
@@ -195,7 +195,7 @@ TEST_CASE("evaluation takes tanh(mean), exploration a sample") {
     agent.act(std::span(state.f32(), S), i, action);
     CHECK(difference(view(action, 1, A), tanh(mean)) < rounding);
     agent.explore(std::span(state.f32(), S), i, action);
-    const Policy drawn = policy(params, twofold(state), twofold(agent_normals(seed, Purpose::explore, i, 1, A)));
+    const Drawn drawn = policy(params, twofold(state), twofold(agent_normals(seed, Purpose::explore, i, 1, A)));
     CHECK(difference(view(action, 1, A), drawn.action) < rounding);
   }
 }

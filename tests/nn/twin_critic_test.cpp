@@ -52,7 +52,7 @@ TEST_CASE("values and their derivatives by the action are those in double") {
     critic.target[0].params.data()[0] += 0.5f;   // no longer the online one
     const Tensor state = random_matrix(4, S, 1), action = random_matrix(12, A, 2);
     const Value states = repeat_rows(state, 3);
-    const auto online = critic.ready_values(critic.online, single(state), single(action)).q;
+    const auto online = critic.values(critic.online, single(state), single(action)).q;
     const auto target = critic.values(critic.target, single(state), single(action)).q;
     for (int i : {0, 1}) {
       const Tensor params = in_double(critic.online[i]);
@@ -97,10 +97,9 @@ TEST_CASE("with atoms the value is the mean of the distribution, and the smaller
     }
 
     const auto of_online = critic.values(critic.online, state, action);
-    critic.target[0].params.data()[0] += 0.5f;     // kept weights of the one pair are not the other's
+    critic.target[0].params.data()[0] += 0.5f;     // so that the two pairs differ
     for (const auto* critics : {&critic.online, &critic.target}) {
-      const auto two = critic.values(*critics, state, action), ready = critic.ready_values(*critics, state, action);
-      for (int i : {0, 1}) CHECK(difference(two.q[i], ready.q[i]) < rounding);
+      const auto two = critic.values(*critics, state, action);
       for (int i = 0; i < 6; ++i) {
         const double q1 = two.q[0].f32()[i], q2 = two.q[1].f32()[i];
         CHECK(two.chosen.f32()[i] ==
@@ -145,12 +144,11 @@ TEST_CASE("the loss, weighted and not") {
     }
 }
 
-TEST_CASE("a step outdates what is kept, and the targets follow at their rate") {
+TEST_CASE("a step moves each parameter against its gradient, and the targets follow at their rate") {
   ArenaScope scope;
   TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3);
   const Tensor state = single(random_matrix(4, S, 1)), action = single(random_matrix(4, A, 2));
   const Tensor y = single(random_matrix(4, 1, 3));
-  critic.ready_values(critic.online, state, action);
   const Tensor before = copy(critic.online[0].tensor()), target = copy(critic.target[0].tensor());
   const TwinCritic::Loss loss[] = {critic.loss(0, state, action, y), critic.loss(1, state, action, y)};
   critic.descend(loss, {.learning_rate = 0.01}, 1);
@@ -160,7 +158,7 @@ TEST_CASE("a step outdates what is kept, and the targets follow at their rate") 
     if (std::abs(g) < 1e-4) continue;   // there its epsilon shows
     CHECK(critic.online[0].params.data()[j] - before.f32()[j] == doctest::Approx(g > 0 ? -0.01 : 0.01).epsilon(1e-3));
   }
-  const auto online = critic.ready_values(critic.online, state, action).q;
+  const auto online = critic.values(critic.online, state, action).q;
   const Tensor state2 = cast(state, DType::float64), action2 = cast(action, DType::float64);
   CHECK(difference(online[0], exact(critic, in_double(critic.online[0]), state2, action2)) < rounding);
 
