@@ -31,6 +31,10 @@ class Qc final : public ChunkLearner {
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   std::span<const char* const> metric_names() const override;
   int kind_of_update(const Batch&) const override { return 0; }
+
+ private:
+  ChunkFlow actor_;
+  Policy& policy_;
 };
 
 }  // namespace meander

@@ -36,6 +36,11 @@ struct AlgorithmSettings {
   virtual std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const = 0;
 };
 
+// The settings of an algorithm with its defaults, by their type, whose definition only its own source needs
+// (algos/algorithm.h).
+template <class Settings>
+std::unique_ptr<AlgorithmSettings> settings_of();
+
 std::vector<std::string> algorithm_names();
 // Throws Error with the nearest name if there is no such algorithm.
 std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name);
