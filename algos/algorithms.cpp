@@ -3,8 +3,8 @@
 
 namespace meander {
 
-// All algorithms, in the order of `meander list`. Another one is its own source (settings_of, algos/algorithm.h) and a line
-// here.
+// All algorithms, in the order of `meander list`. Another one is its own source (settings_of, algos/algorithm.h) and a
+// line here.
 constexpr std::unique_ptr<AlgorithmSettings> (*algorithms[])() = {
     settings_of<struct MfpoSettings>,
     settings_of<struct SomSettings>,

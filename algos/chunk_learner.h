@@ -6,8 +6,8 @@
 
 namespace meander {
 
-// The parts of an algorithm that learns chunks of h actions: critics of chunks, flows over chunks, and acting by the best of
-// N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP and QC are made of them.
+// The parts of an algorithm that learns chunks of h actions: critics of chunks, flows over chunks, and acting by the best
+// of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP and QC are made of them.
 // Symbols: B batch, S observation size, A action size, h actions of a chunk, n steps of the return (h if not said).
 struct ChunkOptions {
   int64_t batch_size = 256;

@@ -67,8 +67,8 @@ class Training {
            const std::vector<Environment*>& evaluation_environments, const DataSet* data = nullptr);
   ~Training();
 
-  // Calls the agent's begin_online between the last offline step, with its evaluation and checkpoint, and the first step of
-  // the environments; whether it was called is the step's to say, also in a checkpoint.
+  // Calls the agent's begin_online between the last offline step, with its evaluation and checkpoint, and the first step
+  // of the environments; whether it was called is the step's to say, also in a checkpoint.
   // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
   // with the step if an update fails or the simulator returns a number that is not finite. After a failure of the
   // simulator the agent may have had the update of that step already; checkpoints lie before it.
