@@ -52,6 +52,9 @@ class Agent {
   // as it was; networks that learnt from a finite loss before it keep their step. Every parameter stays finite.
   virtual void update(const Batch& batch, uint64_t step, std::span<float> metrics) = 0;
   virtual std::span<const char* const> metric_names() const = 0;
+  // Called once in a run, before the first step of an environment: offline training, if there was any, is over. What an
+  // agent freezes then, save and load keep.
+  virtual void begin_online() {}
   // Updates of one kind queue the same work whatever the numbers are, so that a device may record one and repeat it;
   // below 0: the step decides what an update does, beside the random numbers of that step.
   virtual int kind_of_update(const Batch&) const { return -1; }

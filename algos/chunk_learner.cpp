@@ -10,47 +10,59 @@ namespace meander {
 using kernels::Activation;
 using kernels::Norm;
 
-ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& options, Times times,
-                           int64_t sampling_steps, bool euler, uint64_t seed)
-    : Learner(observations, actions, seed),
-      options_(options),
-      adam_{options.learning_rate},
-      actor_network_(observations, options.horizon * actions,
-                     {options.actor_width, options.actor_layers, Activation::gelu, Norm::none},
-                     options.horizon * actions, times),
-      actor_(actor_network_.layout.size()),
-      critic_(observations, options.horizon * actions,
-              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation},
-              TwinCritic::Chosen::mean, seed),
-      policy_(acts_by({.observations = observations, .actions = actions, .chunk = options.horizon,
-                       .actor = PolicyDescription::Flow{&actor_network_, sampling_steps, euler},
-                       .params = &actor_.params,
-                       .scores = {{.layout = &critic_.layout, .network = &critic_.trunk(),
-                                   .params = {&critic_.online[0].params, &critic_.online[1].params},
-                                   .target = false, .atoms = {}, .smaller = false}},
-                       .explore_candidates = options.candidates, .act_candidates = options.candidates})) {
-  actor_network_.layout.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
+// ---- the critics ----------------------------------------------------------------------------------------------------
+ChunkCritics::ChunkCritics(int observations, int actions, const ChunkOptions& options, uint64_t seed)
+    : critic(observations, options.horizon * actions,
+             {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation},
+             TwinCritic::Chosen::mean, seed),
+      discount_(options.discount) {
   std::vector<float> discounts;
-  for (int i = 0; i < return_steps(); ++i) discounts.push_back(static_cast<float>(std::pow(options.discount, double(i))));
+  for (int64_t i = 0; i < options.steps(); ++i)
+    discounts.push_back(static_cast<float>(std::pow(options.discount, double(i))));
   discounts_ = Buffer(discounts);
-  networks_ = networks_of({{"actor/", &actor_network_.layout, &actor_, true}}, critic_);
+}
+
+Tensor ChunkCritics::target(const Batch& batch, Tensor next_action) const {
+  const int64_t n = batch.reward.cols;
+  const Value next = critic.values(critic.target, batch.next_state, next_action).chosen;
+  return (sum_row(batch.reward * Value(discounts_.tensor())) +
+          std::pow(discount_, double(n)) * (Value(batch.mask) * next)).tensor;
+}
+
+TwinCritic::Loss ChunkCritics::loss(int which, const Batch& batch, Tensor target) const {
+  const Tensor whole = slice_columns(batch.valid, batch.valid.cols - 1, 1).tensor;
+  return critic.loss(which, batch.state, batch.action, target, whole);
+}
+
+PolicyDescription::Scores ChunkCritics::scores() const {
+  return {.layout = &critic.layout, .network = &critic.trunk(),
+          .params = {&critic.online[0].params, &critic.online[1].params}, .target = false, .atoms = {},
+          .smaller = false};
+}
+
+// ---- a flow over chunks ---------------------------------------------------------------------------------------------
+ChunkFlow::ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise)
+    : network(observations, options.horizon * actions,
+              {options.actor_width, options.actor_layers, Activation::gelu, Norm::none}, options.horizon * actions,
+              times),
+      trained(network.layout.size()) {
+  network.layout.initialise(trained.params, initialise);
+}
+
+// ---- the learner ----------------------------------------------------------------------------------------------------
+ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& options, uint64_t seed)
+    : Learner(observations, actions, seed), options_(options), adam_{options.learning_rate},
+      critics_(observations, actions, options, seed) {}
+
+PolicyDescription ChunkLearner::best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const {
+  return {.observations = observations_, .actions = actions_, .chunk = options_.horizon,
+          .actor = PolicyDescription::Flow{&flow.network, steps, euler}, .params = &flow.trained.params,
+          .scores = critics_.scores(),
+          .explore_candidates = options_.candidates, .act_candidates = options_.candidates};
 }
 
 Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t states) const {
   return normals(purpose, step, states * options_.candidates, chunk_actions());
-}
-
-// ---- the critics ----------------------------------------------------------------------------------------------------
-Tensor ChunkLearner::critic_target(const Batch& batch, Tensor next_action) const {
-  const int64_t n = batch.reward.cols;
-  const Value next = critic_.values(critic_.target, batch.next_state, next_action).chosen;
-  return (sum_row(batch.reward * Value(discounts_.tensor())) +
-          std::pow(options_.discount, double(n)) * (Value(batch.mask) * next)).tensor;
-}
-
-TwinCritic::Loss ChunkLearner::critic_loss(int critic, const Batch& batch, Tensor target) const {
-  const Tensor whole = slice_columns(batch.valid, batch.valid.cols - 1, 1).tensor;
-  return critic_.loss(critic, batch.state, batch.action, target, whole);
 }
 
 Tensor ChunkLearner::valid_actions(const Batch& batch) const {
@@ -58,12 +70,13 @@ Tensor ChunkLearner::valid_actions(const Batch& batch) const {
   return reshape(broadcast_to(column, column.rows(), actions_), batch.state.rows, chunk_actions()).tensor;
 }
 
-void ChunkLearner::critic_losses(const Batch& batch, uint64_t step, TwinCritic::Loss (&loss)[2], Report& report) {
+ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, uint64_t step, Report& report) {
   const Tensor noise = candidate_noise(Purpose::next_action, step, batch.state.rows);
-  const Tensor next = best_candidate(batch.next_state, noise).chosen, target = critic_target(batch, next);
-  for (int i : {0, 1}) loss[i] = critic_loss(i, batch, target);
-  report.critic_losses(loss);
+  const Tensor next = best_candidate(batch.next_state, noise).chosen, target = critics_.target(batch, next);
+  const ChunkCritics::Losses loss{critics_.loss(0, batch, target), critics_.loss(1, batch, target)};
+  report.critic_losses(loss.of);
   report({{"next/action", next}, {"target/return", target}});
+  return loss;
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

@@ -61,6 +61,13 @@ void DeviceAgent::load(const SafetensorsFile& file) {
   agent_->load(file);
 }
 
+void DeviceAgent::begin_online() {
+  const DeviceScope scope(device_);
+  forget_graphs();
+  agent_->begin_online();
+  agent_->outdate();
+}
+
 bool DeviceAgent::mirror(Replay& replay) {
   if (device_.shares_memory) return false;
   const DeviceScope scope(device_);

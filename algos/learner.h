@@ -46,7 +46,7 @@ Tensor mean_length(Tensor quantity);    // of the rows
 // Q(s, a) of K actions a state: state [B, S], action [B K, A] -> [B K, 1]; differentiable by the action.
 using ActionValue = std::function<Value(Value state, Value action)>;
 
-// What the algorithms have in common as agents: dimensions, networks and their files, acting, random numbers by purpose.
+// What the algorithms have in common as agents: dimensions, networks and their files, acting, random numbers.
 class Learner : public Agent {
  public:
   Learner(const Learner&) = delete;

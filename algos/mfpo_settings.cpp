@@ -1,3 +1,4 @@
+#include <meander/algos/algorithm.h>
 #include <meander/algos/mfpo.h>
 
 namespace meander {
@@ -55,5 +56,7 @@ std::unique_ptr<Agent> MfpoSettings::make_agent(int observations, int actions, u
   if (v_min >= v_max) throw Error(message("v_min ", v_min, " must be below v_max ", v_max));
   return std::make_unique<Mfpo>(observations, actions, *this, seed);
 }
+
+template std::unique_ptr<AlgorithmSettings> settings_of<MfpoSettings>();
 
 }  // namespace meander

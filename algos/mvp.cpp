@@ -1,5 +1,7 @@
 #include <meander/algos/mvp.h>
 
+#include <meander/algos/algorithm.h>
+
 // The algorithm phase by phase, in the order of an update. Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {
 
@@ -14,11 +16,14 @@ static constexpr Metric metrics_of_mvp[] = {
 };
 
 Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t seed)
-    : ChunkLearner(observations, actions, settings.chunk, Times::plain, 1, false, seed),
+    : ChunkLearner(observations, actions, settings.chunk, seed),
       settings_(settings),
       sampler_{settings.times == "uniform" ? IntervalSampler::Draw::uniform : IntervalSampler::Draw::logit_normal,
                settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
-      euler_(actor_network_, actor_.params, 20, true) {
+      actor_(observations, actions, settings.chunk, Times::plain, Stream(seed, Purpose::initialise_actor, 0)),
+      policy_(acts_by(best_of_candidates(actor_, 1, false))),
+      euler_(actor_.network, actor_.trained.params, 20, true) {
+  networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.trained, true}}, critics_.critic);
   log_metrics(metrics_of_mvp);
 }
 
@@ -62,7 +67,7 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
   const Tensor velocity = (Value(rows.noise) - Value(rows.action)).tensor;
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
-        const auto u = [&](Value x, Value t, Value r) { return actor_network_(params, rows.state, x, t, r); };
+        const auto u = [&](Value x, Value t, Value r) { return actor_.network(params, rows.state, x, t, r); };
         const MeanFlowIdentity m = mean_flow_identity(u, x, rows.time, velocity, velocity);
         Value error = square(m.mean_field - m.target);
         if (settings_.adaptive_weight) error = error / sqrt(stop_gradient(error) + 1e-3);
@@ -72,12 +77,12 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
         const Value constraint = mean_all(slice_rows(error, 0, rows.constraint));
         return Values<3>{mean_flow + settings_.lambda * constraint, mean_flow, constraint};
       },
-      actor_.tensor());
+      actor_.trained.tensor());
   return {out[0].tensor, out[1].tensor, out[2].tensor, gradient.tensor};
 }
 
 Number Mvp::one_step_gap(Tensor state, Tensor noise) {
-  const Value one = sample(state, noise), many = clip(euler_(state, noise), -1, 1);
+  const Value one = policy_.sample(state, noise), many = clip(euler_(state, noise), -1, 1);
   const Value difference = one - many;
   return mean_all(sqrt(square(difference))).tensor;
 }
@@ -88,9 +93,8 @@ static constexpr int64_t gap_states = 8;
 // Actor and critics step together, from the parameters before the update; then the targets follow.
 void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
-  TwinCritic::Loss critic[2];
   Report report(*this, metrics);
-  critic_losses(batch, step, critic, report);
+  const ChunkCritics::Losses critic = critic_losses(batch, step, report);
 
   // The policy follows the data while it has not acted, and then what the critics like best of its own.
   const int64_t n = row_count(batch.state.rows);
@@ -110,8 +114,8 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
           {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});
   report.record();
 
-  critic_.descend(critic, adam_, step, options_.target_rate);
-  actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
+  critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
+  actor_.trained.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   policy_.outdate(), euler_.outdate();
 }
 
@@ -141,5 +145,7 @@ std::unique_ptr<Agent> MvpSettings::make_agent(int observations, int actions, ui
   check();
   return std::make_unique<Mvp>(observations, actions, *this, seed);
 }
+
+template std::unique_ptr<AlgorithmSettings> settings_of<MvpSettings>();
 
 }  // namespace meander

@@ -60,6 +60,8 @@ class Mvp final : public ChunkLearner {
 
   MvpSettings settings_;
   IntervalSampler sampler_;
+  ChunkFlow actor_;
+  Policy& policy_;
   FlowSampler euler_;
 };
 

@@ -1,5 +1,6 @@
 #include <meander/algos/qc.h>
 
+#include <meander/algos/algorithm.h>
 #include <meander/algos/mean_flow.h>
 
 namespace meander {
@@ -12,7 +13,10 @@ static constexpr Metric metrics_of_qc[] = {
 };
 
 Qc::Qc(int observations, int actions, const QcSettings& settings, uint64_t seed)
-    : ChunkLearner(observations, actions, settings.chunk, Times::plain_t, settings.sampling_steps, true, seed) {
+    : ChunkLearner(observations, actions, settings.chunk, seed),
+      actor_(observations, actions, settings.chunk, Times::plain_t, Stream(seed, Purpose::initialise_actor, 0)),
+      policy_(acts_by(best_of_candidates(actor_, settings.sampling_steps, true))) {
+  networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.trained, true}}, critics_.critic);
   log_metrics(metrics_of_qc);
 }
 
@@ -21,19 +25,18 @@ Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) co
   const Value velocity = Value(noise) - Value(batch.action);
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
-        const Value v = actor_network_(params, batch.state, x, t, Value());
+        const Value v = actor_.network(params, batch.state, x, t, Value());
         return Values<1>{mean_all(square(v - velocity) * Value(valid))};
       },
-      actor_.tensor());
+      actor_.trained.tensor());
   return {out[0].tensor, gradient.tensor};
 }
 
 // Actor and critics step together, from the parameters before the update; then the targets follow.
 void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
-  TwinCritic::Loss critic[2];
   Report report(*this, metrics);
-  critic_losses(batch, step, critic, report);
+  const ChunkCritics::Losses critic = critic_losses(batch, step, report);
   const RegressionLoss actor = actor_loss(batch, normals(Purpose::interpolation_noise, step, batch.state.rows,
                                                          chunk_actions()),
                                           uniforms(Purpose::interval_a, step, batch.state.rows, 1));
@@ -41,8 +44,8 @@ void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   report({{"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
   report.record();
 
-  critic_.descend(critic, adam_, step, options_.target_rate);
-  actor_.descend(actor.gradient, adam_, static_cast<int64_t>(step));
+  critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
+  actor_.trained.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   policy_.outdate();
 }
 
@@ -56,5 +59,7 @@ std::unique_ptr<Agent> QcSettings::make_agent(int observations, int actions, uin
   check();
   return std::make_unique<Qc>(observations, actions, *this, seed);
 }
+
+template std::unique_ptr<AlgorithmSettings> settings_of<QcSettings>();
 
 }  // namespace meander

@@ -30,6 +30,10 @@ class Qc final : public ChunkLearner {
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   int kind_of_update(const Batch&) const override { return 0; }
+
+ private:
+  ChunkFlow actor_;
+  Policy& policy_;
 };
 
 }  // namespace meander

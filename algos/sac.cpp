@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include <meander/algos/algorithm.h>
 #include <meander/algos/training.h>
 
 namespace meander {
@@ -149,5 +150,7 @@ void SacSettings::adapt_loop(TrainingSettings& loop) const { loop.start_steps = 
 std::unique_ptr<Agent> SacSettings::make_agent(int observations, int actions, uint64_t seed) const {
   return std::make_unique<Sac>(observations, actions, *this, seed);
 }
+
+template std::unique_ptr<AlgorithmSettings> settings_of<SacSettings>();
 
 }  // namespace meander

@@ -62,6 +62,11 @@ struct AlgorithmSettings {
 // Sets one by name. Throws Error if there is no such setting, with the nearest name, or saying what it takes.
 void set(AlgorithmSettings& algorithm, const std::string& key, const std::string& text);
 
+// The settings of an algorithm with its defaults, by their type, whose definition only its own source needs
+// (algos/algorithm.h).
+template <class Settings>
+std::unique_ptr<AlgorithmSettings> settings_of();
+
 std::vector<std::string> algorithm_names();
 // Throws Error with the nearest name if there is no such algorithm.
 std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name);

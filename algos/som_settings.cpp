@@ -1,3 +1,4 @@
+#include <meander/algos/algorithm.h>
 #include <meander/algos/som.h>
 #include <meander/algos/training.h>
 
@@ -59,5 +60,7 @@ void SomSettings::adapt_loop(TrainingSettings& loop) const {
 std::unique_ptr<Agent> SomSettings::make_agent(int observations, int actions, uint64_t seed) const {
   return std::make_unique<Som>(observations, actions, *this, seed);
 }
+
+template std::unique_ptr<AlgorithmSettings> settings_of<SomSettings>();
 
 }  // namespace meander

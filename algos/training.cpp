@@ -9,9 +9,9 @@
 #include <thread>
 #include <utility>
 
-#include <meander/kernels/error.h>
+#include <meander/algos/random_action.h>
 #include <meander/core/random.h>
-#include <meander/kernels/philox.h>
+#include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 
 namespace meander {
@@ -166,7 +166,10 @@ void Training::run(Observer& observer) {
     if (stop) return;
     step_before_ = step_;
     if (step_ < settings_.offline_steps) advance_offline(observer);
-    else advance(observer);
+    else {
+      if (step_ == settings_.offline_steps) agent_.begin_online();
+      advance(observer);
+    }
   }
 }
 
@@ -202,9 +205,8 @@ void Training::advance(Observer& observer) {
       });
       std::copy(chosen.begin(), chosen.end(), world.action.begin());
     } else {
-      kernels::philox_uniform(key(settings_.seed, Purpose::random_action, first + i), std::ssize(world.action),
-                              world.action.data());
-      for (float& a : world.action) a = 2 * a - 1;
+      act_at_random(static_cast<uint64_t>(settings_.seed), Purpose::random_action, static_cast<uint64_t>(first + i),
+                    world.action);
     }
   }
 

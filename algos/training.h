@@ -67,14 +67,15 @@ class Training {
            const std::vector<Environment*>& evaluation_environments, const DataSet* data = nullptr);
   ~Training();
 
+  // Calls the agent's begin_online between the last offline step, with its evaluation and checkpoint, and the first step
+  // of the environments; whether it was called is the step's to say, also in a checkpoint.
   // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
   // with the step if an update fails or the simulator returns a number that is not finite. After a failure of the
   // simulator the agent may have had the update of that step already; checkpoints lie before it.
   void run(Observer& observer);
 
-  int64_t step() const { return step_; }                // steps done
-  int64_t updates() const { return updates_; }          // updates done
-  double best_return() const { return best_return_; }   // of the evaluations so far, -infinity before the first
+  int64_t step() const { return step_; }         // steps done
+  int64_t updates() const { return updates_; }   // updates done
 
   // Agent, counters, environment state and replay. The file refers to memory of this object: write it before the next
   // step. load goes on where save was called; throws Error if the file is of another task or agent.
@@ -126,7 +127,7 @@ class Training {
   int64_t episodes_ = 0;
   int64_t last_evaluation_ = 0;  // the step it was done at
   bool evaluation_pending_ = false;  // one was interrupted
-  double best_return_;
+  double best_return_;           // of the evaluations so far, -infinity before the first
   int64_t summed_updates_ = 0;   // since the last report
   std::vector<double> metric_sums_;
   ClippedMass clipped_[2] = {{"clipped_low", "v_min"}, {"clipped_high", "v_max"}};

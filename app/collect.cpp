@@ -4,10 +4,10 @@
 #include <deque>
 #include <exception>
 
+#include <meander/algos/random_action.h>
 #include <meander/app/collect_play.h>
 #include <meander/app/data_files.h>
 #include <meander/app/progress.h>
-#include <meander/app/random_actions.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/trained.h>
 #include <meander/app/verbs.h>

@@ -3,10 +3,10 @@
 
 #include <filesystem>
 
+#include <meander/algos/random_action.h>
 #include <meander/app/child_process.h>
 #include <meander/app/files.h>
 #include <meander/app/film.h>
-#include <meander/app/random_actions.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/trained.h>
 #include <meander/app/verbs.h>

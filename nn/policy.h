@@ -10,8 +10,8 @@
 
 namespace meander {
 
-// How an agent acts, stated once and without a word about its algorithm: actions are drawn and bounded, of N the best by
-// two critics is taken, and exploration may add noise. Everything pointed to lives as long as the agent; parameters are
+// How an agent acts, stated once and without a word about its algorithm: actions are drawn and bounded, of N the best
+// by two critics is taken, and exploration may add noise. Everything pointed to lives as long as the agent; parameters are
 // read where they lie. Symbols: S observation size, A action size, h actions of a chunk, D = h A, K candidates a state.
 struct PolicyDescription {
   // x ~ N(0, I) at t = 1, then T steps x <- x - u(s, x, t, r) / T down to t = 0: r = t - 1/T, or Euler's r = t.
@@ -55,8 +55,8 @@ struct Choice {
   Tensor best, chosen;                   // the column of the largest q, int32 [B, 1]; its action [B, D]
 };
 
-// Acts as its description says. What depends on parameters alone (the times' share of the first layer, packed weights) is
-// kept from call to call: say which changed.
+// Acts as its description says. What depends on parameters alone (the times' share of the first layer, packed weights)
+// is kept from call to call: say which changed.
 class Policy {
  public:
   explicit Policy(const PolicyDescription& description);

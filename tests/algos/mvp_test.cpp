@@ -154,7 +154,7 @@ TEST_CASE("one step, and how far it is from the flow") {
   const auto column = [](double t) { return full(4, 1, t, DType::float64); };
   const auto check = [&] {
     // Before anything is read from the networks, which outdates what is kept.
-    const Tensor found = agent.sample(single(state), single(noise));
+    const Tensor found = agent.best_candidate(single(state), single(noise)).action;
     const float found_gap = agent.one_step_gap(single(state), single(noise));
     const Tensor params = in_double(agent, "actor/");
     const auto u = [&](Value x, double t, double r) { return shape()(params, state, x, column(t), column(r)); };
@@ -225,7 +225,8 @@ TEST_CASE("offline the policy learns the data") {
   const float chunk[h * A] = {0.5f, -0.25f, 0.1f, -0.6f};
   const auto far = [&] {
     ArenaScope scope;
-    const Tensor action = agent.sample(single(random_matrix(50, S, 1)), single(random_matrix(50, h * A, 2)));
+    const Tensor state = single(random_matrix(50, S, 1)), noise = single(random_matrix(50, h * A, 2));
+    const Tensor action = agent.best_candidate(state, noise).action;
     double sum = 0;
     for (int i = 0; i < 50 * h * A; ++i) sum += std::abs(double(action.f32()[i]) - chunk[i % (h * A)]) / (50 * h * A);
     return sum;

@@ -90,13 +90,13 @@ TEST_CASE("targets, weights and losses of five chunks worked by hand") {
     const Batch& b = data.batch;
     CHECK(std::vector<float>(b.mask.f32(), b.mask.f32() + 5) == std::vector<float>{1, 0, 1, 0, 0});
 
-    const Tensor target = agent.critic_target(b, zeros(5, actions * A));
+    const Tensor target = agent.critics().target(b, zeros(5, actions * A));
     double loss = 0, slope = 0;
     for (int i = 0; i < 5; ++i) {
       if (counts[i]) CHECK(target.f32()[i] == doctest::Approx(targets[i]).epsilon(1e-6));   // a few roundings
       if (counts[i]) loss += std::pow(1 - targets[i], 2) / 5, slope += 2 * (1 - targets[i]) / 5;   // of all five rows
     }
-    const auto critic = agent.critic_loss(0, b, target);
+    const auto critic = agent.critics().loss(0, b, target);
     CHECK(critic.loss == doctest::Approx(loss).epsilon(rounding));
     // The last parameter is the bias that the constant critic is made of.
     CHECK(critic.gradient.f32()[critic.gradient.size() - 1] == doctest::Approx(slope).epsilon(rounding));
@@ -138,7 +138,7 @@ TEST_CASE("the best candidate by the mean of the online critics, valued by the m
   std::copy_n(single(state).f32(), B, data.batch.next_state.f32());
   const Value next = twofold(choice.chosen);
   const Value value = 0.5 * (critic(agent, "target1/", state, next) + critic(agent, "target2/", state, next));
-  const Tensor y = agent.critic_target(data.batch, choice.chosen);
+  const Tensor y = agent.critics().target(data.batch, choice.chosen);
   for (int i = 0; i < B; ++i) {
     double expected = std::pow(0.9, 5) * data.batch.mask.f32()[i] * element(value, i);
     for (int k = 0; k < h; ++k) expected += std::pow(0.9, k) * data.batch.reward.f32()[h * i + k];
@@ -156,7 +156,8 @@ TEST_CASE("acting takes the best candidate, a single one as it is") {
   for (uint64_t i = 0; i < 3; ++i) {
     ArenaScope scope;
     single_one.explore(state, i, chunk);
-    const Tensor sample = single_one.sample(view(state, 1, S), agent_normals(seed, Purpose::explore, i, 1, h * A));
+    const Tensor noise = agent_normals(seed, Purpose::explore, i, 1, h * A);
+    const Tensor sample = single_one.best_candidate(view(state, 1, S), noise).action;
     CHECK(std::equal(chunk, chunk + h * A, sample.f32()));
     agent.act(state, i, chunk);
     const Choice best = agent.best_candidate(view(state, 1, S), agent_normals(seed, Purpose::evaluate, i, 4, h * A));
@@ -171,7 +172,7 @@ TEST_CASE("ten Euler steps at t = 1, .9, ..., .1, clipped") {
   const Tensor state = random_matrix(3, S, 1), noise = random_matrix(3, h * A, 2);
   Value x = noise;
   for (int i = 10; i >= 1; --i) x = x - network_in_double(agent, "actor/", net, state, x, i / 10.0) / 10;
-  const Tensor action = agent.sample(single(state), single(noise));
+  const Tensor action = agent.best_candidate(single(state), single(noise)).action;
   CHECK(difference(action, clip(x, -1, 1)) < rounding);
   CHECK(difference(action, x) > 0.1);   // some were outside
 }
@@ -217,8 +218,8 @@ TEST_CASE("an update") {
   const auto actor = before.actor_loss(data.batch, agent_normals(seed, Purpose::interpolation_noise, 1, 4, h * A), t);
   CHECK(metrics[2] == actor.loss);
   const Tensor noise = agent_normals(seed, Purpose::next_action, 1, 4 * 4, h * A);
-  const Tensor y = before.critic_target(data.batch, before.best_candidate(data.batch.next_state, noise).chosen);
-  for (int i : {0, 1}) CHECK(metrics[static_cast<size_t>(i)] == before.critic_loss(i, data.batch, y).loss);
+  const Tensor y = before.critics().target(data.batch, before.best_candidate(data.batch.next_state, noise).chosen);
+  for (int i : {0, 1}) CHECK(metrics[static_cast<size_t>(i)] == before.critics().loss(i, data.batch, y).loss);
   data.batch.offline = true;
   offline.update(data.batch, 1, others);
   CHECK(others == metrics);

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <fstream>
+#include <iterator>
+#include <map>
 
 #include "../folder.h"
 #include <meander/algos/training.h>
@@ -125,11 +128,11 @@ void check_resume(const TrainingSettings& settings, int64_t stop, const DataSet*
   second.training.run(second.recorder);
   CHECK(second.learner.weight == whole.learner.weight);
   CHECK(second.learner.bias == whole.learner.bias);
-  CHECK(second.training.best_return() == whole.training.best_return());
   const auto append = [](auto a, const auto& b) { a.insert(a.end(), b.begin(), b.end()); return a; };
   CHECK(append(first.recorder.episodes, second.recorder.episodes) == whole.recorder.episodes);
   CHECK(append(first.recorder.logged, second.recorder.logged) == whole.recorder.logged);
   CHECK(append(first.recorder.evaluations, second.recorder.evaluations) == whole.recorder.evaluations);
+  CHECK(append(first.recorder.best, second.recorder.best) == whole.recorder.best);
 }
 
 // Episodes of four transitions of a task like Line.
@@ -278,4 +281,82 @@ TEST_CASE("offline steps: resume, and what is refused") {
   DataSet other = data;
   other.observations = 1, other.actions = 2;
   CHECK_THROWS_AS(Training(small(), learner, {&line}, {&evaluation_line}, &other), Error);
+}
+
+// ---- from offline to online -----------------------------------------------------------------------------------------
+namespace {
+
+// Freezes its weight when it goes online, and then learns from both.
+struct Freezing : Learner {
+  void begin_online() override {
+    frozen = weight;
+    begun_after.push_back(updates);
+    CHECK(explored.empty());
+  }
+  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override {
+    Learner::update(batch, step, metrics);
+    CHECK(std::isnan(frozen) == batch.offline);
+    if (!batch.offline) weight += 0.1f * frozen;
+  }
+  void save(SafetensorsWriter& file) const override {
+    Learner::save(file);
+    file.add("frozen", {1}, &frozen);
+  }
+  void load(const SafetensorsFile& file) override {
+    Learner::load(file);
+    frozen = file.values<float>("frozen", 1)[0];
+  }
+  float frozen = NAN;
+  std::vector<int64_t> begun_after;   // updates
+};
+
+}  // namespace
+
+// Protects what an agent freezes between offline and online: it is told once, after the last offline update and
+// before it acts, also if there is nothing offline; and a run that stops just before, at or after that goes on as if it had not.
+TEST_CASE("the agent is told once when it goes online") {
+  const DataSet data = recorded(20);
+  TrainingSettings s = small();
+  s.start_steps = 10, s.steps = 150, s.replay_capacity = 400, s.overlap = false;
+  ThreeWorlds<Freezing> without(s);
+  without.training.run(without.recorder);
+  CHECK(without.learner.begun_after == std::vector<int64_t>{0});
+
+  s.offline_steps = 40, s.evaluation_interval = 20;
+  ThreeWorlds<Freezing> whole(s, &data);
+  whole.training.run(whole.recorder);
+  CHECK(whole.learner.begun_after == std::vector<int64_t>{40});
+  for (const int64_t stop : {39, 40, 41, 90}) check_resume<ThreeWorlds<Freezing>>(s, stop, &data);
+}
+
+TEST_CASE("MVP goes on with the same bits around the switch from offline to online") {
+  const Folder folder;
+  const DataSet data = recorded(20);
+  TrainingSettings s = small();
+  s.offline_steps = 12, s.start_steps = 4, s.steps = 30, s.evaluation_interval = 1000, s.replay_capacity = 400;
+  s.overlap = false;
+  const auto mvp = make_algorithm("mvp");
+  const std::map<std::string, int64_t> numbers = {
+      {"batch_size", 8}, {"horizon", 2}, {"candidates", 2}, {"actor_width", 16}, {"critic_width", 16},
+      {"actor_layers", 1}, {"critic_layers", 1}};
+  for (const Setting& setting : mvp->settings())
+    if (const auto found = numbers.find(setting.key); found != numbers.end())
+      *std::get<int64_t*>(setting.value) = found->second;
+  const auto run = [&](std::vector<int64_t> stops) {   // -> the last checkpoint
+    stops.push_back(0);                                // to the end
+    for (size_t i = 0; i < stops.size(); ++i) {
+      const auto agent = mvp->make_agent(2, 1, 3);
+      Line line, evaluation_line;
+      Training training(s, *agent, {&line}, {&evaluation_line}, &data);
+      Recorder recorder;
+      recorder.stop_at = stops[i], recorder.training = &training, recorder.path = folder.file("mvp");
+      if (i > 0) training.load(SafetensorsFile(recorder.path));
+      training.run(recorder);
+    }
+    std::ifstream file(folder.file("mvp"), std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string whole = run({});
+  for (const int64_t stop : {11, 12, 13}) CHECK(run({stop}) == whole);
+  CHECK(run({11, 12, 13}) == whole);
 }
