@@ -11,7 +11,6 @@
 
 #include <meander/kernels/error.h>
 #include <meander/core/random.h>
-#include <meander/kernels/philox.h>
 #include <meander/kernels/threads.h>
 
 namespace meander {
@@ -202,9 +201,8 @@ void Training::advance(Observer& observer) {
       });
       std::copy(chosen.begin(), chosen.end(), world.action.begin());
     } else {
-      kernels::philox_uniform(key(settings_.seed, Purpose::random_action, first + i), std::ssize(world.action),
-                              world.action.data());
-      for (float& a : world.action) a = 2 * a - 1;
+      act_at_random(static_cast<uint64_t>(settings_.seed), Purpose::random_action, static_cast<uint64_t>(first + i),
+                    world.action);
     }
   }
 

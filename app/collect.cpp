@@ -7,11 +7,11 @@
 #include <meander/app/collect_play.h>
 #include <meander/app/data_files.h>
 #include <meander/app/progress.h>
-#include <meander/app/random_actions.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/trained.h>
 #include <meander/app/verbs.h>
 #include <meander/app/worlds.h>
+#include <meander/core/random.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/cube_play.h>
 #include <meander/kernels/threads.h>

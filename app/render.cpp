@@ -6,10 +6,10 @@
 #include <meander/app/child_process.h>
 #include <meander/app/files.h>
 #include <meander/app/film.h>
-#include <meander/app/random_actions.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/trained.h>
 #include <meander/app/verbs.h>
+#include <meander/core/random.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/renderer.h>
 #include <meander/envs/wrapped.h>

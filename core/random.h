@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include <meander/kernels/philox.h>
 
@@ -18,6 +19,9 @@ enum class Purpose : uint32_t {
   test = 1000,
   bootstrap = 2000
 };
+
+// A random action: numbers uniform in [-1, 1), which (seed, purpose, step) decide.
+void act_at_random(uint64_t seed, Purpose purpose, uint64_t step, std::span<float> action);
 
 // Scalar draws, one after another, from one Philox stream: for resets and initialisation.
 class Stream {
