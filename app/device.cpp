@@ -2,15 +2,10 @@
 
 #include <meander/algos/device_agent.h>
 #include <meander/kernels/error.h>
-#include <meander/kernels/cuda/devices.h>
 
 namespace meander {
 
 const kernels::DeviceKernels& find_device(const std::string& name) {
-  kernels::emulated::register_emulator();
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
   using kernels::Device;
   for (const auto& [known, device] : {std::pair("cpu", Device::cpu), std::pair("cuda", Device::cuda),
                                       std::pair("cuda-emulated", Device::cuda_emulated)}) {

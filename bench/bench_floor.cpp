@@ -11,6 +11,7 @@
 #include "bench/device_cases.h"
 #include "bench/replay_batch.h"
 #include <meander/kernels/error.h>
+#include <meander/kernels/cuda/devices.h>
 #include <meander/kernels/cuda/emulator/executor.h>
 #include <meander/kernels/dependencies.h>
 

@@ -1,7 +1,6 @@
 #include "bench/device_cases.h"
 
 #include <meander/kernels/error.h>
-#include <meander/kernels/cuda/devices.h>
 
 namespace meander::bench {
 
@@ -11,10 +10,6 @@ using kernels::DeviceScope;
 const DeviceKernels& find_device(const std::string& name) {
   if (name != "cuda" && name != "cuda-emulated")
     throw Error(message("no device '", name, "': there are cuda and cuda-emulated"));
-  kernels::emulated::register_emulator();
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
   const char* why = nullptr;
   const auto which = name == "cuda" ? kernels::Device::cuda : kernels::Device::cuda_emulated;
   const DeviceKernels* const device = kernels::device_kernels(which, &why);

@@ -21,12 +21,13 @@ if [[ ${1-} == --pack ]]; then
   folder=${2:?--pack wants a folder}
   command -v cmake >/dev/null || die "--pack builds with cmake: run ./meander test first"
   preset=${3:-release}
-  (cd "$here" && cmake --preset "$preset" >/dev/null &&
-    cmake --build --preset "$preset" --target meander_command test_cuda test_algos bench_gpu bench_floor peer_meander)
+  (cd "$here" && cmake --preset "$preset" -DMEANDER_CUDA=ON >/dev/null &&
+    cmake --build --preset "$preset" --target meander_command meander_cuda_module meander_emulator_module test_cuda test_algos bench_gpu bench_floor peer_meander)
   build=$here/build/$preset
   mkdir -p "$folder/bin" "$folder/lib" "$folder/bench/peers" "$folder/data"
   cp "$build/meander" "$build/tests/test_cuda" "$build/tests/test_algos" "$build"/bench/{bench_gpu,bench_floor,peer_meander} \
     "$folder/bin/"
+  cp "$build"/meander-cuda*.so "$folder/bin/"
   strip "$folder"/bin/*
   cp "$here"/bench/gpu.sh "$folder/bench/"
   cp "$here"/bench/peers/*.{py,txt} "$folder/bench/peers/"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <meander/kernels/error.h>
+#include <meander/kernels/modules.h>
 
 namespace meander::kernels {
 namespace {
@@ -123,9 +124,10 @@ void register_device(Device which, const DeviceKernels* (*find)(const char** why
 }
 
 const DeviceKernels* device_kernels(Device which, const char** why) {
-  const char* reason = "this program was built without it";
+  const char* reason = "";
   const auto find = finders[static_cast<int>(which)];
-  const DeviceKernels* const found = find ? find(&reason) : nullptr;
+  const DeviceKernels* const found =
+      find ? find(&reason) : find_in_module(which == Device::cuda ? "cuda" : "cuda-emulated", &reason);
   if (why) *why = found ? "" : reason;
   return found;
 }

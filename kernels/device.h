@@ -152,9 +152,10 @@ struct DeviceKernels {
 
 enum class Device { cpu, cuda, cuda_emulated };
 
-// What a device offers; null for one that is not compiled in or not there: `why` then says so.
+// What a device offers; null where there is none: `why` then says so. It is looked for in this program, if that registered
+// one, else in its module (kernels/modules.h).
 const DeviceKernels* device_kernels(Device, const char** why = nullptr);
-void register_device(Device, const DeviceKernels* (*find)(const char** why));   // by the library that has it
+void register_device(Device, const DeviceKernels* (*find)(const char** why));
 
 // The device on which this thread's kernels run and where its new tensors and buffers lie. The CPU at first.
 const DeviceKernels& current();

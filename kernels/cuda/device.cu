@@ -148,12 +148,6 @@ const DeviceKernels* find(const char** why) {
 
 #endif
 
-#if defined(__CUDACC__)
-void register_cuda() { register_device(Device::cuda, find); }
-#else
-void register_emulator() { register_device(Device::cuda_emulated, find); }
-#endif
-
 // ---- recording in branches -------------------------------------------------------------------------------------------
 namespace {
 

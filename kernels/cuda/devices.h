@@ -2,7 +2,10 @@
 
 namespace meander::kernels {
 
-namespace cuda { void register_cuda(); }          // in the library meander_cuda, built where there is a CUDA toolkit
-namespace emulated { void register_emulator(); }  // in the library meander_emulator
+struct DeviceKernels;
+
+// The functions of the device, or null with the reason why there is none.
+namespace cuda { const DeviceKernels* find(const char** why); }       // in the library meander_cuda
+namespace emulated { const DeviceKernels* find(const char** why); }   // in the library meander_emulator
 
 }  // namespace meander::kernels

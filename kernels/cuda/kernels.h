@@ -3,6 +3,7 @@
 #include <span>
 
 #include <meander/kernels/cuda/cuda.h>
+#include <meander/kernels/cuda/devices.h>
 #include <meander/kernels/device.h>
 
 // What the kernel files share. Each enters its functions into the table of kernels/device.h, which device.cu makes.
@@ -22,9 +23,6 @@ void add_mfpo(DeviceKernels&);          // mfpo.cu
 void add_candidates(DeviceKernels&);    // candidates.cu
 void add_replay(DeviceKernels&);        // replay.cu
 const DeviceKernels& table();
-
-// The device's functions, or null with the reason why there are none.
-const DeviceKernels* find(const char** why);
 
 // How many the device has. The emulator says two, so that small tests reach what large batches take.
 int multiprocessors();

@@ -89,7 +89,7 @@ TEST_CASE("an agent on a device learns the same in branches and in order") {
 // Protects the time of an action: from the state to the chosen action it is one launch, also right after an update, which
 // leaves behind what acting needs of the parameters.
 TEST_CASE("acting on a device is one launch") {
-  kernels::emulated::register_emulator();
+  kernels::register_device(kernels::Device::cuda_emulated, kernels::emulated::find);
   const kernels::DeviceKernels& device = *kernels::device_kernels(kernels::Device::cuda_emulated);
   for (const std::string name : {"mfpo", "som", "mvp", "qc"}) {
     CAPTURE(name);

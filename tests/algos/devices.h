@@ -7,12 +7,9 @@
 
 namespace meander::testing {
 
-// The emulator and, where there is one, a GPU.
+// The emulator, which this program holds, and a GPU where there is one and its module was built.
 inline std::vector<const kernels::DeviceKernels*> devices() {
-  kernels::emulated::register_emulator();
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
+  kernels::register_device(kernels::Device::cuda_emulated, kernels::emulated::find);
   std::vector<const kernels::DeviceKernels*> all;
   for (const auto device : {kernels::Device::cuda_emulated, kernels::Device::cuda})
     if (const auto* found = kernels::device_kernels(device)) all.push_back(found);

@@ -76,7 +76,7 @@ TEST_CASE("planted: memory of a thread" * doctest::skip()) { launch(write_local,
 // Calls that say they read x and write y, 4 floats each, and do something else.
 template <class Work>
 static void call_that_says_otherwise(Work work) {
-  register_emulator();
+  register_device(Device::cuda_emulated, find);
   const Memory<float> x(4), y(4);
   Accesses accesses(*device_kernels(Device::cuda_emulated));
   accesses.read(x.data, 4), accesses.write(y.data, 4);

@@ -55,10 +55,7 @@ struct OnDevice {
 
 template <class F>
 void on_each_device(F f) {
-  kernels::emulated::register_emulator();
-#if defined(MEANDER_WITH_CUDA)
-  kernels::cuda::register_cuda();
-#endif
+  kernels::register_device(kernels::Device::cuda_emulated, kernels::emulated::find);
   for (const Device which : {Device::cuda_emulated, Device::cuda}) {
     const kernels::DeviceKernels* k = kernels::device_kernels(which);
     if (!k) continue;
