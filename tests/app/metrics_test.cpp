@@ -26,6 +26,16 @@ TEST_CASE("metrics give each column's values with their steps") {
   CHECK_THROWS_WITH_AS(metrics.values("q_maen"), doctest::Contains("did you mean q_mean?"), Error);
 }
 
+TEST_CASE("columns that had another name") {
+  Folder folder;
+  const std::string path = folder.file("metrics.csv");
+  write_text(path, "step,q\n10,3\n");
+  const Metrics metrics(path, {{"q", "q_mean"}});
+  CHECK(metrics.columns().back() == "q_mean");
+  CHECK(metrics.values("q_mean").size() == 1);
+  CHECK(metrics.values("q").size() == 1);
+}
+
 TEST_CASE("what is not metrics is refused with the place") {
   Folder folder;
   const std::string path = folder.file("metrics.csv");

@@ -1,5 +1,5 @@
-# Protects find_package(Meander): installs the library, builds and runs the program beside this file with it, and finds
-# no path of the build or of .deps in what was installed.
+# Protects find_package(Meander): installs the library, builds and runs the programs beside this file with it, and finds
+# no path of the build or of .deps in what was installed. And add_subdirectory: what comes with it, and what does not.
 file(REMOVE_RECURSE ${scratch})
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -23,7 +23,38 @@ foreach(file IN LISTS installed)
   endif()
 endforeach()
 
+set(with_command OFF)
+if(EXISTS ${scratch}/prefix/bin/meander)
+  set(with_command ON)
+endif()
 run(${CMAKE_COMMAND} -S ${source}/tests/package -B ${scratch}/consumer -G ${generator}
-    -D CMAKE_CXX_COMPILER=${compiler} -D CMAKE_PREFIX_PATH=${scratch}/prefix)
+    -D CMAKE_CXX_COMPILER=${compiler} -D CMAKE_PREFIX_PATH=${scratch}/prefix -D with_command=${with_command})
 run(${CMAKE_COMMAND} --build ${scratch}/consumer)
-run(${CMAKE_COMMAND} -E chdir ${scratch}/consumer ${scratch}/consumer/consumer)
+set(there ${CMAKE_COMMAND} -E chdir ${scratch}/consumer)
+run(${there} ${scratch}/consumer/consumer)
+if(with_command)
+  set(recorder ${there} ${scratch}/consumer/recorder)
+  run(${recorder})
+  foreach(file config.toml metrics.csv last.safetensors log.txt)
+    if(NOT EXISTS ${scratch}/consumer/recorded/${file})
+      message(FATAL_ERROR "the recorded run has no ${file}")
+    endif()
+  endforeach()
+  run(${recorder} eval recorded --episodes 2)
+  run(${recorder} train --resume recorded --steps 80 --quiet)
+  run(${recorder} sweep --algo sac --env Point --steps 60 --seeds 0..1 --set start_steps=21 --set width=8 --set
+      batch_size=16 --out sweep)
+endif()
+
+# As a subproject: it configures, a consumer and a file of the library compile, headers go where they are asked to.
+set(parent ${scratch}/subproject)
+run(${CMAKE_COMMAND} -S ${source}/tests/package/subproject -B ${parent} -G ${generator} -D CMAKE_BUILD_TYPE=Debug
+    -D CMAKE_CXX_COMPILER=${compiler} -D meander=${source})
+file(READ ${parent}/meander/cmake_install.cmake rules)
+if(NOT rules MATCHES "/headers/meander/kernels")
+  message(FATAL_ERROR "CMAKE_INSTALL_INCLUDEDIR is not heeded")
+endif()
+run(${CMAKE_COMMAND} --build ${parent} --target objects)
+if(generator MATCHES "Ninja")
+  run(${CMAKE_COMMAND} --build ${parent} --target meander/CMakeFiles/meander_library.dir/core/random.cpp.o)
+endif()
