@@ -202,7 +202,7 @@ void Training::advance(Observer& observer) {
       });
       std::copy(chosen.begin(), chosen.end(), world.action.begin());
     } else {
-      kernels::philox_uniform(key(settings_.seed, Purpose::random_action, first + i), std::ssize(world.action),
+      kernels::philox_uniform(key(settings_.seed, Purpose::random_action, first + i), nullptr, std::ssize(world.action),
                               world.action.data());
       for (float& a : world.action) a = 2 * a - 1;
     }

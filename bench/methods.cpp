@@ -96,7 +96,7 @@ struct TwentySteps {
   void act() {
     ArenaScope scope;
     const Tensor at = view(state.data(), 1, state.size()), noise = empty(candidates, action.size());
-    kernels::philox_normal({.seed = 1, .purpose = 1, .step = ++step}, noise.size(), noise.f32());
+    kernels::philox_normal({.seed = 1, .purpose = 1, .step = ++step}, nullptr, noise.size(), noise.f32());
     Tensor chosen = clip(flow(at, noise), -1, 1).tensor;
     if (candidates > 1) {
       const auto q = critic.online_values(at, chosen);
