@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 // The functions of a device, each stated once. A device has them in a namespace of its own (kernels/cuda/kernels.h), with
 // the names and types of their contracts in kernels/*.h. From the lists come the members of DeviceKernels
 // (kernels/device.h), what every device enters there, and what is known of a call before it runs (kernels/accesses.h).
@@ -44,9 +46,8 @@
 
 namespace meander::kernels {
 
-// What a call of each function in the first list touches, by its arguments; each is called with Accesses `a`
-// (kernels/accesses.h) before them. a(n, p, q, ...): n elements behind each pointer, read where they are const, else
-// written.
+// What a call of each function in the first list touches, by its arguments, with Accesses `a` (kernels/accesses.h) before
+// them. a(n, p, q, ...): n elements behind each pointer, read where they are const, else written.
 struct Touched {
   static constexpr auto everything = [](auto& a, auto&&...) { a.everything(); };
   static constexpr auto elements = [](auto& a, auto n, auto... x) { a(n, x...); };
@@ -66,7 +67,7 @@ struct Touched {
     a.strided((rows + group - 1) / group, cols, x_stride, x), a.strided(rows, cols, y_stride, y);
   };
   static constexpr auto concat_columns = [](auto& a, auto rows, auto parts, auto y) {
-    auto cols = 0 * rows;
+    int64_t cols = 0;
     for (const auto& p : parts) a((rows + p.group - 1) / p.group * p.cols, p.x), cols += p.cols;
     a(rows * cols, y);
   };
