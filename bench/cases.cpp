@@ -157,8 +157,9 @@ Case adam_case(const Data& data, int64_t n) {
   return {.bytes = 4.0 * 9 * double(n),  // reads five, writes four
           .run =
               [s, n] {
-                kernels::adam(n, {}, ++s->step, s->gradient.data(), s->params.data(), s->m.data(), s->v.data());
-                kernels::exponential_average(n, 0.005f, s->params.data(), s->target.data());
+                const kernels::AdamOf all[] = {{n, s->gradient.data(), s->params.data(), s->m.data(), s->v.data(),
+                                                s->target.data()}};
+                kernels::adam(all, {}, 0.005f, ++s->step, nullptr, nullptr);
               }};
 }
 
@@ -374,7 +375,7 @@ struct OneStep {
                             kernels::product_workspace(1, width, observations)})) {}
 
   const float* act() {
-    kernels::philox_normal({.seed = 1, .purpose = 3, .step = ++step}, noise.size(), noise.data());
+    kernels::philox_normal({.seed = 1, .purpose = 3, .step = ++step}, nullptr, noise.size(), noise.data());
     return act(noise.data());
   }
   // The chosen action.

@@ -18,7 +18,7 @@ std::vector<float> Data::read_or_draw(const std::string& name, int64_t size) con
   }
   uint32_t purpose = 0;  // a stream for each name
   for (const char letter : name) purpose = 31 * purpose + static_cast<unsigned char>(letter);
-  kernels::philox_normal({.seed = 1, .purpose = purpose}, size, x.data());
+  kernels::philox_normal({.seed = 1, .purpose = purpose}, nullptr, size, x.data());
   return x;
 }
 

@@ -4,11 +4,6 @@
 
 namespace meander {
 
-void act_at_random(uint64_t seed, Purpose purpose, uint64_t step, std::span<float> action) {
-  kernels::philox_uniform({seed, static_cast<uint32_t>(purpose), step}, std::ssize(action), action.data());
-  for (float& a : action) a = 2 * a - 1;
-}
-
 uint32_t Stream::bits() {
   if (used_ == 4) {
     kernels::philox_block(key_, block_++, words_);

@@ -69,20 +69,20 @@ void gather_row(int64_t rows, int64_t cols, const T* x, const int32_t* column, T
 template <class T>
 void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* y);    // y[i] = x[row[i]]
 
-// Sets *flag to `number` if it is 0 and one of x is not finite.
-template <class T>
-void flag_not_finite(int64_t n, const T* x, uint32_t number, uint32_t* flag);
-// Likewise, for several arrays; of those at fault the smallest number counts.
+// Sets *flag, if it is 0, to the number of an array with an element that is not finite: of several such to the smallest,
+// if the arrays come in the order of their numbers.
 struct FiniteOf {
   int64_t n;
   const float* x;
   uint32_t number;
 };
+void flag_not_finite(std::span<const FiniteOf>, uint32_t* flag);
 
 // y[to] = *from: numbers that lie here and there, in one array.
 struct NumberOf {
   const float* from;
   int64_t to;
 };
+void gather_numbers(std::span<const NumberOf>, float* y);
 
 }  // namespace meander::kernels

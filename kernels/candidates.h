@@ -33,4 +33,8 @@ struct CandidatesOf {
   float* action;                               // [A]
 };
 
+// Only GPUs have these: on the CPU a launch costs nothing, and the functions that this one joins do as well.
+int64_t candidates_workspace(const CandidatesOf&);   // floats; 0: too large for this device to do in one go
+void best_candidate(const CandidatesOf&, float* workspace);
+
 }  // namespace meander::kernels

@@ -2,13 +2,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include <meander/kernels/arrays.h>
 #include <meander/kernels/candidates.h>
 #include <meander/kernels/dense.h>
 #include <meander/kernels/elementwise.h>
 #include <meander/kernels/embedding.h>
+#include <meander/kernels/functions.h>
 #include <meander/kernels/losses.h>
 #include <meander/kernels/mean_flow.h>
 #include <meander/kernels/mfpo.h>
@@ -25,7 +25,6 @@ namespace meander::kernels {
 // the contract stated there, with these differences on another device than the CPU:
 //   - pointers to numbers are the device's, structures and sizes the host's; work is queued, not waited for;
 //   - results agree with the CPU's to the tolerances of tests/cuda, not always bit for bit.
-// `step` points to memory of the device that holds the step when the work runs, or is null: then the given number counts.
 struct DeviceKernels {
   const char* name;                                            // "cpu", "cuda", "cuda-emulated"
   bool shares_memory;                                          // with the host, as embedded GPUs do
@@ -47,107 +46,12 @@ struct DeviceKernels {
   void (*launch_graph)(void* graph);
   void (*destroy_graph)(void* graph);
 
-  // ---- arrays.h ------------------------------------------------------------------------------------------------------
-  decltype(&kernels::fill_value<float>) fill_value;
-  decltype(&kernels::binary<float>) binary;
-  decltype(&kernels::affine<float>) affine;
-  decltype(&kernels::add_scaled<float>) add_scaled;
-  decltype(&kernels::interpolate<float>) interpolate;
-  decltype(&kernels::square_root<float>) square_root;
-  decltype(&kernels::relu<float>) relu;
-  decltype(&kernels::clip<float>) clip;
-  decltype(&kernels::inside<float>) inside;
-  decltype(&kernels::copy_matrix<float>) copy_matrix;
-  decltype(&kernels::concat_columns<float>) concat_columns;
-  decltype(&kernels::add_to<float>) add_to;
-  decltype(&kernels::sum_groups<float>) sum_groups;
-  decltype(&kernels::argmax_row<float>) argmax_row;
-  decltype(&kernels::one_hot<float>) one_hot;
-  decltype(&kernels::gather_row<float>) gather_row;
-  decltype(&kernels::gather_rows<float>) gather_rows;
-  void (*flag_not_finite)(std::span<const FiniteOf>, uint32_t* flag);
-  void (*gather_numbers)(std::span<const NumberOf>, float* y);
-
-  // ---- elementwise.h -------------------------------------------------------------------------------------------------
-  decltype(&kernels::exp) exp, log, tanh, sigmoid, gelu, gelu_slope, mish, mish_slope;
-  decltype(&kernels::sincos) sincos;
-
-  // ---- rows.h --------------------------------------------------------------------------------------------------------
-  decltype(&kernels::sum_row) sum_row, sum_column, max_row, softmax, log_sum_exp;
-  decltype(&kernels::softmax_expectation) softmax_expectation;
-  decltype(&kernels::mean) mean;
-  decltype(&kernels::normal_log_prob) normal_log_prob;
-  decltype(&kernels::layer_norm) layer_norm;
-  decltype(&kernels::c51_project) c51_project;
-  decltype(&kernels::c51_project_transpose) c51_project_transpose;
-
-  // ---- truncated_normal.h --------------------------------------------------------------------------------------------
-  decltype(&kernels::truncated_normal) truncated_normal;
-  decltype(&kernels::normal_mass_ratio) normal_mass_ratio;
-
-  // ---- philox.h ------------------------------------------------------------------------------------------------------
-  void (*philox_bits)(const RandomKey&, const uint64_t* step, int64_t n, uint32_t* out);
-  void (*philox_uniform)(const RandomKey&, const uint64_t* step, int64_t n, float* out);
-  void (*philox_normal)(const RandomKey&, const uint64_t* step, int64_t n, float* out);
-  void (*philox_draws)(std::span<const DrawOf>, const uint64_t* step);
-  void (*philox_index)(const RandomKey&, const uint64_t* step, int64_t n, uint32_t bound, uint32_t* out);
-
-  // ---- optimiser.h; both do nothing where *stop (device memory, or null) is not 0 ------------------------------------
-  void (*adam)(std::span<const AdamOf>, const AdamConstants&, float tau, int64_t number, const uint64_t* step,
-               const uint32_t* stop);
-  void (*exponential_average)(int64_t n, float tau, const float* source, float* target, const uint32_t* stop);
-
-  // ---- dense.h -------------------------------------------------------------------------------------------------------
-  decltype(&kernels::product_workspace) product_workspace;
-  decltype(&kernels::dense) dense;
-  decltype(&kernels::product_nt) product_nt, product_tn;
-
-  // ---- mlp.h ---------------------------------------------------------------------------------------------------------
-  decltype(&kernels::mlp_prepared_size) mlp_prepared_size;
-  decltype(&kernels::mlp_prepare) mlp_prepare;
-  decltype(&kernels::mlp_tape_size) mlp_tape_size, mlp_workspace;
-  decltype(&kernels::mlp_forward) mlp_forward;
-  decltype(&kernels::mlp_forward_projected) mlp_forward_projected;
-  decltype(&kernels::mlp_forward_shared) mlp_forward_shared;
-  decltype(&kernels::mlp_value_and_gradient_shared) mlp_value_and_gradient_shared;
-  decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent;
-  decltype(&kernels::mlp_value_and_directions) mlp_value_and_directions;
-  decltype(&kernels::mlp_backward) mlp_backward;
-  // The plain forms, layer by layer with one thread a sum: to read, to compare with. A workspace of their own size.
-  decltype(&kernels::mlp_tape_size) mlp_reference_workspace;
-  decltype(&kernels::mlp_forward) mlp_forward_reference;
-  decltype(&kernels::mlp_value_and_tangent) mlp_value_and_tangent_reference;
-  decltype(&kernels::mlp_backward) mlp_backward_reference;
-
-  // ---- embedding.h ---------------------------------------------------------------------------------------------------
-  decltype(&kernels::embedding_workspace) embedding_workspace;
-  decltype(&kernels::embedding_forward) embedding_forward;
-  decltype(&kernels::embedding_value_and_tangent) embedding_value_and_tangent;
-  decltype(&kernels::embedding_backward) embedding_backward;
-
-  // ---- losses.h ------------------------------------------------------------------------------------------------------
-  decltype(&kernels::cross_entropy) cross_entropy;
-  decltype(&kernels::cross_entropy_gradient) cross_entropy_gradient;
-  decltype(&kernels::mean_squared_error) mean_squared_error;
-  decltype(&kernels::mean_squared_error_gradient) mean_squared_error_gradient;
-
-  // ---- mean_flow.h ---------------------------------------------------------------------------------------------------
-  decltype(&kernels::interval) interval;
-  decltype(&kernels::mean_flow_target<float>) mean_flow_target;
-
-  // ---- mfpo.h --------------------------------------------------------------------------------------------------------
-  decltype(&kernels::gaussian_proposals) gaussian_proposals;
-  decltype(&kernels::proposal_weights) proposal_weights;
-  decltype(&kernels::proposal_velocity) proposal_velocity;
-  decltype(&kernels::soft_target) soft_target;
-  decltype(&kernels::hutchinson) hutchinson;
-
-  // ---- candidates.h; null on the CPU, where a launch costs nothing and the functions above do as well -----------------
-  int64_t (*candidates_workspace)(const CandidatesOf&);        // floats; 0: too large for this device to do in one go
-  void (*best_candidate)(const CandidatesOf&, float* workspace);
-
-  // ---- replay.h ------------------------------------------------------------------------------------------------------
-  decltype(&kernels::replay_batch) replay_batch;
+  // ---- the functions of kernels/functions.h --------------------------------------------------------------------------
+#define MEANDER_MEMBER(name) decltype(&kernels::name) name;
+#define MEANDER_FLOAT_MEMBER(name) decltype(&kernels::name<float>) name;
+  MEANDER_ALL_FUNCTIONS(MEANDER_MEMBER, MEANDER_FLOAT_MEMBER)
+#undef MEANDER_MEMBER
+#undef MEANDER_FLOAT_MEMBER
 };
 
 enum class Device { cpu, cuda, cuda_emulated };

@@ -90,6 +90,16 @@ void mlp_backward(const MlpShape&, const float* params, int64_t rows, const floa
 // layer. What a library of matrix products leaves to do; the functions above have it built in.
 void mlp_finish_layer(const MlpShape&, const float* params, int layer, int64_t rows, float* z);
 
+// The plain forms of a GPU, layer by layer with one thread a sum: to read, to compare with. A workspace of their own size.
+int64_t mlp_reference_workspace(const MlpShape&, int64_t rows);
+void mlp_forward_reference(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
+                           float* workspace, const MlpProducts&);
+void mlp_value_and_tangent_reference(const MlpShape&, const float* params, int64_t rows, const float* x,
+                                     int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape,
+                                     float* workspace);
+void mlp_backward_reference(const MlpShape&, const float* params, int64_t rows, const float* x, const float* tape,
+                            const float* dy, float* dx, float* dparams, float* workspace);
+
 // The readable form of forward and tangent, float and double, one row at a time: tests hold the rest against it.
 template <class T>
 void mlp_reference(const MlpShape&, const T* params, int64_t rows, const T* x, const T* dx /* or null */, T* y, T* dy);

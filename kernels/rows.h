@@ -8,7 +8,6 @@ namespace meander::kernels {
 
 void sum_row(int64_t rows, int64_t cols, const float* x, float* y);         // y [rows]: sum over the columns of a row
 void sum_column(int64_t rows, int64_t cols, const float* x, float* y);      // y [cols]: sum over the rows of a column
-void max_row(int64_t rows, int64_t cols, const float* x, float* y);         // y [rows]
 void softmax(int64_t rows, int64_t cols, const float* x, float* y);         // exp(x - max) / sum; in place allowed
 void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y);     // y [rows]: max + log(sum exp(x - max))
 void mean(int64_t n, const float* x, float* y);                             // y, one number: the mean of all

@@ -38,9 +38,6 @@ bool not_finite(int64_t n, const float* x) {
   for (int64_t i = 0; i < n; ++i) carried |= (std::bit_cast<uint32_t>(x[i]) & 0x7f800000u) + 0x00800000u;
   return carried >> 31;
 }
-bool not_finite(int64_t n, const double* x) {
-  return !std::all_of(x, x + n, [](double v) { return std::isfinite(v); });
-}
 
 }  // namespace
 
@@ -151,9 +148,13 @@ void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* 
   for (int64_t i = 0; i < rows; ++i) copy_row(x + row[i] * cols, cols, y + i * cols);
 }
 
-template <class T>
-void flag_not_finite(int64_t n, const T* x, uint32_t number, uint32_t* flag) {
-  if (*flag == 0 && not_finite(n, x)) *flag = number;
+void flag_not_finite(std::span<const FiniteOf> all, uint32_t* flag) {
+  for (const FiniteOf& f : all)
+    if (*flag == 0 && not_finite(f.n, f.x)) *flag = f.number;
+}
+
+void gather_numbers(std::span<const NumberOf> all, float* y) {
+  for (const NumberOf& n : all) y[n.to] = *n.from;
 }
 
 template void fill_value(int64_t, float, float*);
@@ -173,7 +174,6 @@ template void argmax_row(int64_t, int64_t, int64_t, const float*, int32_t*);
 template void one_hot(int64_t, int64_t, const int32_t*, float*);
 template void gather_row(int64_t, int64_t, const float*, const int32_t*, float*);
 template void gather_rows(int64_t, int64_t, const float*, const int32_t*, float*);
-template void flag_not_finite(int64_t, const float*, uint32_t, uint32_t*);
 
 template void fill_value(int64_t, double, double*);
 template void binary(Binary, int64_t, int64_t, const double*, int64_t, int64_t, const double*, int64_t, int64_t, double*);
@@ -192,6 +192,5 @@ template void argmax_row(int64_t, int64_t, int64_t, const double*, int32_t*);
 template void one_hot(int64_t, int64_t, const int32_t*, double*);
 template void gather_row(int64_t, int64_t, const double*, const int32_t*, double*);
 template void gather_rows(int64_t, int64_t, const double*, const int32_t*, double*);
-template void flag_not_finite(int64_t, const double*, uint32_t, uint32_t*);
 
 }  // namespace meander::kernels

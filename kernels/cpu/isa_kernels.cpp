@@ -55,7 +55,6 @@ const IsaKernels table = {
     .box_muller = box_muller,
     .sum_row = sum_row,
     .sum_column = sum_column,
-    .max_row = max_row,
     .softmax = softmax,
     .log_sum_exp = log_sum_exp,
     .softmax_expectation = softmax_expectation,

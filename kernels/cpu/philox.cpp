@@ -9,6 +9,8 @@ namespace {
 constexpr int64_t grain = 4096;  // words, a multiple of 4
 constexpr int64_t chunk = 1024;  // words kept on the stack between bits and what is made of them
 
+RandomKey at(const RandomKey& key, const uint64_t* step) { return {key.seed, key.purpose, step ? *step : key.step}; }
+
 void bits_from(const IsaKernels& isa, const RandomKey& name, int64_t first_word, int64_t n, uint32_t* out) {
   const uint32_t key[2] = {static_cast<uint32_t>(name.seed), static_cast<uint32_t>(name.seed >> 32)};
   const uint32_t counter[3] = {name.purpose, static_cast<uint32_t>(name.step), static_cast<uint32_t>(name.step >> 32)};
@@ -46,15 +48,15 @@ void philox_bits(const RandomKey& key, int64_t n, uint32_t* out) {
   parallel_for(n, grain, [&](int64_t begin, int64_t end) { bits_from(isa, key, begin, end - begin, out + begin); });
 }
 
-void philox_uniform(const RandomKey& key, int64_t n, float* out) {
-  from_bits(key, n, [=](int64_t first, int64_t words, const uint32_t* bits) {
+void philox_uniform(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
+  from_bits(at(key, step), n, [=](int64_t first, int64_t words, const uint32_t* bits) {
     for (int64_t i = 0; i < words; ++i) out[first + i] = (static_cast<float>(bits[i] >> 9) + 0.5f) * 0x1p-23f;
   });
 }
 
-void philox_normal(const RandomKey& key, int64_t n, float* out) {
+void philox_normal(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
   const auto box_muller = active().box_muller;
-  from_bits(key, n + n % 2, [=](int64_t first, int64_t words, const uint32_t* bits) {
+  from_bits(at(key, step), n + n % 2, [=](int64_t first, int64_t words, const uint32_t* bits) {
     const bool cut = first + words > n;  // n odd: the last pair gives one number
     box_muller((words - cut) / 2, bits, out + first);
     if (cut) {
@@ -63,6 +65,10 @@ void philox_normal(const RandomKey& key, int64_t n, float* out) {
       out[n - 1] = pair[0];
     }
   });
+}
+
+void philox_draws(std::span<const DrawOf> all, const uint64_t* step) {
+  for (const DrawOf& d : all) (d.normal ? philox_normal : philox_uniform)(d.key, step, d.n, d.out);
 }
 
 void philox_index(const RandomKey& key, int64_t n, uint32_t bound, uint32_t* out) {

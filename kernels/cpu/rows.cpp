@@ -30,11 +30,6 @@ void sum_column(int64_t rows, int64_t cols, const float* x, float* y) {
   parallel_for(cols, 64, [&](int64_t begin, int64_t end) { isa.sum_column(rows, cols, begin, end, x, y, false); });
 }
 
-void max_row(int64_t rows, int64_t cols, const float* x, float* y) {
-  const IsaKernels& isa = active();
-  over_rows(rows, cols, [&](int64_t i, int64_t n) { isa.max_row(n, cols, x + i * cols, y + i); });
-}
-
 void mean(int64_t n, const float* x, float* y) {
   float sum;
   active().sum_row(1, n, x, &sum);

@@ -25,9 +25,6 @@ static void sum_column(int64_t rows, int64_t cols, int64_t first, int64_t last, 
     store(y + first + j, s, count);
   });
 }
-static void max_row(int64_t rows, int64_t cols, const float* x, float* y) {
-  for (int64_t i = 0; i < rows; ++i) y[i] = row_max(cols, x + i * cols);
-}
 
 // e = exp(x - max x) where e is not null; returns the sum.
 static inline float row_exp_sum(int64_t cols, const float* x, float largest, float* e) {

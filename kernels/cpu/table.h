@@ -35,7 +35,6 @@ struct IsaKernels {
   void (*sum_row)(int64_t rows, int64_t cols, const float* x, float* y);
   void (*sum_column)(int64_t rows, int64_t cols, int64_t first, int64_t last, const float* x, float* y,
                      bool accumulate);
-  void (*max_row)(int64_t rows, int64_t cols, const float* x, float* y);
   void (*softmax)(int64_t rows, int64_t cols, const float* x, float* y);
   void (*log_sum_exp)(int64_t rows, int64_t cols, const float* x, float* y);
   void (*softmax_expectation)(int64_t rows, int64_t cols, const float* x, const float* value, float* y);

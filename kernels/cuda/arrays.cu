@@ -13,9 +13,6 @@ __global__ void fill_kernel(int64_t n, float value, float* y) {
   for_elements(fours, [&](int64_t q) { store4(y, q, make_float4(value, value, value, value)); });
   for_elements(n - 4 * fours, [&](int64_t i) { y[4 * fours + i] = value; });
 }
-void fill_value(int64_t n, float value, float* y) {
-  if (n > 0) launch(fill_kernel, element_blocks((n + 3) / 4), element_block, 0, n, value, y);
-}
 
 struct Affine {
   float scale, offset;
@@ -35,16 +32,10 @@ struct Inside {
   float low, high;
   __device__ float operator()(float x) const { return low <= x && x <= high ? 1.0f : 0.0f; }
 };
-void affine(int64_t n, float scale, float offset, const float* x, float* y) {
-  map(n, Affine{scale, offset}, y, Each{x});
-}
 struct AddScaled {
   float scale;
   __device__ float operator()(float x, float d) const { return x + scale * d; }
 };
-void add_scaled(int64_t n, const float* x, float scale, const float* d, float* y) {
-  map(n, AddScaled{scale}, y, Each{x}, Each{d});
-}
 __global__ void interpolate_kernel(int64_t rows, int64_t cols, const float* t, const float* a, const float* b,
                                    float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) {
@@ -52,14 +43,6 @@ __global__ void interpolate_kernel(int64_t rows, int64_t cols, const float* t, c
     y[e] = (1.0f - t[i]) * a[e] + t[i] * b[e];
   });
 }
-void interpolate(int64_t rows, int64_t cols, const float* t, const float* a, const float* b, float* y) {
-  if (rows * cols > 0)
-    launch(interpolate_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, t, a, b, y);
-}
-void square_root(int64_t n, const float* x, float* y) { map(n, SquareRoot{}, y, Each{x}); }
-void relu(int64_t n, const float* x, float* y) { map(n, Relu{}, y, Each{x}); }
-void clip(int64_t n, float low, float high, const float* x, float* y) { map(n, Clip{low, high}, y, Each{x}); }
-void inside(int64_t n, float low, float high, const float* x, float* y) { map(n, Inside{low, high}, y, Each{x}); }
 
 // ---- two operands with broadcasting ----------------------------------------------------------------------------------
 
@@ -78,7 +61,6 @@ struct Apply {
     else return a != 0 ? 0.0f : b;
   }
 };
-void add_to(int64_t n, const float* x, float* y) { map(n, Apply<Binary::add>{}, y, Each{y}, Each{x}); }
 
 // An operand and the steps that lead from row to row and from column to column, 0 where it is repeated.
 struct Broadcast {
@@ -105,21 +87,6 @@ void apply(int64_t rows, int64_t cols, const float* a, int64_t a_rows, int64_t a
   const Broadcast right{b, b_rows == 1 ? 0 : b_cols, b_cols == 1 ? 0 : 1};
   launch(broadcast_kernel<Apply<op>>, element_blocks(n), element_block, 0, rows, cols, left, right, y, f);
 }
-void binary(Binary op, int64_t rows, int64_t cols, const float* a, int64_t a_rows, int64_t a_cols, const float* b,
-            int64_t b_rows, int64_t b_cols, float* y) {
-  switch (op) {
-    case Binary::add: return apply<Binary::add>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::subtract: return apply<Binary::subtract>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::multiply: return apply<Binary::multiply>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::divide: return apply<Binary::divide>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::minimum: return apply<Binary::minimum>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::maximum: return apply<Binary::maximum>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::less: return apply<Binary::less>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::left: return apply<Binary::left>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::where: return apply<Binary::where>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-    case Binary::where_not: return apply<Binary::where_not>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
-  }
-}
 
 // ---- rows ------------------------------------------------------------------------------------------------------------
 
@@ -130,12 +97,6 @@ __global__ void copy_kernel(int64_t rows, int64_t cols, const float* x, int64_t 
 struct Identity {
   __device__ float operator()(float x) const { return x; }
 };
-void copy_matrix(int64_t rows, int64_t cols, const float* x, int64_t x_stride, int64_t group, float* y,
-                 int64_t y_stride) {
-  if (rows * cols <= 0) return;
-  if (group == 1 && x_stride == cols && y_stride == cols) return map(rows * cols, Identity{}, y, Each{x});
-  launch(copy_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, x_stride, group, y, y_stride);
-}
 
 __global__ void concat_kernel(int64_t rows, int64_t cols, const __grid_constant__ List<ColumnsOf<float>, 3> parts,
                               float* y) {
@@ -147,13 +108,6 @@ __global__ void concat_kernel(int64_t rows, int64_t cols, const __grid_constant_
     y[i * cols + j] = part.x[divide(i, part.group) * part.cols + column];
   });
 }
-void concat_columns(int64_t rows, std::span<const ColumnsOf<float>> parts, float* y) {
-  List<ColumnsOf<float>, 3> list{};
-  int64_t cols = 0;
-  for (size_t p = 0; p < parts.size(); ++p) list.at[p] = parts[p], cols += parts[p].cols;
-  const int64_t n = rows * cols;
-  if (n > 0) launch(concat_kernel, element_blocks(n), element_block, 0, rows, cols, list, y);
-}
 
 __global__ void sum_groups_kernel(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) {
@@ -162,10 +116,6 @@ __global__ void sum_groups_kernel(int64_t rows, int64_t cols, int64_t group, con
     for (int64_t k = 0; k < group; ++k) sum += p[k * cols];
     y[i * cols + j] = sum;
   });
-}
-void sum_groups(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {
-  if (rows * cols > 0)
-    launch(sum_groups_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, group, x, y);
 }
 
 // 16 threads a row, each with the first largest of its columns, then the better of two: the larger, or the one to the
@@ -190,30 +140,17 @@ __global__ void argmax_kernel(int64_t rows, int64_t cols, int64_t row_step, cons
     if (i < rows && lane == 0) index[i] = static_cast<int32_t>((row[0] != row[0] ? 0 : at) + i * row_step);
   }
 }
-void argmax_row(int64_t rows, int64_t cols, int64_t row_step, const float* x, int32_t* index) {
-  if (rows > 0)
-    launch(argmax_kernel, blocks_for(rows * 16, argmax_block), argmax_block, 0, rows, cols, row_step, x, index);
-}
 
 __global__ void one_hot_kernel(int64_t rows, int64_t cols, const int32_t* column, float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) { y[i * cols + j] = j == column[i] ? 1.0f : 0.0f; });
-}
-void one_hot(int64_t rows, int64_t cols, const int32_t* column, float* y) {
-  if (rows * cols > 0) launch(one_hot_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, column, y);
 }
 
 __global__ void gather_row_kernel(int64_t rows, int64_t cols, const float* x, const int32_t* column, float* y) {
   for_elements(rows, [&](int64_t i) { y[i] = x[i * cols + column[i]]; });
 }
-void gather_row(int64_t rows, int64_t cols, const float* x, const int32_t* column, float* y) {
-  if (rows > 0) launch(gather_row_kernel, element_blocks(rows), element_block, 0, rows, cols, x, column, y);
-}
 
 __global__ void gather_rows_kernel(int64_t rows, int64_t cols, const float* x, const int32_t* row, float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) { y[i * cols + j] = x[row[i] * cols + j]; });
-}
-void gather_rows(int64_t rows, int64_t cols, const float* x, const int32_t* row, float* y) {
-  if (rows * cols > 0) launch(gather_rows_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, row, y);
 }
 
 // ---- the flag --------------------------------------------------------------------------------------------------------
@@ -237,42 +174,98 @@ __global__ void flag_kernel(const __grid_constant__ List<FiniteOf, most_checked>
     old = there;
   }
 }
+
+__global__ void numbers_kernel(const __grid_constant__ List<NumberOf, most_numbers> list, float* y) {
+  const NumberOf& number = list.at[threadIdx.x];
+  y[number.to] = *number.from;
+}
+
+}  // namespace
+
+void fill_value(int64_t n, float value, float* y) {
+  if (n > 0) launch(fill_kernel, element_blocks((n + 3) / 4), element_block, 0, n, value, y);
+}
+
+void affine(int64_t n, float scale, float offset, const float* x, float* y) {
+  map(n, Affine{scale, offset}, y, Each{x});
+}
+
+void add_scaled(int64_t n, const float* x, float scale, const float* d, float* y) {
+  map(n, AddScaled{scale}, y, Each{x}, Each{d});
+}
+
+void interpolate(int64_t rows, int64_t cols, const float* t, const float* a, const float* b, float* y) {
+  if (rows * cols > 0)
+    launch(interpolate_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, t, a, b, y);
+}
+
+void square_root(int64_t n, const float* x, float* y) { map(n, SquareRoot{}, y, Each{x}); }
+void relu(int64_t n, const float* x, float* y) { map(n, Relu{}, y, Each{x}); }
+void clip(int64_t n, float low, float high, const float* x, float* y) { map(n, Clip{low, high}, y, Each{x}); }
+void inside(int64_t n, float low, float high, const float* x, float* y) { map(n, Inside{low, high}, y, Each{x}); }
+void add_to(int64_t n, const float* x, float* y) { map(n, Apply<Binary::add>{}, y, Each{y}, Each{x}); }
+
+void binary(Binary op, int64_t rows, int64_t cols, const float* a, int64_t a_rows, int64_t a_cols, const float* b,
+            int64_t b_rows, int64_t b_cols, float* y) {
+  switch (op) {
+    case Binary::add: return apply<Binary::add>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::subtract: return apply<Binary::subtract>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::multiply: return apply<Binary::multiply>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::divide: return apply<Binary::divide>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::minimum: return apply<Binary::minimum>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::maximum: return apply<Binary::maximum>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::less: return apply<Binary::less>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::left: return apply<Binary::left>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::where: return apply<Binary::where>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+    case Binary::where_not: return apply<Binary::where_not>(rows, cols, a, a_rows, a_cols, b, b_rows, b_cols, y);
+  }
+}
+
+void copy_matrix(int64_t rows, int64_t cols, const float* x, int64_t x_stride, int64_t group, float* y,
+                 int64_t y_stride) {
+  if (rows * cols <= 0) return;
+  if (group == 1 && x_stride == cols && y_stride == cols) return map(rows * cols, Identity{}, y, Each{x});
+  launch(copy_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, x_stride, group, y, y_stride);
+}
+
+void concat_columns(int64_t rows, std::span<const ColumnsOf<float>> parts, float* y) {
+  List<ColumnsOf<float>, 3> list{};
+  int64_t cols = 0;
+  for (size_t p = 0; p < parts.size(); ++p) list.at[p] = parts[p], cols += parts[p].cols;
+  const int64_t n = rows * cols;
+  if (n > 0) launch(concat_kernel, element_blocks(n), element_block, 0, rows, cols, list, y);
+}
+
+void sum_groups(int64_t rows, int64_t cols, int64_t group, const float* x, float* y) {
+  if (rows * cols > 0)
+    launch(sum_groups_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, group, x, y);
+}
+
+void argmax_row(int64_t rows, int64_t cols, int64_t row_step, const float* x, int32_t* index) {
+  if (rows > 0)
+    launch(argmax_kernel, blocks_for(rows * 16, argmax_block), argmax_block, 0, rows, cols, row_step, x, index);
+}
+
+void one_hot(int64_t rows, int64_t cols, const int32_t* column, float* y) {
+  if (rows * cols > 0) launch(one_hot_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, column, y);
+}
+
+void gather_row(int64_t rows, int64_t cols, const float* x, const int32_t* column, float* y) {
+  if (rows > 0) launch(gather_row_kernel, element_blocks(rows), element_block, 0, rows, cols, x, column, y);
+}
+
+void gather_rows(int64_t rows, int64_t cols, const float* x, const int32_t* row, float* y) {
+  if (rows * cols > 0) launch(gather_rows_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, row, y);
+}
+
 void flag_not_finite(std::span<const FiniteOf> all, uint32_t* flag) {
   in_lists<most_checked>(all, [&](const auto& list, unsigned count) {
     launch(flag_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, flag);
   });
 }
 
-__global__ void numbers_kernel(const __grid_constant__ List<NumberOf, most_numbers> list, float* y) {
-  const NumberOf& number = list.at[threadIdx.x];
-  y[number.to] = *number.from;
-}
 void gather_numbers(std::span<const NumberOf> all, float* y) {
   in_lists<most_numbers>(all, [&](const auto& list, unsigned count) { launch(numbers_kernel, 1, count, 0, list, y); });
-}
-
-}  // namespace
-
-void add_arrays(DeviceKernels& k) {
-  k.fill_value = fill_value;
-  k.binary = binary;
-  k.affine = affine;
-  k.add_scaled = add_scaled;
-  k.interpolate = interpolate;
-  k.square_root = square_root;
-  k.relu = relu;
-  k.clip = clip;
-  k.inside = inside;
-  k.copy_matrix = copy_matrix;
-  k.concat_columns = concat_columns;
-  k.add_to = add_to;
-  k.sum_groups = sum_groups;
-  k.argmax_row = argmax_row;
-  k.one_hot = one_hot;
-  k.gather_row = gather_row;
-  k.gather_rows = gather_rows;
-  k.flag_not_finite = flag_not_finite;
-  k.gather_numbers = gather_numbers;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -398,6 +398,8 @@ int64_t start_size(const CandidatesOf& c) {
   return whole(std::max(c.flow->width[1], c.critic ? c.critic->width[1] : 0), 4);
 }
 
+}  // namespace
+
 int64_t candidates_workspace(const CandidatesOf& c) {
   const int blocks = blocks_for(c);
   return blocks ? 3 * start_size(c) + 4 * c.candidates * plan_for(c, blocks).sums_pitch : 0;
@@ -411,13 +413,6 @@ void best_candidate(const CandidatesOf& c, float* workspace) {
   p.arrived = arrived();
   launch_together(candidates_kernel, static_cast<unsigned>(blocks), chain_threads,
                   static_cast<size_t>(p.floats) * sizeof(float), p);
-}
-
-}  // namespace
-
-void add_candidates(DeviceKernels& k) {
-  k.candidates_workspace = candidates_workspace;
-  k.best_candidate = best_candidate;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

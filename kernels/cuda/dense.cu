@@ -60,6 +60,8 @@ int64_t chunks(int64_t m, int64_t n, int64_t k) {
   return count >= enough_tiles ? 1 : std::clamp<int64_t>(std::min(2 * enough_tiles / count, k / shortest), 1, 16);
 }
 
+}  // namespace
+
 int64_t product_workspace(int64_t m, int64_t n, int64_t k) {
   const int64_t count = chunks(m, n, k);
   return count > 1 ? count * m * n : 0;
@@ -83,8 +85,6 @@ void product_tn(int64_t m, int64_t n, int64_t k, const float* a, const float* b,
           workspace);
 }
 
-}  // namespace
-
 void product(Order order, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b,
              const ProductResult& result, float* workspace) {
   if (m == 0 || n == 0) return;
@@ -103,13 +103,6 @@ void product(Order order, int64_t m, int64_t n, int64_t k, const Factor& a, cons
 void product_plain(Order order, int64_t m, int64_t n, int64_t k, const Factor& a, const Factor& b,
                    const ProductResult& result) {
   if (m * n > 0) launch(product_plain_kernel, blocks_for(m * n, 256), 256, 0, order, m, n, k, a, b, result);
-}
-
-void add_products(DeviceKernels& k) {
-  k.product_workspace = product_workspace;
-  k.dense = dense;
-  k.product_nt = product_nt;
-  k.product_tn = product_tn;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

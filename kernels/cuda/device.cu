@@ -226,19 +226,9 @@ const DeviceKernels& table() {
     k.name = "cuda-emulated";
     k.shares_memory = false;
 #endif
-    add_arrays(k);
-    add_elementwise(k);
-    add_rows(k);
-    add_random(k);
-    add_optimiser(k);
-    add_products(k);
-    add_mlp(k);
-    add_embedding(k);
-    add_losses(k);
-    add_mean_flow(k);
-    add_mfpo(k);
-    add_candidates(k);
-    add_replay(k);
+#define MEANDER_ENTER(name) k.name = MEANDER_CUDA::name;
+    MEANDER_ALL_FUNCTIONS(MEANDER_ENTER, MEANDER_ENTER)
+#undef MEANDER_ENTER
     for_each_function([&]<auto member, class Of>(Function<member>, const char*, Of) {
       Known<Of, member>::run = k.*member;
       k.*member = Known<Of, member>::call;

@@ -36,7 +36,6 @@ __device__ inline bool aligned(const T* p) {
 }
 __device__ inline float4 load4(const float* p, int64_t q) { return reinterpret_cast<const float4*>(p)[q]; }
 __device__ inline void store4(float* p, int64_t q, float4 v) { reinterpret_cast<float4*>(p)[q] = v; }
-__device__ inline void store4(uint32_t* p, int64_t q, uint4 v) { reinterpret_cast<uint4*>(p)[q] = v; }
 
 // An operand of an element-wise function: an array, or one number for all elements.
 struct Each {

@@ -14,11 +14,6 @@ struct GeluSlope { __device__ float operator()(float x) const { float value; ret
 struct Mish { __device__ float operator()(float x) const { return mish(x); } };
 struct MishSlope { __device__ float operator()(float x) const { float value; return mish_slope(x, value); } };
 
-template <class F>
-void map_array(int64_t n, const float* x, float* y) {
-  map(n, F{}, y, Each{x});
-}
-
 __global__ void sincos_kernel(int64_t n, const float* x, float* sine, float* cosine) {
   for_elements(n, [&](int64_t i) {
     float s, c;
@@ -27,22 +22,19 @@ __global__ void sincos_kernel(int64_t n, const float* x, float* sine, float* cos
     cosine[i] = c;
   });
 }
-void sincos_array(int64_t n, const float* x, float* sine, float* cosine) {
-  if (n > 0) launch(sincos_kernel, blocks_for(n, element_block), element_block, 0, n, x, sine, cosine);
-}
 
 }  // namespace
 
-void add_elementwise(DeviceKernels& k) {
-  k.exp = map_array<Exp>;
-  k.log = map_array<Log>;
-  k.tanh = map_array<Tanh>;
-  k.sigmoid = map_array<Sigmoid>;
-  k.gelu = map_array<Gelu>;
-  k.gelu_slope = map_array<GeluSlope>;
-  k.mish = map_array<Mish>;
-  k.mish_slope = map_array<MishSlope>;
-  k.sincos = sincos_array;
+void exp(int64_t n, const float* x, float* y) { map(n, Exp{}, y, Each{x}); }
+void log(int64_t n, const float* x, float* y) { map(n, Log{}, y, Each{x}); }
+void tanh(int64_t n, const float* x, float* y) { map(n, Tanh{}, y, Each{x}); }
+void sigmoid(int64_t n, const float* x, float* y) { map(n, Sigmoid{}, y, Each{x}); }
+void gelu(int64_t n, const float* x, float* y) { map(n, Gelu{}, y, Each{x}); }
+void gelu_slope(int64_t n, const float* x, float* y) { map(n, GeluSlope{}, y, Each{x}); }
+void mish(int64_t n, const float* x, float* y) { map(n, Mish{}, y, Each{x}); }
+void mish_slope(int64_t n, const float* x, float* y) { map(n, MishSlope{}, y, Each{x}); }
+void sincos(int64_t n, const float* x, float* sine, float* cosine) {
+  if (n > 0) launch(sincos_kernel, blocks_for(n, element_block), element_block, 0, n, x, sine, cosine);
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -95,19 +95,6 @@ __global__ void __launch_bounds__(block) embedding_kernel(EmbeddingPass pass) {
 
 unsigned row_blocks(int64_t rows) { return static_cast<unsigned>((rows + block_rows - 1) / block_rows); }
 
-void values_and_tangents(const EmbeddingShape& s, const float* params, int64_t rows, const float* t,
-                         int64_t tangent_rows, const float* dt, float* y, float* dy, float* tape, float*) {
-  if (rows <= 0) return;
-  const int64_t floats = block_rows * (2 * s.frequencies + s.hidden) * (tangent_rows ? 2 : 1);
-  const EmbeddingPass pass{s, params, rows, t, rows - tangent_rows, dt, y, dy,
-                           tape ? embedding_tape(s, rows, tape) : EmbeddingTape{}};
-  launch(embedding_kernel, row_blocks(rows), block, static_cast<size_t>(floats) * sizeof(float), pass);
-}
-void values(const EmbeddingShape& s, const float* params, int64_t rows, const float* t, float* y, float* tape,
-            float* workspace) {
-  values_and_tangents(s, params, rows, t, 0, nullptr, y, nullptr, tape, workspace);
-}
-
 // ---- the way back ----------------------------------------------------------------------------------------------------
 
 // Cotangents row by row: dsum [rows, hidden] of the hidden layer's sums, dw [rows, frequencies] the rows' shares in the
@@ -178,8 +165,26 @@ __global__ void __launch_bounds__(block) embedding_parameters_back(EmbeddingShap
   *of.to += sum;
 }
 
-void gradients(const EmbeddingShape& s, const float* params, int64_t rows, const float* t, const float* tape,
-               const float* dy, float* dparams, float* workspace) {
+}  // namespace
+
+int64_t embedding_workspace(const EmbeddingShape& s, int64_t rows) { return rows * (s.hidden + s.frequencies); }
+
+void embedding_value_and_tangent(const EmbeddingShape& s, const float* params, int64_t rows, const float* t,
+                                 int64_t tangent_rows, const float* dt, float* y, float* dy, float* tape, float*) {
+  if (rows <= 0) return;
+  const int64_t floats = block_rows * (2 * s.frequencies + s.hidden) * (tangent_rows ? 2 : 1);
+  const EmbeddingPass pass{s, params, rows, t, rows - tangent_rows, dt, y, dy,
+                           tape ? embedding_tape(s, rows, tape) : EmbeddingTape{}};
+  launch(embedding_kernel, row_blocks(rows), block, static_cast<size_t>(floats) * sizeof(float), pass);
+}
+
+void embedding_forward(const EmbeddingShape& s, const float* params, int64_t rows, const float* t, float* y,
+                       float* tape, float* workspace) {
+  MEANDER_CUDA::embedding_value_and_tangent(s, params, rows, t, 0, nullptr, y, nullptr, tape, workspace);
+}
+
+void embedding_backward(const EmbeddingShape& s, const float* params, int64_t rows, const float* t, const float* tape,
+                        const float* dy, float* dparams, float* workspace) {
   if (rows <= 0) return;
   const EmbeddingTape of = embedding_tape(s, rows, const_cast<float*>(tape));
   float *const dsum = workspace, *const dw = s.fixed ? nullptr : workspace + rows * s.hidden;
@@ -188,15 +193,6 @@ void gradients(const EmbeddingShape& s, const float* params, int64_t rows, const
   const int64_t count = (s.hidden + 1) * s.width + (2 * s.frequencies + 1) * s.hidden + (s.fixed ? 0 : s.frequencies);
   launch(embedding_parameters_back, static_cast<unsigned>((count + 31) / 32), block, 0, s, count, rows, of, dy, dsum, dw,
          dparams);
-}
-
-}  // namespace
-
-void add_embedding(DeviceKernels& k) {
-  k.embedding_workspace = [](const EmbeddingShape& s, int64_t rows) { return rows * (s.hidden + s.frequencies); };
-  k.embedding_forward = values;
-  k.embedding_value_and_tangent = values_and_tangents;
-  k.embedding_backward = gradients;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -1,27 +1,20 @@
 #pragma once
 
 #include <span>
+#include <type_traits>
 
 #include <meander/kernels/cuda/cuda.h>
 #include <meander/kernels/cuda/devices.h>
 #include <meander/kernels/device.h>
 
-// What the kernel files share. Each enters its functions into the table of kernels/device.h, which device.cu makes.
+// What the kernel files share.
 namespace meander::kernels::MEANDER_CUDA {
 
-void add_arrays(DeviceKernels&);        // arrays.cu
-void add_elementwise(DeviceKernels&);   // elementwise.cu
-void add_rows(DeviceKernels&);          // rows.cu
-void add_random(DeviceKernels&);        // random.cu: philox.h, truncated_normal.h
-void add_optimiser(DeviceKernels&);     // optimiser.cu
-void add_products(DeviceKernels&);      // dense.cu
-void add_mlp(DeviceKernels&);           // mlp.cu
-void add_embedding(DeviceKernels&);     // embedding.cu
-void add_losses(DeviceKernels&);        // losses.cu
-void add_mean_flow(DeviceKernels&);     // mean_flow.cu
-void add_mfpo(DeviceKernels&);          // mfpo.cu
-void add_candidates(DeviceKernels&);    // candidates.cu
-void add_replay(DeviceKernels&);        // replay.cu
+// The functions of a device, as kernels/functions.h lists them: each file defines some.
+#define MEANDER_DECLARE(name) std::remove_pointer_t<decltype(DeviceKernels::name)> name;
+MEANDER_ALL_FUNCTIONS(MEANDER_DECLARE, MEANDER_DECLARE)
+#undef MEANDER_DECLARE
+
 const DeviceKernels& table();
 
 // How many the device has. The emulator says two, so that small tests reach what large batches take.

@@ -21,10 +21,6 @@ __global__ void cross_entropy_kernel(int64_t rows, int64_t cols, const float* ta
     if (row.writes) loss[row.index] = -sum;
   });
 }
-void cross_entropy(int64_t rows, int64_t cols, const float* target, const float* logits, float* row, float* loss) {
-  launch_rows(cross_entropy_kernel, rows, cols, target, logits, row);
-  mean_of(rows, NumberAt{row}, loss);
-}
 
 __global__ void cross_entropy_gradient_kernel(int64_t rows, int64_t cols, const float* target, const float* logits,
                                               const float* dloss, float* dlogits) {
@@ -37,6 +33,19 @@ __global__ void cross_entropy_gradient_kernel(int64_t rows, int64_t cols, const 
     });
   });
 }
+
+__global__ void squared_gradient_kernel(int64_t n, const float* a, const float* b, const float* dloss, float* da) {
+  const float scale = 2.0f * *dloss / static_cast<float>(n);
+  for_elements(n, [&](int64_t i) { da[i] = (a[i] - b[i]) * scale; });
+}
+
+}  // namespace
+
+void cross_entropy(int64_t rows, int64_t cols, const float* target, const float* logits, float* row, float* loss) {
+  launch_rows(cross_entropy_kernel, rows, cols, target, logits, row);
+  mean_of(rows, NumberAt{row}, loss);
+}
+
 void cross_entropy_gradient(int64_t rows, int64_t cols, const float* target, const float* logits, const float* dloss,
                             float* dlogits) {
   launch_rows(cross_entropy_gradient_kernel, rows, cols, target, logits, dloss, dlogits);
@@ -46,21 +55,8 @@ void mean_squared_error(int64_t n, const float* a, const float* b, float* loss) 
   mean_of(n, SquaredDifference{a, b}, loss);
 }
 
-__global__ void squared_gradient_kernel(int64_t n, const float* a, const float* b, const float* dloss, float* da) {
-  const float scale = 2.0f * *dloss / static_cast<float>(n);
-  for_elements(n, [&](int64_t i) { da[i] = (a[i] - b[i]) * scale; });
-}
 void mean_squared_error_gradient(int64_t n, const float* a, const float* b, const float* dloss, float* da) {
   if (n > 0) launch(squared_gradient_kernel, blocks_for(n, element_block), element_block, 0, n, a, b, dloss, da);
-}
-
-}  // namespace
-
-void add_losses(DeviceKernels& k) {
-  k.cross_entropy = cross_entropy;
-  k.cross_entropy_gradient = cross_entropy_gradient;
-  k.mean_squared_error = mean_squared_error;
-  k.mean_squared_error_gradient = mean_squared_error_gradient;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -22,9 +22,6 @@ __global__ void interval_kernel(const __grid_constant__ IntervalOf i) {
     i.r[k] = k < i.still ? t : r;
   });
 }
-void interval(const IntervalOf& i) {
-  if (i.rows > 0) launch(interval_kernel, blocks_for(i.rows, element_block), element_block, 0, i);
-}
 
 __global__ void target_kernel(int64_t rows, int64_t cols, int64_t still, const float* t, const float* r,
                               const float* field, const float* derivative, float* y) {
@@ -34,18 +31,18 @@ __global__ void target_kernel(int64_t rows, int64_t cols, int64_t still, const f
     y[at] = i < still ? field[at] : field[at] - length * derivative[at - still * cols];
   });
 }
+
+}  // namespace
+
+void interval(const IntervalOf& i) {
+  if (i.rows > 0) launch(interval_kernel, blocks_for(i.rows, element_block), element_block, 0, i);
+}
+
 void mean_flow_target(int64_t rows, int64_t cols, int64_t still, const float* t, const float* r, const float* field,
                       const float* derivative, float* y) {
   if (rows * cols > 0)
     launch(target_kernel, blocks_for(rows * cols, element_block), element_block, 0, rows, cols, still, t, r, field,
            derivative, y);
-}
-
-}  // namespace
-
-void add_mean_flow(DeviceKernels& k) {
-  k.interval = interval;
-  k.mean_flow_target = mean_flow_target;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

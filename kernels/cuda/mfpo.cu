@@ -23,13 +23,6 @@ __global__ void gaussian_proposals_kernel(int64_t batch, int64_t actions, int64_
     action[e] = clipped((x[at] - time * z) / one_minus_t, -1.0f, 1.0f);
   });
 }
-void gaussian_proposals(int64_t batch, int64_t actions, int64_t proposals, const float* x, const float* t,
-                        const float* uniform, float* lower, float* upper, float* noise, float* action) {
-  const int64_t n = batch * actions * proposals;
-  if (n > 0)
-    launch(gaussian_proposals_kernel, blocks_for(n, element_block), element_block, 0, batch, actions, proposals, x, t,
-           uniform, lower, upper, noise, action);
-}
 
 // ---- weights and velocity, 16 threads a state ------------------------------------------------------------------------
 
@@ -64,9 +57,6 @@ __global__ void proposal_weights_kernel(int64_t batch, int64_t k1, ProposalWeigh
     softmax_of(gaussian, p.log_gaussian + i * k2, p.gaussian + i * k2);
   });
 }
-void proposal_weights(const ProposalWeightsOf& p) {
-  launch_rows(proposal_weights_kernel, p.batch, p.policy_count, p);
-}
 
 __device__ inline float velocity_of(int64_t count, int64_t actions, float x, float t, const float* w, const float* a) {
   float v = 0;
@@ -99,7 +89,6 @@ __global__ void proposal_velocity_kernel(int64_t batch, int64_t n, ProposalVeloc
     if (row.writes) p.ess_policy[i] = ess1, p.ess_gaussian[i] = ess2, p.share[i] = share;
   });
 }
-void proposal_velocity(const ProposalVelocityOf& p) { launch_rows(proposal_velocity_kernel, p.batch, p.actions, p); }
 
 // ---- the soft Bellman target, a warp a state -------------------------------------------------------------------------
 
@@ -140,11 +129,6 @@ __global__ void soft_target_kernel(SoftTargetOf s) {
     __syncwarp();
   }
 }
-void soft_target(const SoftTargetOf& s) {
-  const size_t masses = static_cast<size_t>(project_block / 32 * 2 * s.atoms) * sizeof(float);
-  if (s.batch * s.atoms > 0)
-    launch(soft_target_kernel, blocks_for(s.batch * 32, project_block), project_block, masses, s);
-}
 
 // ---- the divergence, a thread a state: there are few numbers ---------------------------------------------------------
 
@@ -156,20 +140,33 @@ __global__ void hutchinson_kernel(int64_t batch, int64_t n, int64_t probes, cons
     y[i] = sum / static_cast<float>(probes);
   }
 }
+
+}  // namespace
+
+void gaussian_proposals(int64_t batch, int64_t actions, int64_t proposals, const float* x, const float* t,
+                        const float* uniform, float* lower, float* upper, float* noise, float* action) {
+  const int64_t n = batch * actions * proposals;
+  if (n > 0)
+    launch(gaussian_proposals_kernel, blocks_for(n, element_block), element_block, 0, batch, actions, proposals, x, t,
+           uniform, lower, upper, noise, action);
+}
+
+void proposal_weights(const ProposalWeightsOf& p) {
+  launch_rows(proposal_weights_kernel, p.batch, p.policy_count, p);
+}
+
+void proposal_velocity(const ProposalVelocityOf& p) { launch_rows(proposal_velocity_kernel, p.batch, p.actions, p); }
+
+void soft_target(const SoftTargetOf& s) {
+  const size_t masses = static_cast<size_t>(project_block / 32 * 2 * s.atoms) * sizeof(float);
+  if (s.batch * s.atoms > 0)
+    launch(soft_target_kernel, blocks_for(s.batch * 32, project_block), project_block, masses, s);
+}
+
 void hutchinson(int64_t batch, int64_t actions, int64_t probes, const float* probe, const float* derivative, float* y) {
   constexpr int block = 32;   // over many multiprocessors
   if (batch > 0)
     launch(hutchinson_kernel, blocks_for(batch, block), block, 0, batch, actions * probes, probes, probe, derivative, y);
-}
-
-}  // namespace
-
-void add_mfpo(DeviceKernels& k) {
-  k.gaussian_proposals = gaussian_proposals;
-  k.proposal_weights = proposal_weights;
-  k.proposal_velocity = proposal_velocity;
-  k.soft_target = soft_target;
-  k.hutchinson = hutchinson;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

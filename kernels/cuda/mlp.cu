@@ -38,37 +38,6 @@ void forward_pass(const ForwardPass& pass, float* workspace, const MlpProducts& 
   chain_forward(pass, products.precision, prepared);
 }
 
-int64_t whole_tape_size(const MlpShape& shape, int64_t rows) { return tape_size(shape, rows); }
-
-// Some callers of a function with tangents count the rows without them: room for twice as many.
-int64_t whole_workspace(const MlpShape& shape, int64_t rows) {
-  const int64_t block = std::min(rows, block_rows), start = pitch_of(rows * shape.width[1]) + 8;
-  const int64_t taped = start + tape_size(shape, block) + 8;
-  if (!chain_fits(shape))
-    return std::max(taped + pitch_of(block) + layers_workspace(shape, block), layers_workspace(shape, 2 * rows));
-  return std::max({taped, start + chain_prepared_size(shape), chain_backward_workspace(shape, block)});
-}
-
-int64_t prepared_size(const MlpShape& shape) { return chain_fits(shape) ? chain_prepared_size(shape) : 0; }
-void prepare(const MlpShape& shape, const float* params, Precision precision, float* prepared) {
-  if (chain_fits(shape)) chain_prepare(shape, params, precision, prepared);
-}
-
-void forward(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
-             float* workspace, const MlpProducts& products) {
-  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
-                .tape = tape},
-               workspace, products);
-}
-
-void forward_projected(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
-                           const MlpProducts& products) {
-  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = own, .x_cols = own_cols,
-                .first_input = first_input, .start = start, .group = group, .y = y},
-          workspace, products);
-}
-
 // The first layer's sums of the shared inputs, once a group; moves memory on.
 const float* share_first(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, int64_t group,
                          const float* shared, bool own_leads, float*& memory) {
@@ -81,22 +50,56 @@ const float* share_first(const MlpShape& shape, const float* params, int64_t row
   return start;
 }
 
-void forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
-                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
-                        const MlpProducts& products) {
-  const float* const start = share_first(shape, params, rows, own_cols, group, shared, own_leads, workspace);
-  forward_projected(shape, params, rows, own_cols, own, own_leads ? 0 : shape.width[0] - own_cols, group, start, y,
-                        workspace, products);
-}
-
 __global__ void fill_ones(int64_t n, float* x) {
   const int64_t first = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   for (int64_t i = first; i < n; i += int64_t{gridDim.x} * blockDim.x) x[i] = 1;
 }
 
-void value_and_gradient_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols,
-                               const float* own, int64_t group, const float* shared, bool own_leads, float* y,
-                               float* gradient, float* workspace) {
+}  // namespace
+
+int64_t mlp_tape_size(const MlpShape& shape, int64_t rows) { return tape_size(shape, rows); }
+
+// Some callers of a function with tangents count the rows without them: room for twice as many.
+int64_t mlp_workspace(const MlpShape& shape, int64_t rows) {
+  const int64_t block = std::min(rows, block_rows), start = pitch_of(rows * shape.width[1]) + 8;
+  const int64_t taped = start + tape_size(shape, block) + 8;
+  if (!chain_fits(shape))
+    return std::max(taped + pitch_of(block) + layers_workspace(shape, block), layers_workspace(shape, 2 * rows));
+  return std::max({taped, start + chain_prepared_size(shape), chain_backward_workspace(shape, block)});
+}
+
+int64_t mlp_prepared_size(const MlpShape& shape) { return chain_fits(shape) ? chain_prepared_size(shape) : 0; }
+
+void mlp_prepare(const MlpShape& shape, const float* params, Precision precision, float* prepared) {
+  if (chain_fits(shape)) chain_prepare(shape, params, precision, prepared);
+}
+
+void mlp_forward(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
+                 float* workspace, const MlpProducts& products) {
+  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
+                .tape = tape},
+               workspace, products);
+}
+
+void mlp_forward_projected(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                           int64_t first_input, int64_t group, const float* start, float* y, float* workspace,
+                           const MlpProducts& products) {
+  forward_pass({.shape = &shape, .params = params, .rows = rows, .x = own, .x_cols = own_cols,
+                .first_input = first_input, .start = start, .group = group, .y = y},
+          workspace, products);
+}
+
+void mlp_forward_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols, const float* own,
+                        int64_t group, const float* shared, bool own_leads, float* y, float* workspace,
+                        const MlpProducts& products) {
+  const float* const start = share_first(shape, params, rows, own_cols, group, shared, own_leads, workspace);
+  MEANDER_CUDA::mlp_forward_projected(shape, params, rows, own_cols, own,
+                                      own_leads ? 0 : shape.width[0] - own_cols, group, start, y, workspace, products);
+}
+
+void mlp_value_and_gradient_shared(const MlpShape& shape, const float* params, int64_t rows, int64_t own_cols,
+                                   const float* own, int64_t group, const float* shared, bool own_leads, float* y,
+                                   float* gradient, float* workspace) {
   const float* const start = share_first(shape, params, rows, own_cols, group, shared, own_leads, workspace);
   const int64_t first_input = own_leads ? 0 : shape.width[0] - own_cols;
   for (int64_t first = 0; first < rows; first += block_rows) {
@@ -120,14 +123,14 @@ void value_and_gradient_shared(const MlpShape& shape, const float* params, int64
   }
 }
 
-void value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+void mlp_value_and_tangent(const MlpShape& shape, const float* params, int64_t rows, const float* x,
                            int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape, float* workspace) {
   forward_pass({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y, .tape = tape,
            .tangent_rows = tangent_rows, .dx = dx, .dx_cols = shape.width[0], .dy = dy},
           workspace);
 }
 
-void value_and_directions(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+void mlp_value_and_directions(const MlpShape& shape, const float* params, int64_t rows, const float* x,
                               int64_t directions, int64_t first_input, int64_t dx_cols, const float* dx, float* y,
                               float* dy, float* workspace) {
   forward_pass({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
@@ -136,8 +139,8 @@ void value_and_directions(const MlpShape& shape, const float* params, int64_t ro
           workspace);
 }
 
-void backward(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
-              const float* dy, float* dx, float* dparams, float* workspace) {
+void mlp_backward(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
+                  const float* dy, float* dx, float* dparams, float* workspace) {
   const BackwardPass pass{.shape = &shape, .params = params, .rows = rows, .x = x, .tape = const_cast<float*>(tape),
                           .tape_rows = rows, .dy = dy, .dx = dx, .dx_cols = shape.width[0], .dparams = dparams};
   if (!chain_fits(shape)) return layers_backward(pass, workspace, false);
@@ -152,48 +155,28 @@ void backward(const MlpShape& shape, const float* params, int64_t rows, const fl
 
 // ---- the plain forms ------------------------------------------------------------------------------------------------
 
-int64_t reference_workspace(const MlpShape& shape, int64_t rows) { return layers_workspace(shape, 2 * rows); }
+int64_t mlp_reference_workspace(const MlpShape& shape, int64_t rows) { return layers_workspace(shape, 2 * rows); }
 
-void forward_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y, float* tape,
-                       float* workspace, const MlpProducts&) {
+void mlp_forward_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x, float* y,
+                           float* tape, float* workspace, const MlpProducts&) {
   layers_forward({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
                   .tape = tape},
                  workspace, true);
 }
 
-void value_and_tangent_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x,
-                                 int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape,
-                                 float* workspace) {
+void mlp_value_and_tangent_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x,
+                                     int64_t tangent_rows, const float* dx, float* y, float* dy, float* tape,
+                                     float* workspace) {
   layers_forward({.shape = &shape, .params = params, .rows = rows, .x = x, .x_cols = shape.width[0], .y = y,
                   .tape = tape, .tangent_rows = tangent_rows, .dx = dx, .dx_cols = shape.width[0], .dy = dy},
                  workspace, true);
 }
 
-void backward_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
-                        const float* dy, float* dx, float* dparams, float* workspace) {
+void mlp_backward_reference(const MlpShape& shape, const float* params, int64_t rows, const float* x, const float* tape,
+                            const float* dy, float* dx, float* dparams, float* workspace) {
   layers_backward({.shape = &shape, .params = params, .rows = rows, .x = x, .tape = const_cast<float*>(tape), .dy = dy,
                    .dx = dx, .dx_cols = shape.width[0], .dparams = dparams},
                   workspace, true);
-}
-
-}  // namespace
-
-void add_mlp(DeviceKernels& k) {
-  k.mlp_prepared_size = prepared_size;
-  k.mlp_prepare = prepare;
-  k.mlp_tape_size = whole_tape_size;
-  k.mlp_workspace = whole_workspace;
-  k.mlp_forward = forward;
-  k.mlp_forward_projected = forward_projected;
-  k.mlp_forward_shared = forward_shared;
-  k.mlp_value_and_gradient_shared = value_and_gradient_shared;
-  k.mlp_value_and_tangent = value_and_tangent;
-  k.mlp_value_and_directions = value_and_directions;
-  k.mlp_backward = backward;
-  k.mlp_reference_workspace = reference_workspace;
-  k.mlp_forward_reference = forward_reference;
-  k.mlp_value_and_tangent_reference = value_and_tangent_reference;
-  k.mlp_backward_reference = backward_reference;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

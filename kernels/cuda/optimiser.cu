@@ -45,16 +45,6 @@ __global__ void adam_kernel(const __grid_constant__ List<AdamOf, most_networks> 
     if (a.target) a.target[at] = average(a.params[at], a.target[at]);
   });
 }
-void adam_step(std::span<const AdamOf> all, const AdamConstants& constants, float tau, int64_t number,
-               const uint64_t* step, const uint32_t* stop) {
-  const double t = static_cast<double>(number);
-  const AdamFactors factors = adam_factors(constants, step ? 0 : bias_correction(constants.beta1, t),
-                                           step ? 0 : bias_correction(constants.beta2, t));
-  in_lists<most_networks>(all, [&](const auto& list, unsigned count) {
-    launch(adam_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, factors, tau,
-           constants.beta1, constants.beta2, step, stop);
-  });
-}
 
 __global__ void average_kernel(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
   if (stop && *stop) return;
@@ -66,16 +56,23 @@ __global__ void average_kernel(int64_t n, float tau, const float* source, float*
     target[at] = average(source[at], target[at]);
   });
 }
-void average_array(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
-  if (n > 0)
-    launch(average_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, tau, source, target, stop);
-}
 
 }  // namespace
 
-void add_optimiser(DeviceKernels& k) {
-  k.adam = adam_step;
-  k.exponential_average = average_array;
+void adam(std::span<const AdamOf> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
+          const uint32_t* stop) {
+  const double t = static_cast<double>(number);
+  const AdamFactors factors = adam_factors(constants, step ? 0 : bias_correction(constants.beta1, t),
+                                           step ? 0 : bias_correction(constants.beta2, t));
+  in_lists<most_networks>(all, [&](const auto& list, unsigned count) {
+    launch(adam_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, factors, tau,
+           constants.beta1, constants.beta2, step, stop);
+  });
+}
+
+void exponential_average(int64_t n, float tau, const float* source, float* target, const uint32_t* stop) {
+  if (n > 0)
+    launch(average_kernel, blocks_for((n + 3) / 4, element_block), element_block, 0, n, tau, source, target, stop);
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -7,46 +7,27 @@ namespace {
 
 // ---- Philox ----------------------------------------------------------------------------------------------------------
 
-struct Bits {
-  using Result = uint32_t;
-  __device__ void operator()(const I (&word)[4], uint32_t (&y)[4]) const {
-#pragma unroll
-    for (int w = 0; w < 4; ++w) y[w] = static_cast<uint32_t>(word[w]);
-  }
-};
-struct Index {
-  uint32_t bound;
-  using Result = uint32_t;
-  __device__ void operator()(const I (&word)[4], uint32_t (&y)[4]) const {
-#pragma unroll
-    for (int w = 0; w < 4; ++w) y[w] = __umulhi(static_cast<uint32_t>(word[w]), bound);
-  }
-};
-
-__device__ inline uint4 together(const uint32_t (&y)[4]) { return make_uint4(y[0], y[1], y[2], y[3]); }
-__device__ inline float4 together(const float (&y)[4]) { return make_float4(y[0], y[1], y[2], y[3]); }
-
 template <class Make>
-__device__ void draw(const RandomKey& key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+__device__ void draw(const RandomKey& key, const uint64_t* step, int64_t n, Make make, float* out) {
   const uint64_t at = step ? *step : key.step;
   const bool wide = aligned(out);
   for_elements((n + 3) / 4, [&](int64_t block) {
     I word[4];
     philox_words(key, at, block, word);
-    typename Make::Result y[4];
+    float y[4];
     make(word, y);
-    if (wide && 4 * block + 4 <= n) return store4(out, block, together(y));
+    if (wide && 4 * block + 4 <= n) return store4(out, block, make_float4(y[0], y[1], y[2], y[3]));
 #pragma unroll
     for (int w = 0; w < 4; ++w)
       if (4 * block + w < n) out[4 * block + w] = y[w];
   });
 }
 template <class Make>
-__global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+__global__ void philox_kernel(RandomKey key, const uint64_t* step, int64_t n, Make make, float* out) {
   draw(key, step, n, make, out);
 }
 template <class Make>
-void philox(const RandomKey& key, const uint64_t* step, int64_t n, Make make, typename Make::Result* out) {
+void philox(const RandomKey& key, const uint64_t* step, int64_t n, Make make, float* out) {
   if (n > 0)
     launch(philox_kernel<Make>, blocks_for((n + 3) / 4, element_block), element_block, 0, key, step, n, make, out);
 }
@@ -57,24 +38,6 @@ __global__ void draws_kernel(const __grid_constant__ List<DrawOf, most_draws> li
   const DrawOf& d = list.at[blockIdx.y];
   if (d.normal) draw(d.key, step, d.n, Normal{}, d.out);
   else draw(d.key, step, d.n, Uniform{}, d.out);
-}
-void philox_draws(std::span<const DrawOf> all, const uint64_t* step) {
-  in_lists<most_draws>(all, [&](const auto& list, unsigned count) {
-    launch(draws_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, step);
-  });
-}
-
-void philox_bits(const RandomKey& key, const uint64_t* step, int64_t n, uint32_t* out) {
-  philox(key, step, n, Bits{}, out);
-}
-void philox_uniform(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
-  philox(key, step, n, Uniform{}, out);
-}
-void philox_normal(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
-  philox(key, step, n, Normal{}, out);
-}
-void philox_index(const RandomKey& key, const uint64_t* step, int64_t n, uint32_t bound, uint32_t* out) {
-  philox(key, step, n, Index{bound}, out);
 }
 
 // ---- the normal distribution cut to an interval ----------------------------------------------------------------------
@@ -89,23 +52,29 @@ struct NormalMassRatio {
     return MEANDER_CUDA::normal_mass_ratio(lower, upper, y);
   }
 };
-void truncated_normal(int64_t n, const float* lower, const float* upper, const float* f, float* y) {
-  map(n, TruncatedNormal{}, y, Each{lower}, Each{upper}, Each{f});
-}
-void normal_mass_ratio(int64_t n, const float* lower, const float* upper, const float* y, float* ratio) {
-  map(n, NormalMassRatio{}, ratio, Each{lower}, Each{upper}, Each{y});
-}
 
 }  // namespace
 
-void add_random(DeviceKernels& k) {
-  k.philox_bits = philox_bits;
-  k.philox_uniform = philox_uniform;
-  k.philox_normal = philox_normal;
-  k.philox_draws = philox_draws;
-  k.philox_index = philox_index;
-  k.truncated_normal = truncated_normal;
-  k.normal_mass_ratio = normal_mass_ratio;
+void philox_draws(std::span<const DrawOf> all, const uint64_t* step) {
+  in_lists<most_draws>(all, [&](const auto& list, unsigned count) {
+    launch(draws_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, step);
+  });
+}
+
+void philox_uniform(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
+  philox(key, step, n, Uniform{}, out);
+}
+
+void philox_normal(const RandomKey& key, const uint64_t* step, int64_t n, float* out) {
+  philox(key, step, n, Normal{}, out);
+}
+
+void truncated_normal(int64_t n, const float* lower, const float* upper, const float* f, float* y) {
+  map(n, TruncatedNormal{}, y, Each{lower}, Each{upper}, Each{f});
+}
+
+void normal_mass_ratio(int64_t n, const float* lower, const float* upper, const float* y, float* ratio) {
+  map(n, NormalMassRatio{}, ratio, Each{lower}, Each{upper}, Each{y});
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -13,14 +13,12 @@ __device__ inline void philox_words(const RandomKey& key, uint64_t step, int64_t
 }
 
 struct Uniform {
-  using Result = float;
   __device__ void operator()(const I (&word)[4], float (&y)[4]) const {
 #pragma unroll
     for (int w = 0; w < 4; ++w) y[w] = uniform_of(static_cast<uint32_t>(word[w]));
   }
 };
 struct Normal {
-  using Result = float;
   __device__ void operator()(const I (&word)[4], float (&y)[4]) const {
     float u[4];
     Uniform{}(word, u);

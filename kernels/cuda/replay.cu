@@ -24,13 +24,12 @@ __global__ void replay_batch_kernel(ReplayBatchOf p) {
     else if (lane == 0) p.reward[i * p.steps + k] = row[S + A];
   }
 }
+
+}  // namespace
+
 void replay_batch(const ReplayBatchOf& p) {
   const int64_t threads = p.batch * (p.steps + 1) * 32;
   if (threads > 0) launch(replay_batch_kernel, blocks_for(threads, element_block), element_block, 0, p);
 }
-
-}  // namespace
-
-void add_replay(DeviceKernels& k) { k.replay_batch = replay_batch; }
 
 }  // namespace meander::kernels::MEANDER_CUDA

@@ -6,7 +6,7 @@
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-// ---- sums and maxima -------------------------------------------------------------------------------------------------
+// ---- sums ------------------------------------------------------------------------------------------------------------
 
 __global__ void sum_row_kernel(int64_t rows, int64_t cols, const float* x, float* y) {
   for_rows(rows, cols, [&](Row row) {
@@ -18,18 +18,6 @@ __global__ void sum_row_kernel(int64_t rows, int64_t cols, const float* x, float
 __global__ void sum_narrow_row_kernel(int64_t rows, int64_t cols, const float* x, float* y) {
   for_elements(rows, [&](int64_t i) { y[i] = sum_in_lanes(cols, [&](int64_t j) { return x[i * cols + j]; }); });
 }
-void sum_row(int64_t rows, int64_t cols, const float* x, float* y) {
-  if (cols > lanes || cols <= 0) return launch_rows(sum_row_kernel, rows, cols, x, y);
-  if (rows > 0) launch(sum_narrow_row_kernel, blocks_for(rows, element_block), element_block, 0, rows, cols, x, y);
-}
-
-__global__ void max_row_kernel(int64_t rows, int64_t cols, const float* x, float* y) {
-  for_rows(rows, cols, [&](Row row) {
-    const float m = row_max(row, x + row.index * cols);
-    if (row.writes) y[row.index] = m;
-  });
-}
-void max_row(int64_t rows, int64_t cols, const float* x, float* y) { launch_rows(max_row_kernel, rows, cols, x, y); }
 
 // A block sums up to 8 columns (32 bytes, the least that memory moves), a thread for each, in row order. All its threads
 // fetch, two tiles of rows in turn, so that one is summed while the next is on its way.
@@ -64,24 +52,12 @@ __global__ void sum_column_kernel(int64_t rows, int64_t cols, const float* x, fl
   copy_async_wait<0>();
   if (thread < width) y[first + thread] = s;
 }
-void sum_column(int64_t rows, int64_t cols, const float* x, float* y) {
-  if (cols <= 0) return;
-  const int block = rows * (cols < tile_cols ? cols : tile_cols) <= 512 ? 64 : 256;
-  launch(sum_column_kernel, static_cast<unsigned>((cols + tile_cols - 1) / tile_cols), block, 0, rows, cols, x, y);
-}
-
-void mean(int64_t n, const float* x, float* y) { mean_of(n, NumberAt{x}, y); }
 
 __global__ void normal_log_prob_kernel(int64_t rows, int64_t cols, float offset, const float* x, float* y) {
   for_elements(rows, [&](int64_t i) {
     const float squares = sum_in_lanes(cols, [&](int64_t j) { return x[i * cols + j] * x[i * cols + j]; });
     y[i] = -0.5f * squares + offset;
   });
-}
-void normal_log_prob(int64_t rows, int64_t cols, const float* x, float* y) {
-  const float offset = static_cast<float>(-half_log_two_pi * static_cast<double>(cols));
-  if (rows > 0)
-    launch(normal_log_prob_kernel, blocks_for(rows, element_block), element_block, 0, rows, cols, offset, x, y);
 }
 
 // ---- softmax ---------------------------------------------------------------------------------------------------------
@@ -94,7 +70,6 @@ __global__ void softmax_kernel(int64_t rows, int64_t cols, const float* x, float
     for_lane(row, [&](int64_t j) { to[j] = exp(from[j] - largest) / total; });
   });
 }
-void softmax(int64_t rows, int64_t cols, const float* x, float* y) { launch_rows(softmax_kernel, rows, cols, x, y); }
 
 __global__ void log_sum_exp_kernel(int64_t rows, int64_t cols, const float* x, float* y) {
   for_rows(rows, cols, [&](Row row) {
@@ -102,9 +77,6 @@ __global__ void log_sum_exp_kernel(int64_t rows, int64_t cols, const float* x, f
     const float largest = row_max(row, from), total = row_exp_sum(row, from, largest);
     if (row.writes) y[row.index] = largest + log(total);
   });
-}
-void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y) {
-  launch_rows(log_sum_exp_kernel, rows, cols, x, y);
 }
 
 __global__ void softmax_expectation_kernel(int64_t rows, int64_t cols, const float* x, const float* value, float* y) {
@@ -121,9 +93,6 @@ __global__ void softmax_expectation_kernel(int64_t rows, int64_t cols, const flo
     weighted = sum(weighted);
     if (row.writes) y[row.index] = weighted / weight;
   });
-}
-void softmax_expectation(int64_t rows, int64_t cols, const float* x, const float* value, float* y) {
-  launch_rows(softmax_expectation_kernel, rows, cols, x, value, y);
 }
 
 // ---- layer norm ------------------------------------------------------------------------------------------------------
@@ -147,10 +116,6 @@ __global__ void layer_norm_kernel(int64_t rows, int64_t cols, float eps, const f
     if (rstd && row.writes) rstd[row.index] = r;
   });
 }
-void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift, float* y,
-                float* normalised, float* rstd) {
-  launch_rows(layer_norm_kernel, rows, cols, eps, x, scale, shift, y, normalised, rstd);
-}
 
 // ---- C51 -------------------------------------------------------------------------------------------------------------
 
@@ -163,12 +128,6 @@ __global__ void c51_project_kernel(int64_t rows, int64_t atoms, float v_min, flo
         [&](int, int64_t j) { return prob[i * atoms + j]; },
         [&](int, int64_t j, float mass) { y[i * atoms + j] = mass; });
 }
-void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where,
-                 float* y) {
-  if (rows * atoms > 0)
-    launch(c51_project_kernel, blocks_for(rows * 32, project_block), project_block, 0, rows, atoms, v_min, v_max, prob,
-           where, y);
-}
 
 __global__ void c51_project_transpose_kernel(int64_t rows, int64_t atoms, float v_min, float v_max, const float* where,
                                              const float* dy, float* dprob) {
@@ -178,27 +137,55 @@ __global__ void c51_project_transpose_kernel(int64_t rows, int64_t atoms, float 
     dprob[i * atoms + j] = row[0] * (1.0f - place.upper_share) + row[1] * place.upper_share;
   });
 }
+
+}  // namespace
+
+void sum_row(int64_t rows, int64_t cols, const float* x, float* y) {
+  if (cols > lanes || cols <= 0) return launch_rows(sum_row_kernel, rows, cols, x, y);
+  if (rows > 0) launch(sum_narrow_row_kernel, blocks_for(rows, element_block), element_block, 0, rows, cols, x, y);
+}
+
+void sum_column(int64_t rows, int64_t cols, const float* x, float* y) {
+  if (cols <= 0) return;
+  const int block = rows * (cols < tile_cols ? cols : tile_cols) <= 512 ? 64 : 256;
+  launch(sum_column_kernel, static_cast<unsigned>((cols + tile_cols - 1) / tile_cols), block, 0, rows, cols, x, y);
+}
+
+void mean(int64_t n, const float* x, float* y) { mean_of(n, NumberAt{x}, y); }
+
+void normal_log_prob(int64_t rows, int64_t cols, const float* x, float* y) {
+  const float offset = static_cast<float>(-half_log_two_pi * static_cast<double>(cols));
+  if (rows > 0)
+    launch(normal_log_prob_kernel, blocks_for(rows, element_block), element_block, 0, rows, cols, offset, x, y);
+}
+
+void softmax(int64_t rows, int64_t cols, const float* x, float* y) { launch_rows(softmax_kernel, rows, cols, x, y); }
+
+void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y) {
+  launch_rows(log_sum_exp_kernel, rows, cols, x, y);
+}
+
+void softmax_expectation(int64_t rows, int64_t cols, const float* x, const float* value, float* y) {
+  launch_rows(softmax_expectation_kernel, rows, cols, x, value, y);
+}
+
+void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift, float* y,
+                float* normalised, float* rstd) {
+  launch_rows(layer_norm_kernel, rows, cols, eps, x, scale, shift, y, normalised, rstd);
+}
+
+void c51_project(int64_t rows, int64_t atoms, float v_min, float v_max, const float* prob, const float* where,
+                 float* y) {
+  if (rows * atoms > 0)
+    launch(c51_project_kernel, blocks_for(rows * 32, project_block), project_block, 0, rows, atoms, v_min, v_max, prob,
+           where, y);
+}
+
 void c51_project_transpose(int64_t rows, int64_t atoms, float v_min, float v_max, const float* where, const float* dy,
                            float* dprob) {
   if (rows * atoms > 0)
     launch(c51_project_transpose_kernel, blocks_for(rows * atoms, element_block), element_block, 0, rows, atoms, v_min,
            v_max, where, dy, dprob);
-}
-
-}  // namespace
-
-void add_rows(DeviceKernels& k) {
-  k.sum_row = sum_row;
-  k.sum_column = sum_column;
-  k.max_row = max_row;
-  k.mean = mean;
-  k.normal_log_prob = normal_log_prob;
-  k.softmax = softmax;
-  k.log_sum_exp = log_sum_exp;
-  k.softmax_expectation = softmax_expectation;
-  k.layer_norm = layer_norm;
-  k.c51_project = c51_project;
-  k.c51_project_transpose = c51_project_transpose;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

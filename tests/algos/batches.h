@@ -115,7 +115,7 @@ inline float metric(const Agent& agent, const std::vector<float>& metrics, const
 // The normals an agent of this seed draws.
 inline Tensor agent_normals(uint64_t seed, Purpose purpose, uint64_t step, int64_t rows, int64_t cols) {
   const Tensor x = empty(rows, cols);
-  kernels::philox_normal({seed, static_cast<uint32_t>(purpose), step}, x.size(), x.f32());
+  kernels::philox_normal({seed, static_cast<uint32_t>(purpose), step}, nullptr, x.size(), x.f32());
   return x;
 }
 

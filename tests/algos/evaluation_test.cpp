@@ -23,7 +23,7 @@ struct Noisy : Learner {
   void act(std::span<const float> state, uint64_t name, std::span<float> action) override {
     Learner::act(state, name, action);
     float noise;
-    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::evaluate), name}, 1, &noise);
+    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::evaluate), name}, nullptr, 1, &noise);
     action[0] += noise - 0.5f;
     if (remembers) times.push_back(static_cast<int>(state[1])), names.push_back(name);
   }

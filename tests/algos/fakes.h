@@ -64,7 +64,7 @@ class Learner : public Agent {
   const PolicyDescription& policy() const override { throw Error("a fake that nothing describes"); }
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override {
     float noise;
-    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, 1, &noise);
+    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, nullptr, 1, &noise);
     action[0] = std::fmax(-1.0f, std::fmin(1.0f, weight * state[0] + 0.01f * state[1] + noise - 0.5f));
     explored.push_back(step);
   }

@@ -214,7 +214,7 @@ TEST_CASE("an update") {
   ArenaScope scope;
   Qc before(S, A, small(), seed);
   const Tensor t = empty(4, 1);
-  kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::interval_a), 1}, 4, t.f32());
+  kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::interval_a), 1}, nullptr, 4, t.f32());
   const auto actor = before.actor_loss(data.batch, agent_normals(seed, Purpose::interpolation_noise, 1, 4, h * A), t);
   CHECK(metrics[2] == actor.loss);
   const Tensor noise = agent_normals(seed, Purpose::next_action, 1, 4 * 4, h * A);

@@ -13,7 +13,7 @@ using Floats = std::vector<float>;
 
 inline Floats normals(int64_t n, uint64_t seed) {
   Floats x(static_cast<size_t>(n));
-  kernels::philox_normal({.seed = seed}, n, x.data());
+  kernels::philox_normal({.seed = seed}, nullptr, n, x.data());
   return x;
 }
 

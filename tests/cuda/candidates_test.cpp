@@ -58,7 +58,7 @@ struct Outcome {
 Outcome step_by_step(const Case& c, const Network& flow, const Network (&critic)[2], const Floats& state,
                      const Floats& times, const Floats& atoms, const kernels::RandomKey& noise) {
   Outcome o{Floats(static_cast<size_t>(c.candidates * c.actions)), Floats(static_cast<size_t>(c.candidates)), {}};
-  kernels::philox_normal(noise, c.candidates * c.actions, o.all.data());
+  kernels::philox_normal(noise, nullptr, c.candidates * c.actions, o.all.data());
   const int64_t T = c.steps, width = flow.shape.width[1], extra = flow.shape.width[0] - c.actions - c.observations;
   for (int64_t k = 0; k < c.candidates; ++k) {
     float* const x = o.all.data() + k * c.actions;

@@ -79,7 +79,7 @@ static void call_that_says_otherwise(Work work) {
   register_device(Device::cuda_emulated, find);
   const Memory<float> x(4), y(4);
   Accesses accesses(*device_kernels(Device::cuda_emulated));
-  accesses.read(x.data, 4), accesses.write(y.data, 4);
+  accesses(4, static_cast<const float*>(x.data), y.data);
   const Opened opened(accesses);
   work(x.data, y.data);
 }

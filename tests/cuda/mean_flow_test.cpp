@@ -13,8 +13,8 @@ TEST_CASE("times of a batch are the CPU's") {
         for (const int64_t still : {int64_t{0}, rows / 2, rows}) {
           Floats a = normals(rows, 1), b = normals(rows, 2), t(a.size()), r(a.size());
           if (draw != Draw::logit_normal) {
-            kernels::philox_uniform({.seed = 3}, rows, a.data());
-            kernels::philox_uniform({.seed = 4}, rows, b.data());
+            kernels::philox_uniform({.seed = 3}, nullptr, rows, a.data());
+            kernels::philox_uniform({.seed = 4}, nullptr, rows, b.data());
           }
           kernels::interval({draw, -0.4f, 1.1f, 1e-3f, rows, still, a.data(), b.data(), t.data(), r.data()});
           const auto on_t = d.room(t.size()), on_r = d.room(r.size());

@@ -60,7 +60,7 @@ TEST_CASE("Gaussian proposals are the CPU's") {
       const int64_t n = s.batch * s.actions;
       const Floats x = normals(n, 1), t = times(s.batch);
       Floats uniform(static_cast<size_t>(n * s.k2));
-      kernels::philox_uniform({.seed = 2}, n * s.k2, uniform.data());
+      kernels::philox_uniform({.seed = 2}, nullptr, n * s.k2, uniform.data());
       Results r{d, {}};
       const size_t lower = r.add(n), upper = r.add(n), noise = r.add(n * s.k2), action = r.add(n * s.k2);
       kernels::gaussian_proposals(s.batch, s.actions, s.k2, x.data(), t.data(), uniform.data(), r.at(lower, false),

@@ -37,8 +37,9 @@ TEST_CASE("Adam takes the CPU's step") {
             if (n > 2) gradient[2] = 0;
             const auto p = here.up(state.params), m = here.up(state.m), v = here.up(state.v), g = here.up(gradient);
             const auto number = here.up(std::vector<uint64_t>{static_cast<uint64_t>(step)});
-            kernels::adam(n, constants, step, gradient.data() + shift, state.params.data() + shift,
-                          state.m.data() + shift, state.v.data() + shift);
+            const kernels::AdamOf alone[] = {{n, gradient.data() + shift, state.params.data() + shift,
+                                              state.m.data() + shift, state.v.data() + shift, nullptr}};
+            kernels::adam(alone, constants, 0, step, nullptr, nullptr);
             // Beside it another network of another length, whose target follows.
             const int64_t others = 5;
             const auto p2 = here.up(normals(others, 5)), m2 = here.up(Floats(5)), v2 = here.up(Floats(5));
@@ -47,7 +48,7 @@ TEST_CASE("Adam takes the CPU's step") {
                                                         {others, g2, p2, m2, v2, target}};
             d.k.adam(networks, constants, 0.25f, in_memory ? 999 : step, in_memory ? number.data : nullptr, nullptr);
             Floats want = normals(others, 7);
-            kernels::exponential_average(others, 0.25f, here.down(p2).data(), want.data());
+            kernels::exponential_average(others, 0.25f, here.down(p2).data(), want.data(), nullptr);
             CHECK(same_numbers(here.down(target), want));
             CHECK(here.down(p2) != normals(others, 5));
             CHECK(same_numbers(here.down(m), state.m));
@@ -67,7 +68,7 @@ TEST_CASE("the exponential average has the CPU's bits") {
         const Floats source = normals(n + 1, 5);
         Floats target = normals(n + 1, 6);
         const auto from = d.up(source), to = d.up(target);
-        kernels::exponential_average(n, 0.005f, source.data() + shift, target.data() + shift);
+        kernels::exponential_average(n, 0.005f, source.data() + shift, target.data() + shift, nullptr);
         d.k.exponential_average(n, 0.005f, from + shift, to + shift, nullptr);
         CHECK(same_numbers(d.down(to), target));
       }

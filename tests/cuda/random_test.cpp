@@ -31,22 +31,13 @@ TEST_CASE("the streams of Philox are the CPU's") {
   on_each_device([](OnDevice& d) {
     for (const int64_t n : lengths) {
       CAPTURE(n);
-      std::vector<uint32_t> words(static_cast<size_t>(n));
-      Floats numbers(words.size());
-      kernels::philox_bits(key, n, words.data());
-      same_stream(d, words, [&](const auto& k, const uint64_t* step, uint32_t* y) { d.k.philox_bits(k, step, n, y); });
-      kernels::philox_uniform(key, n, numbers.data());
+      Floats numbers(static_cast<size_t>(n));
+      kernels::philox_uniform(key, nullptr, n, numbers.data());
       same_stream(d, numbers, [&](const auto& k, const uint64_t* step, float* y) {
         d.k.philox_uniform(k, step, n, y);
       });
-      kernels::philox_normal(key, n, numbers.data());
+      kernels::philox_normal(key, nullptr, n, numbers.data());
       same_stream(d, numbers, [&](const auto& k, const uint64_t* step, float* y) { d.k.philox_normal(k, step, n, y); });
-      for (const uint32_t bound : {1u, 1000u, 0xffffffffu}) {
-        kernels::philox_index(key, n, bound, words.data());
-        same_stream(d, words, [&](const auto& k, const uint64_t* step, uint32_t* y) {
-          d.k.philox_index(k, step, n, bound, y);
-        });
-      }
     }
   });
 }
@@ -67,7 +58,7 @@ TEST_CASE("streams drawn together are those drawn alone") {
     for (size_t i = 0; i < draws.size(); ++i) {
       Floats want(static_cast<size_t>(draws[i].n));
       draws[i].key.step = 77;
-      (draws[i].normal ? kernels::philox_normal : kernels::philox_uniform)(draws[i].key, draws[i].n, want.data());
+      (draws[i].normal ? kernels::philox_normal : kernels::philox_uniform)(draws[i].key, nullptr, draws[i].n, want.data());
       CHECK(d.down(results[i]) == want);
     }
   });
@@ -87,7 +78,7 @@ TEST_CASE("a graph draws the numbers of the step that memory holds") {
       Floats want(10);
       kernels::RandomKey then = key;
       then.step = at;
-      kernels::philox_normal(then, 10, want.data());
+      kernels::philox_normal(then, nullptr, 10, want.data());
       CHECK(d.down(numbers) == want);
     }
     d.k.destroy_graph(graph);

@@ -117,8 +117,6 @@ const Kernel kernels[] = {
      [] { return of_rows(37, [](const float* x, float* y) { sum_row(37, 101, x, y); }); }},
     {"sum_column", 0xff7faab2cc46e710,
      [] { return of_rows(101, [](const float* x, float* y) { sum_column(37, 101, x, y); }); }},
-    {"max_row", 0xe49bdacb2efb1c84,
-     [] { return of_rows(37, [](const float* x, float* y) { max_row(37, 101, x, y); }); }},
     {"softmax", 0x4dd7e9278a758ee1,
      [] { return of_rows(37 * 101, [](const float* x, float* y) { softmax(37, 101, x, y); }); }},
     {"log_sum_exp", 0xa6be3f85e1b4d4ba,
@@ -140,13 +138,14 @@ const Kernel kernels[] = {
     {"adam", 0xc0ecb1d5233f4bef,
      [] {
        Floats p = normals(5003, 1), m = normals(5003, 2), v = uniforms(5003, 3);
-       adam(5003, {}, 7, normals(5003, 4).data(), p.data(), m.data(), v.data());
+       adam(std::array{AdamOf{5003, normals(5003, 4).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 7, nullptr,
+            nullptr);
        return p;
      }},
     {"exponential_average", 0x7e933148454df4cc,
      [] {
        Floats p = normals(5003, 1);
-       exponential_average(5003, 0.005f, normals(5003, 2).data(), p.data());
+       exponential_average(5003, 0.005f, normals(5003, 2).data(), p.data(), nullptr);
        return p;
      }},
     {"truncated_normal", 0x7f83b67d95368438,

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include <meander/kernels/philox.h>
 
@@ -43,8 +44,8 @@ TEST_CASE("any order that keeps to the dependencies gives the same memory") {
       for (size_t i = draw(3); i > 0; --i) s.reads.push_back(draw(words));
       for (size_t i = draw(2); i > 0; --i) s.writes.push_back(draw(words));
       Accesses a(cpu());
-      for (const size_t i : s.reads) a.read(&memory[i], 1);
-      for (const size_t i : s.writes) a.write(&memory[i], 1);
+      for (const size_t i : s.reads) a(1, &std::as_const(memory[i]));
+      for (const size_t i : s.writes) a(1, &memory[i]);
       if (draw(20) == 0) a.everything();
       after.push_back(dependencies.add(a));
       all.push_back(s);
@@ -79,7 +80,7 @@ TEST_CASE("a call waits for no more than it must") {
   using Numbers = std::vector<size_t>;
   const auto call = [&](int64_t from, int64_t to, int64_t n) {
     Accesses a(cpu());
-    a.read(&x[static_cast<size_t>(from)], n), a.write(&x[static_cast<size_t>(to)], n);
+    a(n, &std::as_const(x[static_cast<size_t>(from)]), &x[static_cast<size_t>(to)]);
     return dependencies.add(a);
   };
   CHECK(call(0, 2, 2).empty());                  // 0
@@ -93,20 +94,40 @@ TEST_CASE("a call waits for no more than it must") {
   CHECK(dependencies.add(all) == Numbers{5, 4});
 }
 
-// Protects the list against a function that is added to a device and forgotten here: nothing would wait for it. Every
-// pointer of the table that is not listed is one of those that queue no work.
-TEST_CASE("every function that queues work says what it touches") {
-  DeviceKernels table{};
-  size_t listed = 0, twice = 0;
-  for_each_function([&]<auto member>(Function<member>, const char*, auto) {
-    if (table.*member) ++twice;
-    table.*member = reinterpret_cast<std::remove_reference_t<decltype(table.*member)>>(&listed);
-    ++listed;
-  });
-  const size_t pointers = (sizeof table - offsetof(DeviceKernels, allocate)) / sizeof(void*);
-  const size_t queue_nothing = 9 /* of memory and stream */ + 7 /* sizes */;
-  CHECK(twice == 0);
-  CHECK(listed == pointers - queue_nothing);
+// Protects what a recorded call waits by and what the bench counts: from each kind of statement, the ranges with what is
+// moved.
+TEST_CASE("a call says what it reads, writes, changes and uses as scratch") {
+  const DeviceKernels& device = cpu();
+  float x[12] = {}, y[12] = {}, scratch[100];
+  const float* const from = x;
+  struct Range {
+    const float* begin;
+    int64_t n;
+    size_t bytes;
+    bool written;
+  };
+  const auto check = [&](auto touched, std::vector<Range> want, auto... arguments) {
+    Accesses a(device);
+    touched(a, arguments...);
+    REQUIRE(std::distance(a.begin(), a.end()) == std::ssize(want));
+    for (size_t i = 0; i < want.size(); ++i) {
+      const Access& got = a.begin()[static_cast<std::ptrdiff_t>(i)];
+      CAPTURE(i);
+      CHECK(got.begin == reinterpret_cast<const std::byte*>(want[i].begin));
+      CHECK(got.end == reinterpret_cast<const std::byte*>(want[i].begin + want[i].n));
+      CHECK(got.bytes == want[i].bytes);
+      CHECK(got.written == want[i].written);
+    }
+  };
+  check(Touched::affine, {{x, 5, 20, false}, {y, 5, 20, true}}, int64_t{5}, 1.0f, 2.0f, from, y);
+  check(Touched::add_to, {{x, 5, 20, false}, {y, 5, 40, true}}, int64_t{5}, from, y);
+  check(Touched::layer_norm, {{x, 6, 24, false}, {y, 6, 24, true}, {x, 3, 12, false}, {x, 3, 12, false}}, int64_t{2},
+        int64_t{3}, 0.0f, from, from, from, y, static_cast<float*>(nullptr), static_cast<float*>(nullptr));
+  check(Touched::copy_matrix, {{x, 2 + 4, 24, false}, {y, 2 + 3 * 3, 44, true}}, int64_t{4}, int64_t{2}, from, int64_t{4},
+        int64_t{2}, y, int64_t{3});
+  const int64_t room = device.product_workspace(2, 3, 2);
+  check(Touched::product_nt, {{x, 4, 16, false}, {x, 6, 24, false}, {y, 6, 48, true}, {scratch, room, 0, true}},
+        int64_t{2}, int64_t{3}, int64_t{2}, from, from, y, true, scratch);
 }
 
 // Protects the sizes at the example of a network, whose parameters lie scattered: with embeddings before and after them

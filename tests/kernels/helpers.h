@@ -19,12 +19,12 @@ using Doubles = std::vector<double>;
 
 inline Floats normals(int64_t n, uint64_t seed) {
   Floats x(static_cast<size_t>(n));
-  philox_normal({.seed = seed}, n, x.data());
+  philox_normal({.seed = seed}, nullptr, n, x.data());
   return x;
 }
 inline Floats uniforms(int64_t n, uint64_t seed) {
   Floats x(static_cast<size_t>(n));
-  philox_uniform({.seed = seed}, n, x.data());
+  philox_uniform({.seed = seed}, nullptr, n, x.data());
   return x;
 }
 inline Doubles in_double(const Floats& x) { return {x.begin(), x.end()}; }

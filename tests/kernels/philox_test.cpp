@@ -26,8 +26,8 @@ TEST_CASE("a shorter array is the beginning of a longer one") {
   std::vector<uint32_t> all_bits(most), bits(most);
   Floats all_normals(most), all_uniforms(most);
   philox_bits(key, most, all_bits.data());
-  philox_normal(key, most, all_normals.data());
-  philox_uniform(key, most, all_uniforms.data());
+  philox_normal(key, nullptr, most, all_normals.data());
+  philox_uniform(key, nullptr, most, all_uniforms.data());
   for (int64_t i = 0; i < most; i += 997) {
     uint32_t block[4];
     philox_block(key, static_cast<uint32_t>(i / 4), block);
@@ -35,17 +35,17 @@ TEST_CASE("a shorter array is the beginning of a longer one") {
   }
   for (int64_t n : {1, 2, 3, 5, 17, 1023, 1024, 1025, 5000}) {
     Floats x(static_cast<size_t>(n + 1), -77.0f);
-    philox_normal(key, n, x.data());
+    philox_normal(key, nullptr, n, x.data());
     CHECK(std::equal(x.begin(), x.end() - 1, all_normals.begin()));
     CHECK(x.back() == -77.0f);
-    philox_uniform(key, n, x.data());
+    philox_uniform(key, nullptr, n, x.data());
     CHECK(std::equal(x.begin(), x.end() - 1, all_uniforms.begin()));
     philox_bits(key, n, bits.data());
     CHECK(std::equal(bits.begin(), bits.begin() + n, all_bits.begin()));
   }
   same_on_every_path([&] {
     Floats x(most);
-    philox_normal(key, most, x.data());
+    philox_normal(key, nullptr, most, x.data());
     return x;
   });
 }
@@ -57,8 +57,8 @@ TEST_CASE("uniforms, normals and indices") {
   std::vector<uint32_t> bits(n), index(n);
   philox_bits(key, n, bits.data());
   Floats u(n), x(n);
-  philox_uniform(key, n, u.data());
-  philox_normal(key, n, x.data());
+  philox_uniform(key, nullptr, n, u.data());
+  philox_normal(key, nullptr, n, x.data());
   philox_index(key, n, 10, index.data());
   double mean = 0, square = 0, fourth = 0, product = 0;
   int64_t count[10] = {};
