@@ -4,19 +4,8 @@
 namespace meander {
 namespace {
 
-using kernels::Activation;
 using kernels::MlpShape;
 using kernels::Norm;
-
-Value activate(Activation activation, Value x) {
-  switch (activation) {
-    case Activation::relu: return relu(x);
-    case Activation::gelu: return gelu(x);
-    case Activation::mish: return mish(x);
-    case Activation::tanh: return tanh(x);
-  }
-  throw Error("unknown activation");
-}
 
 template <size_t N>
 bool plain(const std::array<Value, N>& values) {

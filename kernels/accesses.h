@@ -167,10 +167,9 @@ void for_each_function(Visit visit) {
   visit(Function<&K::log>(), "log", map);
   visit(Function<&K::tanh>(), "tanh", map);
   visit(Function<&K::sigmoid>(), "sigmoid", map);
-  visit(Function<&K::gelu>(), "gelu", map);
-  visit(Function<&K::gelu_slope>(), "gelu_slope", map);
-  visit(Function<&K::mish>(), "mish", map);
-  visit(Function<&K::mish_slope>(), "mish_slope", map);
+  const auto activation = [](A& a, Activation, int64_t n, const float* x, float* y) { a.read(x, n), a.write(y, n); };
+  visit(Function<&K::activation>(), "activation", activation);
+  visit(Function<&K::activation_slope>(), "activation_slope", activation);
   visit(Function<&K::sincos>(), "sincos", [](A& a, int64_t n, const float* x, float* sine, float* cosine) {
     a.read(x, n), a.write(sine, n), a.write(cosine, n);
   });

@@ -50,8 +50,8 @@ const DeviceKernels cpu = [] {
   };
 
   k.exp = kernels::exp, k.log = kernels::log, k.tanh = kernels::tanh, k.sigmoid = kernels::sigmoid;
-  k.gelu = kernels::gelu, k.gelu_slope = kernels::gelu_slope, k.mish = kernels::mish;
-  k.mish_slope = kernels::mish_slope, k.sincos = kernels::sincos;
+  k.sincos = kernels::sincos;
+  k.activation = kernels::activation, k.activation_slope = kernels::activation_slope;
 
   k.sum_row = kernels::sum_row, k.sum_column = kernels::sum_column, k.max_row = kernels::max_row;
   k.softmax = kernels::softmax, k.log_sum_exp = kernels::log_sum_exp;

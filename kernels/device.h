@@ -69,8 +69,9 @@ struct DeviceKernels {
   void (*gather_numbers)(std::span<const NumberOf>, float* y);
 
   // ---- elementwise.h -------------------------------------------------------------------------------------------------
-  decltype(&kernels::exp) exp, log, tanh, sigmoid, gelu, gelu_slope, mish, mish_slope;
+  decltype(&kernels::exp) exp, log, tanh, sigmoid;
   decltype(&kernels::sincos) sincos;
+  decltype(&kernels::activation) activation, activation_slope;                  // activation.h
 
   // ---- rows.h --------------------------------------------------------------------------------------------------------
   decltype(&kernels::sum_row) sum_row, sum_column, max_row, softmax, log_sum_exp;

@@ -26,6 +26,7 @@ namespace meander::kernels::MEANDER_ISA_NAMESPACE {
 namespace {
 #include <meander/kernels/cpu/vector.h>
 #include <meander/kernels/formulas/elementary.h>
+#include <meander/kernels/formulas/activations.h>
 #include <meander/kernels/formulas/truncated_normal.h>
 #include <meander/kernels/formulas/random.h>
 #include <meander/kernels/formulas/optimiser.h>
@@ -45,11 +46,9 @@ const IsaKernels table = {
     .exp = exp_array,
     .log = log_array,
     .tanh = tanh_array,
-    .gelu = gelu_array,
-    .gelu_slope = gelu_slope_array,
-    .mish = mish_array,
-    .mish_slope = mish_slope_array,
     .sigmoid = sigmoid_array,
+    .activation = activation_array,
+    .activation_slope = activation_slope_array,
     .sincos = sincos_array,
     .philox_bits = philox_bits,
     .box_muller = box_muller,

@@ -1,24 +1,6 @@
 // What follows the product in a hidden layer, row by row: norm and activation, their tangent and their pullback.
 // Included by isa_kernels.cpp only.
 
-// coarse: good enough for a result that is rounded to bfloat16.
-template <Activation activation, bool coarse = false>
-static inline V activate(V x) {
-  if constexpr (activation == Activation::relu) return relu(x);
-  else if constexpr (activation == Activation::gelu && coarse) return gelu_coarse(x);
-  else if constexpr (activation == Activation::gelu) return gelu(x);
-  else if constexpr (activation == Activation::mish) return mish(x);
-  else return tanh(x);
-}
-// The slope at x; value = activate(x).
-template <Activation activation>
-static inline V activation_slope(V x, V& value) {
-  if constexpr (activation == Activation::relu) return relu_slope(x, value);
-  else if constexpr (activation == Activation::gelu) return gelu_slope(x, value);
-  else if constexpr (activation == Activation::mish) return mish_slope(x, value);
-  else return tanh_slope(x, value);
-}
-
 // One hidden layer's norm and activation.
 struct Finish {
   int64_t cols;
@@ -40,12 +22,7 @@ static inline void with_norm(Norm norm, F&& f) {
 template <class F>
 static inline void with_kind(Activation activation, Norm norm, F&& f) {
   with_norm(norm, [&]<Norm n>() {
-    switch (activation) {
-      case Activation::relu: return f.template operator()<Activation::relu, n>();
-      case Activation::gelu: return f.template operator()<Activation::gelu, n>();
-      case Activation::mish: return f.template operator()<Activation::mish, n>();
-      case Activation::tanh: return f.template operator()<Activation::tanh, n>();
-    }
+    with_activation(activation, [&]<Activation a>() { f.template operator()<a, n>(); });
   });
 }
 

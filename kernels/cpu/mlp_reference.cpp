@@ -6,34 +6,6 @@
 namespace meander::kernels {
 namespace {
 
-// The activation and its slope at x.
-template <class T>
-void activation(Activation which, T x, T& value, T& slope) {
-  switch (which) {
-    case Activation::relu:
-      value = x > 0 ? x : T{0};
-      slope = x > 0 ? T{1} : T{0};
-      return;
-    case Activation::gelu: {
-      const T c = static_cast<T>(0.79788456080286536), cubic = static_cast<T>(0.044715);
-      const T t = std::tanh(c * (x + cubic * x * x * x));
-      value = x * (1 + t) / 2;
-      slope = (1 + t) / 2 + x * (1 - t * t) / 2 * c * (1 + 3 * cubic * x * x);
-      return;
-    }
-    case Activation::mish: {
-      const T softplus = x > 20 ? x : std::log1p(std::exp(x)), t = std::tanh(softplus);
-      value = x * t;
-      slope = t + x * (1 - t * t) / (1 + std::exp(-x));
-      return;
-    }
-    case Activation::tanh:
-      value = std::tanh(x);
-      slope = 1 - value * value;
-      return;
-  }
-}
-
 // LayerNorm of a row and its tangent, in place.
 template <class T>
 void norm(int64_t cols, const T* scale, const T* shift, T* a, T* da) {
@@ -78,8 +50,7 @@ void mlp_reference(const MlpShape& shape, const T* params, int64_t rows, const T
       const T* const shift = params + shape.shift[l];
       if (shape.norm == Norm::before_activation) norm(out, scale, shift, a.data(), da.data());
       for (size_t j = 0; j < a.size(); ++j) {
-        T value = 0, slope = 0;
-        activation(shape.activation, a[j], value, slope);
+        const auto [value, slope] = activation_reference(shape.activation, a[j]);
         a[j] = value;
         da[j] *= slope;
       }

@@ -9,14 +9,20 @@ struct Exp { __device__ float operator()(float x) const { return exp(x); } };
 struct Log { __device__ float operator()(float x) const { return log(x); } };
 struct Tanh { __device__ float operator()(float x) const { return tanh(x); } };
 struct Sigmoid { __device__ float operator()(float x) const { return sigmoid(x); } };
-struct Gelu { __device__ float operator()(float x) const { return gelu(x); } };
-struct GeluSlope { __device__ float operator()(float x) const { float value; return gelu_slope(x, value); } };
-struct Mish { __device__ float operator()(float x) const { return mish(x); } };
-struct MishSlope { __device__ float operator()(float x) const { float value; return mish_slope(x, value); } };
+template <Activation a>
+struct Activate { __device__ float operator()(float x) const { return activate<a>(x); } };
+template <Activation a>
+struct Slope { __device__ float operator()(float x) const { float value; return activation_slope<a>(x, value); } };
 
 template <class F>
 void map_array(int64_t n, const float* x, float* y) {
   map(n, F{}, y, Each{x});
+}
+void activation_array(Activation which, int64_t n, const float* x, float* y) {
+  with_activation(which, [&]<Activation a>() { map_array<Activate<a>>(n, x, y); });
+}
+void activation_slope_array(Activation which, int64_t n, const float* x, float* y) {
+  with_activation(which, [&]<Activation a>() { map_array<Slope<a>>(n, x, y); });
 }
 
 __global__ void sincos_kernel(int64_t n, const float* x, float* sine, float* cosine) {
@@ -38,11 +44,9 @@ void add_elementwise(DeviceKernels& k) {
   k.log = map_array<Log>;
   k.tanh = map_array<Tanh>;
   k.sigmoid = map_array<Sigmoid>;
-  k.gelu = map_array<Gelu>;
-  k.gelu_slope = map_array<GeluSlope>;
-  k.mish = map_array<Mish>;
-  k.mish_slope = map_array<MishSlope>;
   k.sincos = sincos_array;
+  k.activation = activation_array;
+  k.activation_slope = activation_slope_array;
 }
 
 }  // namespace meander::kernels::MEANDER_CUDA

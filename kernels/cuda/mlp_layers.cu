@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <meander/kernels/cuda/activation.h>
+#include <meander/kernels/cuda/formulas.h>
 #include <meander/kernels/cuda/mlp_pass.h>
 #include <meander/kernels/cuda/products.cuh>
 

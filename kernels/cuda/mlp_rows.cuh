@@ -1,6 +1,6 @@
 #pragma once
 
-#include <meander/kernels/cuda/activation.h>
+#include <meander/kernels/cuda/formulas.h>
 #include <meander/kernels/cuda/mlp_chain.cuh>
 
 // Norm and activation of a tile's rows in shared memory, their tangents and their pullback: a warp takes a row, and

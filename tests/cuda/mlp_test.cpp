@@ -47,7 +47,6 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   return net;
 }
 
-const Activation activations[] = {Activation::relu, Activation::gelu, Activation::mish, Activation::tanh};
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
 // Every kind of layer at small odd widths, and one kind each at the widths where the kernels change: the least, several
