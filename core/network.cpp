@@ -133,7 +133,8 @@ Value rest_composite(const MlpShape& shape, Value params, Value x) {
   for (int l = 0; l + 1 < shape.layers; ++l) {
     const int64_t width = shape.width[l + 1];
     const auto norm = [&](Value v) {
-      return layer_norm(v, parameter(params, shape.scale[l], 1, width), parameter(params, shape.shift[l], 1, width));
+      return layer_norm(v, parameter(params, shape.scale[l], 1, width), parameter(params, shape.shift[l], 1, width),
+                        shape.norm_eps);
     };
     if (shape.norm == Norm::before_activation) x = norm(x);
     x = activate(shape.activation, x);

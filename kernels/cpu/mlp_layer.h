@@ -6,10 +6,11 @@ struct Finish {
   int64_t cols;
   const float* scale;
   const float* shift;
+  float eps = 0;      // of the norm; on the way back the tape has what it made
 };
 
 static inline Finish finish_of(const MlpShape& shape, const float* params, int l) {
-  return {shape.width[l + 1], params + shape.scale[l], params + shape.shift[l]};
+  return {shape.width[l + 1], params + shape.scale[l], params + shape.shift[l], shape.norm_eps};
 }
 
 // f.operator()<norm>() and f.operator()<activation, norm>() as they stand in the shape.
@@ -47,7 +48,7 @@ static inline void finish_row(const Finish& layer, Moments moments, float* z, fl
       else store(z + j, h, count);
     });
     if constexpr (norm == Norm::after_activation) {
-      moments = row_moments(layer.cols, layer_norm_eps, z);
+      moments = row_moments(layer.cols, layer.eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         const V n = (load(z + j, count) - moments.mean) * moments.rstd;
         to(j, fma(n, load(layer.scale + j, count), load(layer.shift + j, count)), count);
@@ -67,7 +68,7 @@ static inline void for_rows(const MlpShape& shape, const float* params, int l, i
       f.template operator()<activation, norm>(layer, i, moments);
     };
     if constexpr (norm == Norm::before_activation) {
-      with_moments(rows, layer.cols, layer_norm_eps, z, stride, one);
+      with_moments(rows, layer.cols, layer.eps, z, stride, one);
     } else {
       for (int64_t i = 0; i < rows; ++i) one(i, {});
     }
@@ -135,7 +136,7 @@ static inline void finish_row_and_tangents(const Finish& layer, Moments moments,
       store(z + j, value, count);
     });
     if constexpr (norm == Norm::after_activation) {
-      moments = row_moments(layer.cols, layer_norm_eps, z);
+      moments = row_moments(layer.cols, layer.eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         store(z + j, (load(z + j, count) - moments.mean) * moments.rstd, count);
       });
@@ -175,7 +176,7 @@ static inline void finish_row_and_slope(const Finish& layer, Moments moments, fl
     store(z + j, value, count);
   });
   if constexpr (norm == Norm::after_activation) {
-    moments = row_moments(layer.cols, layer_norm_eps, z);
+    moments = row_moments(layer.cols, layer.eps, z);
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       store(kept.normalised + j, n, count);

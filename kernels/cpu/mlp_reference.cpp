@@ -8,11 +8,11 @@ namespace {
 
 // LayerNorm of a row and its tangent, in place.
 template <class T>
-void norm(int64_t cols, const T* scale, const T* shift, T* a, T* da) {
+void norm(int64_t cols, T eps, const T* scale, const T* shift, T* a, T* da) {
   T mean = 0, variance = 0, mean_d = 0, mean_nd = 0;
   for (int64_t j = 0; j < cols; ++j) mean += a[j] / static_cast<T>(cols);
   for (int64_t j = 0; j < cols; ++j) variance += (a[j] - mean) * (a[j] - mean) / static_cast<T>(cols);
-  const T rstd = 1 / std::sqrt(variance + static_cast<T>(layer_norm_eps));
+  const T rstd = 1 / std::sqrt(variance + eps);
   for (int64_t j = 0; j < cols; ++j) {
     a[j] = (a[j] - mean) * rstd;
     mean_d += da[j] / static_cast<T>(cols);
@@ -46,15 +46,16 @@ void mlp_reference(const MlpShape& shape, const T* params, int64_t rows, const T
       }
       a = z, da = dz;
       if (l + 1 == shape.layers) break;
+      const T eps = static_cast<T>(shape.norm_eps);
       const T* const scale = params + shape.scale[l];
       const T* const shift = params + shape.shift[l];
-      if (shape.norm == Norm::before_activation) norm(out, scale, shift, a.data(), da.data());
+      if (shape.norm == Norm::before_activation) norm(out, eps, scale, shift, a.data(), da.data());
       for (size_t j = 0; j < a.size(); ++j) {
         const auto [value, slope] = activation_reference(shape.activation, a[j]);
         a[j] = value;
         da[j] *= slope;
       }
-      if (shape.norm == Norm::after_activation) norm(out, scale, shift, a.data(), da.data());
+      if (shape.norm == Norm::after_activation) norm(out, eps, scale, shift, a.data(), da.data());
     }
     const int64_t out = shape.width[shape.layers];
     for (int64_t j = 0; j < out; ++j) y[i * out + j] = a[static_cast<size_t>(j)];

@@ -23,6 +23,7 @@ Net make_net(int64_t in, int64_t width, int64_t out, Activation activation, Norm
   ParameterLayout layout;
   layout.add("something before", {7}, Initial::one);   // the network does not start at offset 0
   Net net{add_mlp(layout, in, {width, 2, activation, norm}, out), {}};
+  net.shape.norm_eps = 1e-3f;
   layout.add("something behind", {5}, Initial::one);
   net.params = empty(1, layout.size());
   layout.initialise(net.params.f32(), Stream(3, Purpose::test, 1));

@@ -27,6 +27,7 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   s.layers = static_cast<int>(width.size()) - 1;
   s.activation = activation;
   s.norm = norm;
+  s.norm_eps = 1e-3f;
   std::copy(width.begin(), width.end(), s.width);
   int64_t size = first;
   const auto place = [&](int64_t n) { return std::exchange(size, size + n); };

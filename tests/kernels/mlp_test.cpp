@@ -25,6 +25,7 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   s.layers = static_cast<int>(width.size()) - 1;
   s.activation = activation;
   s.norm = norm;
+  s.norm_eps = 1e-3f;
   std::copy(width.begin(), width.end(), s.width);
   int64_t size = 0;
   const auto place = [&](int64_t n) { return std::exchange(size, size + n); };
@@ -450,7 +451,7 @@ TEST_CASE("the chain equals its parts bit for bit") {
   Floats workspace(std::max(mlp_workspace(s, rows), product_workspace(rows, 256, 256)));
   mlp_forward(s, p, rows, x.data(), whole.data(), nullptr, workspace.data());
   dense(rows, 87, 256, x.data(), p + s.weight[0], p + s.bias[0], hidden.data(), workspace.data());
-  layer_norm(rows, 256, layer_norm_eps, hidden.data(), p + s.scale[0], p + s.shift[0], hidden.data(), nullptr, nullptr);
+  layer_norm(rows, 256, s.norm_eps, hidden.data(), p + s.scale[0], p + s.shift[0], hidden.data(), nullptr, nullptr);
   activation(Activation::gelu, rows * 256, hidden.data(), hidden.data());
   dense(rows, 256, 6, hidden.data(), p + s.weight[1], p + s.bias[1], parts.data(), workspace.data());
   CHECK(same_bits(whole, parts));
