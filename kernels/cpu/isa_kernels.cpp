@@ -3,9 +3,15 @@
 // instruction set must never be the copy that a narrow machine links.
 #include <cstdint>
 
+#define MEANDER_PRAGMA(words) _Pragma(#words)
+#if defined(__clang__)
+#define MEANDER_UNROLL(times) MEANDER_PRAGMA(unroll times)
+#else
+#define MEANDER_UNROLL(times) MEANDER_PRAGMA(GCC unroll times)
 // GCC 12 warns of its own AVX-512 header.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
