@@ -130,7 +130,7 @@ Value time_embedding_composite(const EmbeddingShape& shape, Value params, Value 
   };
   const Value features = fourier_features(t, frequencies(shape, params));
   const Value sum = layer(features, shape.weight0, shape.bias0, 2 * shape.frequencies, shape.hidden);
-  const Value activated = shape.activation == kernels::Activation::mish ? mish(sum) : gelu(sum);
+  const Value activated = activate(shape.activation, sum);
   return layer(activated, shape.weight1, shape.bias1, shape.hidden, shape.width);
 }
 

@@ -4,19 +4,8 @@
 namespace meander {
 namespace {
 
-using kernels::Activation;
 using kernels::MlpShape;
 using kernels::Norm;
-
-Value activate(Activation activation, Value x) {
-  switch (activation) {
-    case Activation::relu: return relu(x);
-    case Activation::gelu: return gelu(x);
-    case Activation::mish: return mish(x);
-    case Activation::tanh: return tanh(x);
-  }
-  throw Error("unknown activation");
-}
 
 template <size_t N>
 bool plain(const std::array<Value, N>& values) {
@@ -144,7 +133,8 @@ Value rest_composite(const MlpShape& shape, Value params, Value x) {
   for (int l = 0; l + 1 < shape.layers; ++l) {
     const int64_t width = shape.width[l + 1];
     const auto norm = [&](Value v) {
-      return layer_norm(v, parameter(params, shape.scale[l], 1, width), parameter(params, shape.shift[l], 1, width));
+      return layer_norm(v, parameter(params, shape.scale[l], 1, width), parameter(params, shape.shift[l], 1, width),
+                        shape.norm_eps);
     };
     if (shape.norm == Norm::before_activation) x = norm(x);
     x = activate(shape.activation, x);

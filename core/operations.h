@@ -46,6 +46,7 @@ Value sigmoid(Value x);                                // 1 / (1 + exp(-x))
 Value relu(Value x);                                   // max(x, 0); slope 0 at 0
 Value gelu(Value x);                                   // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
 Value mish(Value x);                                   // x tanh(log(1 + exp(x)))
+Value activate(kernels::Activation, Value x);          // those of kernels/activation.h
 Value clip(Value x, double low, double high);          // slope 1 inside the bounds, both included, else 0
 Value square(Value x);
 

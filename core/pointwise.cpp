@@ -6,6 +6,9 @@
 namespace meander {
 namespace {
 
+using kernels::Activation;
+using kernels::activation_name;
+using kernels::activation_reference;
 using kernels::current;
 
 // float32 through our kernels (the same bits everywhere), float64 through libm.
@@ -113,61 +116,55 @@ struct Clip : Pointwise<Clip> {
   Value slope(Value x, Value) const { return perform(Step(low, high), {x})[0]; }
 };
 
-constexpr double gelu_scale = 0.7978845608028654;  // sqrt(2 / pi)
-constexpr double gelu_cubic = 0.044715;
-
-// 0.5 x (1 + h), h = tanh(c (x + k x^3)). Its slope is an operation with a kernel of its own; slopes beyond the first
-// follow from the composite.
-struct GeluSlope : Pointwise<GeluSlope> {
+// A smooth activation; its slope is an operation with a kernel of its own, and slopes beyond the first follow from
+// composites.
+struct ActivationSlope : Pointwise<ActivationSlope> {
+  Activation which;
+  explicit ActivationSlope(Activation a) : which(a) {}
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, current().gelu_slope, [](double v) {
-      const double h = std::tanh(gelu_scale * (v + gelu_cubic * v * v * v));
-      return 0.5 * (1 + h) + 0.5 * v * (1 - h * h) * gelu_scale * (1 + 3 * gelu_cubic * v * v);
-    });
+    return meander::evaluate(x, [&](auto... a) { current().activation_slope(which, a...); },
+                             [&](double v) { return activation_reference(which, v).slope; });
   }
-  // With h' = (1 - h^2) g', g' = c (1 + 3 k x^2), g'' = 6 c k x:
-  // (0.5 (1 + h) + 0.5 x h')' = h' + 0.5 x h'',  h'' = (1 - h^2) g'' - 2 h h' g'
   Value slope(Value x, Value) const {
-    const Value h = tanh(gelu_scale * (x + gelu_cubic * (x * x * x)));
-    const Value g1 = gelu_scale * (1 + 3 * gelu_cubic * (x * x)), g2 = (6 * gelu_scale * gelu_cubic) * x;
-    const Value h1 = (1 - h * h) * g1, h2 = (1 - h * h) * g2 - 2 * (h * h1 * g1);
-    return h1 + 0.5 * (x * h2);
+    switch (which) {
+      case Activation::relu:
+      case Activation::tanh: break;   // operations of their own
+      case Activation::gelu: {
+        // 0.5 x (1 + h), h = tanh(g), g = c (x + k x^3): with h' = (1 - h^2) g', g' = c (1 + 3 k x^2), g'' = 6 c k x:
+        // (0.5 (1 + h) + 0.5 x h')' = h' + 0.5 x h'',  h'' = (1 - h^2) g'' - 2 h h' g'
+        constexpr double c = 0.7978845608028654, k = 0.044715;   // c = sqrt(2 / pi)
+        const Value h = tanh(c * (x + k * (x * x * x)));
+        const Value g1 = c * (1 + 3 * k * (x * x)), g2 = (6 * c * k) * x;
+        const Value h1 = (1 - h * h) * g1, h2 = (1 - h * h) * g2 - 2 * (h * h1 * g1);
+        return h1 + 0.5 * (x * h2);
+      }
+      case Activation::mish: {
+        // x h, h = tanh(s), s = log(1 + exp x), s' = q = sigmoid(x): h' = (1 - h^2) q, q' = q (1 - q);
+        // (h + x h')' = 2 h' + x h'',  h'' = -2 h h' q + (1 - h^2) q'
+        const Value q = sigmoid(x);
+        // tanh(log(1 + e^x)) = (1 + e^x)^2 - 1 over (1 + e^x)^2 + 1; in p = 1 - q = 1 / (1 + e^x): (1 - p^2) / (1 + p^2).
+        const Value p2 = square(sigmoid(-x));
+        const Value h = (1 - p2) / (1 + p2);
+        const Value h1 = (1 - h * h) * q;
+        return 2 * h1 + x * ((1 - h * h) * (q * (1 - q)) - 2 * (h * h1 * q));
+      }
+      case Activation::silu: {
+        // x q, q = sigmoid(x): q' = q (1 - q), q'' = q' (1 - 2 q); (q + x q')' = 2 q' + x q''
+        const Value q = sigmoid(x);
+        return q * (1 - q) * (2 + x * (1 - 2 * q));
+      }
+    }
+    throw Error(message("no second derivative of ", activation_name(which)));
   }
 };
-struct Gelu : Pointwise<Gelu> {
+struct Activate : Pointwise<Activate> {
+  Activation which;
+  explicit Activate(Activation a) : which(a) {}
   Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, current().gelu, [](double v) {
-      return 0.5 * v * (1 + std::tanh(gelu_scale * (v + gelu_cubic * v * v * v)));
-    });
+    return meander::evaluate(x, [&](auto... a) { current().activation(which, a...); },
+                             [&](double v) { return activation_reference(which, v).value; });
   }
-  Value slope(Value x, Value) const { return perform(GeluSlope{}, {x})[0]; }
-};
-
-// x tanh(s), s = log(1 + exp x), s' = sigmoid(x).
-struct MishSlope : Pointwise<MishSlope> {
-  Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, current().mish_slope, [](double v) {
-      const double h = std::tanh(v > 30 ? v : std::log1p(std::exp(v)));
-      return h + v * (1 - h * h) / (1 + std::exp(-v));
-    });
-  }
-  // With h = tanh(s), q = sigmoid(x): h' = (1 - h^2) q, q' = q (1 - q);
-  // (h + x h')' = 2 h' + x h'',  h'' = -2 h h' q + (1 - h^2) q'
-  Value slope(Value x, Value) const {
-    const Value q = sigmoid(x);
-    // tanh(log(1 + e^x)) = (1 + e^x)^2 - 1 over (1 + e^x)^2 + 1; in p = 1 - q = 1 / (1 + e^x): (1 - p^2) / (1 + p^2).
-    const Value p2 = square(sigmoid(-x));
-    const Value h = (1 - p2) / (1 + p2);
-    const Value h1 = (1 - h * h) * q;
-    return 2 * h1 + x * ((1 - h * h) * (q * (1 - q)) - 2 * (h * h1 * q));
-  }
-};
-struct Mish : Pointwise<Mish> {
-  Tensor evaluate(Tensor x) const {
-    return meander::evaluate(x, current().mish,
-                             [](double v) { return v * std::tanh(v > 30 ? v : std::log1p(std::exp(v))); });
-  }
-  Value slope(Value x, Value) const { return perform(MishSlope{}, {x})[0]; }
+  Value slope(Value x, Value) const { return perform(ActivationSlope{which}, {x})[0]; }
 };
 
 template <class Op>
@@ -185,8 +182,13 @@ Value cos(Value x) { return perform(Cos{}, {x})[0]; }
 Value tanh(Value x) { return pointwise(Tanh{}, x); }
 Value sigmoid(Value x) { return perform(Sigmoid{}, {x})[0]; }
 Value relu(Value x) { return pointwise(Relu{}, x); }
-Value gelu(Value x) { return pointwise(Gelu{}, x); }
-Value mish(Value x) { return pointwise(Mish{}, x); }
+Value gelu(Value x) { return activate(Activation::gelu, x); }
+Value mish(Value x) { return activate(Activation::mish, x); }
+Value activate(Activation which, Value x) {
+  if (which == Activation::relu) return relu(x);   // whose slope is made of its value, as is
+  if (which == Activation::tanh) return tanh(x);   // tanh's
+  return pointwise(Activate{which}, x);
+}
 Value clip(Value x, double low, double high) { return perform(Clip(low, high), {x})[0]; }
 Value square(Value x) { return x * x; }
 

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include <meander/kernels/mlp.h>
+#include <meander/kernels/activation.h>
 
 // The small network through which a flow network sees a time, float32, one row for each time t:
 //   features = [cos(2 pi t w), sin(2 pi t w)]   [2 frequencies], w learnt or fixed
@@ -12,7 +12,7 @@ namespace meander::kernels {
 // Sizes, and where each parameter lies in the network's flat buffer (offsets in floats).
 struct EmbeddingShape {
   int64_t frequencies = 0, hidden = 0, width = 0;
-  Activation activation = Activation::gelu;   // or mish
+  Activation activation = Activation::gelu;
   const float* fixed = nullptr;               // frequencies that are no parameters, on the device; null: learnt ones
   int64_t frequency = 0;                      // [frequencies], if learnt
   int64_t weight0 = 0, bias0 = 0;             // [2 frequencies, hidden], [hidden]

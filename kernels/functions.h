@@ -12,8 +12,8 @@
   T(fill_value) T(binary) T(affine) T(add_scaled) T(interpolate) T(square_root) T(relu) T(clip) T(inside)    \
   T(copy_matrix) T(concat_columns) T(add_to) T(sum_groups) T(argmax_row) T(one_hot) T(gather_row)            \
   T(gather_rows) F(flag_not_finite) F(gather_numbers)                                                        \
-  /* elementwise.h */                                                                                        \
-  F(exp) F(log) F(tanh) F(sigmoid) F(gelu) F(gelu_slope) F(mish) F(mish_slope) F(sincos)                     \
+  /* elementwise.h, activation.h */                                                                          \
+  F(exp) F(log) F(tanh) F(sigmoid) F(sincos) F(activation) F(activation_slope)                               \
   /* rows.h */                                                                                               \
   F(sum_row) F(sum_column) F(softmax) F(log_sum_exp) F(softmax_expectation) F(mean) F(normal_log_prob)       \
   F(layer_norm) F(c51_project) F(c51_project_transpose)                                                      \
@@ -93,9 +93,10 @@ struct Touched {
     for (const auto& n : all) a(1, n.from, y + n.to);
   };
 
-  // ---- elementwise.h -------------------------------------------------------------------------------------------------
-  static constexpr auto exp = elements, log = elements, tanh = elements, sigmoid = elements, gelu = elements;
-  static constexpr auto gelu_slope = elements, mish = elements, mish_slope = elements, sincos = elements;
+  // ---- elementwise.h, activation.h -------------------------------------------------------------------------------------------------
+  static constexpr auto exp = elements, log = elements, tanh = elements, sigmoid = elements, sincos = elements;
+  static constexpr auto activation = [](auto& a, auto, auto n, auto x, auto y) { a(n, x, y); };
+  static constexpr auto activation_slope = activation;
 
   // ---- rows.h --------------------------------------------------------------------------------------------------------
   static constexpr auto sum_row = [](auto& a, auto rows, auto cols, auto x, auto y) { a(rows * cols, x), a(rows, y); };

@@ -8,14 +8,14 @@ static inline __attribute__((always_inline)) void map(int64_t n, const float* x,
 static void exp_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return exp(v); }); }
 static void log_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return log(v); }); }
 static void tanh_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return tanh(v); }); }
-static void gelu_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return gelu(v); }); }
-static void mish_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return mish(v); }); }
 static void sigmoid_array(int64_t n, const float* x, float* y) { map(n, x, y, [](V v) { return sigmoid(v); }); }
-static void gelu_slope_array(int64_t n, const float* x, float* y) {
-  map(n, x, y, [](V v) { V value; return gelu_slope(v, value); });
+static void activation_array(Activation which, int64_t n, const float* x, float* y) {
+  with_activation(which, [&]<Activation a>() { map(n, x, y, [](V v) { return activate<a>(v); }); });
 }
-static void mish_slope_array(int64_t n, const float* x, float* y) {
-  map(n, x, y, [](V v) { V value; return mish_slope(v, value); });
+static void activation_slope_array(Activation which, int64_t n, const float* x, float* y) {
+  with_activation(which, [&]<Activation a>() {
+    map(n, x, y, [](V v) { V value; return activation_slope<a>(v, value); });
+  });
 }
 static void sincos_array(int64_t n, const float* x, float* sine, float* cosine) {
   for_vectors(n, [&](int64_t i, auto count) {

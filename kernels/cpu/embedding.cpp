@@ -5,7 +5,6 @@
 
 #include <meander/kernels/cpu/table.h>
 #include <meander/kernels/dense.h>
-#include <meander/kernels/elementwise.h>
 #include <meander/kernels/threads.h>
 
 namespace meander::kernels {
@@ -25,12 +24,9 @@ void for_rows(const EmbeddingShape& s, int64_t rows, F f) {
   });
 }
 
-void activate(const EmbeddingShape& s, int64_t rows, const float* x, float* y) {
-  (s.activation == Activation::mish ? mish : gelu)(rows * s.hidden, x, y);
-}
 // dx = activation'(sum) dy, in place of dy; `slope` is scratch.
 void times_slope(const EmbeddingShape& s, int64_t rows, const float* sum, float* slope, float* dy) {
-  (s.activation == Activation::mish ? mish_slope : gelu_slope)(rows * s.hidden, sum, slope);
+  activation_slope(s.activation, rows * s.hidden, sum, slope);
   for (int64_t i = 0; i < rows * s.hidden; ++i) dy[i] *= slope[i];
 }
 
@@ -79,7 +75,7 @@ void embedding_value_and_tangent(const EmbeddingShape& s, const float* params, i
     }
   });
   dense(rows, 2 * k, s.hidden, of.features, params + s.weight0, params + s.bias0, of.sum, work.product);
-  activate(s, rows, of.sum, of.activated);
+  activation(s.activation, rows * s.hidden, of.sum, of.activated);
   dense(rows, s.hidden, s.width, of.activated, params + s.weight1, params + s.bias1, y, work.product);
   if (tangent_rows == 0) return;
   dense(tangent_rows, 2 * k, s.hidden, work.dfeatures, params + s.weight0, nullptr, work.dhidden, work.product);

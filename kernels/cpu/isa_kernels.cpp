@@ -3,9 +3,15 @@
 // instruction set must never be the copy that a narrow machine links.
 #include <cstdint>
 
+#define MEANDER_PRAGMA(words) _Pragma(#words)
+#if defined(__clang__)
+#define MEANDER_UNROLL(times) MEANDER_PRAGMA(unroll times)
+#else
+#define MEANDER_UNROLL(times) MEANDER_PRAGMA(GCC unroll times)
 // GCC 12 warns of its own AVX-512 header.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -26,6 +32,7 @@ namespace meander::kernels::MEANDER_ISA_NAMESPACE {
 namespace {
 #include <meander/kernels/cpu/vector.h>
 #include <meander/kernels/formulas/elementary.h>
+#include <meander/kernels/formulas/activations.h>
 #include <meander/kernels/formulas/truncated_normal.h>
 #include <meander/kernels/formulas/random.h>
 #include <meander/kernels/formulas/optimiser.h>
@@ -45,11 +52,9 @@ const IsaKernels table = {
     .exp = exp_array,
     .log = log_array,
     .tanh = tanh_array,
-    .gelu = gelu_array,
-    .gelu_slope = gelu_slope_array,
-    .mish = mish_array,
-    .mish_slope = mish_slope_array,
     .sigmoid = sigmoid_array,
+    .activation = activation_array,
+    .activation_slope = activation_slope_array,
     .sincos = sincos_array,
     .philox_bits = philox_bits,
     .box_muller = box_muller,

@@ -1,33 +1,16 @@
 // What follows the product in a hidden layer, row by row: norm and activation, their tangent and their pullback.
 // Included by isa_kernels.cpp only.
 
-// coarse: good enough for a result that is rounded to bfloat16.
-template <Activation activation, bool coarse = false>
-static inline V activate(V x) {
-  if constexpr (activation == Activation::relu) return relu(x);
-  else if constexpr (activation == Activation::gelu && coarse) return gelu_coarse(x);
-  else if constexpr (activation == Activation::gelu) return gelu(x);
-  else if constexpr (activation == Activation::mish) return mish(x);
-  else return tanh(x);
-}
-// The slope at x; value = activate(x).
-template <Activation activation>
-static inline V activation_slope(V x, V& value) {
-  if constexpr (activation == Activation::relu) return relu_slope(x, value);
-  else if constexpr (activation == Activation::gelu) return gelu_slope(x, value);
-  else if constexpr (activation == Activation::mish) return mish_slope(x, value);
-  else return tanh_slope(x, value);
-}
-
 // One hidden layer's norm and activation.
 struct Finish {
   int64_t cols;
   const float* scale;
   const float* shift;
+  float eps = 0;      // of the norm; on the way back the tape has what it made
 };
 
 static inline Finish finish_of(const MlpShape& shape, const float* params, int l) {
-  return {shape.width[l + 1], params + shape.scale[l], params + shape.shift[l]};
+  return {shape.width[l + 1], params + shape.scale[l], params + shape.shift[l], shape.norm_eps};
 }
 
 // f.operator()<norm>() and f.operator()<activation, norm>() as they stand in the shape.
@@ -40,12 +23,7 @@ static inline void with_norm(Norm norm, F&& f) {
 template <class F>
 static inline void with_kind(Activation activation, Norm norm, F&& f) {
   with_norm(norm, [&]<Norm n>() {
-    switch (activation) {
-      case Activation::relu: return f.template operator()<Activation::relu, n>();
-      case Activation::gelu: return f.template operator()<Activation::gelu, n>();
-      case Activation::mish: return f.template operator()<Activation::mish, n>();
-      case Activation::tanh: return f.template operator()<Activation::tanh, n>();
-    }
+    with_activation(activation, [&]<Activation a>() { f.template operator()<a, n>(); });
   });
 }
 
@@ -70,7 +48,7 @@ static inline void finish_row(const Finish& layer, Moments moments, float* z, fl
       else store(z + j, h, count);
     });
     if constexpr (norm == Norm::after_activation) {
-      moments = row_moments(layer.cols, layer_norm_eps, z);
+      moments = row_moments(layer.cols, layer.eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         const V n = (load(z + j, count) - moments.mean) * moments.rstd;
         to(j, fma(n, load(layer.scale + j, count), load(layer.shift + j, count)), count);
@@ -90,7 +68,7 @@ static inline void for_rows(const MlpShape& shape, const float* params, int l, i
       f.template operator()<activation, norm>(layer, i, moments);
     };
     if constexpr (norm == Norm::before_activation) {
-      with_moments(rows, layer.cols, layer_norm_eps, z, stride, one);
+      with_moments(rows, layer.cols, layer.eps, z, stride, one);
     } else {
       for (int64_t i = 0; i < rows; ++i) one(i, {});
     }
@@ -158,7 +136,7 @@ static inline void finish_row_and_tangents(const Finish& layer, Moments moments,
       store(z + j, value, count);
     });
     if constexpr (norm == Norm::after_activation) {
-      moments = row_moments(layer.cols, layer_norm_eps, z);
+      moments = row_moments(layer.cols, layer.eps, z);
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         store(z + j, (load(z + j, count) - moments.mean) * moments.rstd, count);
       });
@@ -198,7 +176,7 @@ static inline void finish_row_and_slope(const Finish& layer, Moments moments, fl
     store(z + j, value, count);
   });
   if constexpr (norm == Norm::after_activation) {
-    moments = row_moments(layer.cols, layer_norm_eps, z);
+    moments = row_moments(layer.cols, layer.eps, z);
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       store(kept.normalised + j, n, count);

@@ -6,41 +6,13 @@
 namespace meander::kernels {
 namespace {
 
-// The activation and its slope at x.
-template <class T>
-void activation(Activation which, T x, T& value, T& slope) {
-  switch (which) {
-    case Activation::relu:
-      value = x > 0 ? x : T{0};
-      slope = x > 0 ? T{1} : T{0};
-      return;
-    case Activation::gelu: {
-      const T c = static_cast<T>(0.79788456080286536), cubic = static_cast<T>(0.044715);
-      const T t = std::tanh(c * (x + cubic * x * x * x));
-      value = x * (1 + t) / 2;
-      slope = (1 + t) / 2 + x * (1 - t * t) / 2 * c * (1 + 3 * cubic * x * x);
-      return;
-    }
-    case Activation::mish: {
-      const T softplus = x > 20 ? x : std::log1p(std::exp(x)), t = std::tanh(softplus);
-      value = x * t;
-      slope = t + x * (1 - t * t) / (1 + std::exp(-x));
-      return;
-    }
-    case Activation::tanh:
-      value = std::tanh(x);
-      slope = 1 - value * value;
-      return;
-  }
-}
-
 // LayerNorm of a row and its tangent, in place.
 template <class T>
-void norm(int64_t cols, const T* scale, const T* shift, T* a, T* da) {
+void norm(int64_t cols, T eps, const T* scale, const T* shift, T* a, T* da) {
   T mean = 0, variance = 0, mean_d = 0, mean_nd = 0;
   for (int64_t j = 0; j < cols; ++j) mean += a[j] / static_cast<T>(cols);
   for (int64_t j = 0; j < cols; ++j) variance += (a[j] - mean) * (a[j] - mean) / static_cast<T>(cols);
-  const T rstd = 1 / std::sqrt(variance + static_cast<T>(layer_norm_eps));
+  const T rstd = 1 / std::sqrt(variance + eps);
   for (int64_t j = 0; j < cols; ++j) {
     a[j] = (a[j] - mean) * rstd;
     mean_d += da[j] / static_cast<T>(cols);
@@ -74,16 +46,16 @@ void mlp_reference(const MlpShape& shape, const T* params, int64_t rows, const T
       }
       a = z, da = dz;
       if (l + 1 == shape.layers) break;
+      const T eps = static_cast<T>(shape.norm_eps);
       const T* const scale = params + shape.scale[l];
       const T* const shift = params + shape.shift[l];
-      if (shape.norm == Norm::before_activation) norm(out, scale, shift, a.data(), da.data());
+      if (shape.norm == Norm::before_activation) norm(out, eps, scale, shift, a.data(), da.data());
       for (size_t j = 0; j < a.size(); ++j) {
-        T value = 0, slope = 0;
-        activation(shape.activation, a[j], value, slope);
+        const auto [value, slope] = activation_reference(shape.activation, a[j]);
         a[j] = value;
         da[j] *= slope;
       }
-      if (shape.norm == Norm::after_activation) norm(out, scale, shift, a.data(), da.data());
+      if (shape.norm == Norm::after_activation) norm(out, eps, scale, shift, a.data(), da.data());
     }
     const int64_t out = shape.width[shape.layers];
     for (int64_t j = 0; j < out; ++j) y[i * out + j] = a[static_cast<size_t>(j)];

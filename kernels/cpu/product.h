@@ -23,29 +23,29 @@ template <int rows, int vectors, int row_stride>
 static void tile(int64_t k, const float* a, int64_t a_step, const float* b, int64_t b_step, const float* init,
                  int64_t init_stride, float* c, int64_t c_stride) {
   V s[rows][vectors];
-#pragma GCC unroll 16
+  MEANDER_UNROLL(16)
   for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int j = 0; j < vectors; ++j) s[i][j] = load(init + i * init_stride + j * W);
   for (; k > 0; --k) {
     V bk[vectors];
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int j = 0; j < vectors; ++j) {
       bk[j] = load(b + j * W);
       if constexpr (vectors > tile_vectors) __builtin_prefetch(b + 8 * b_step + j * W);  // few rows: memory decides
     }
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int i = 0; i < rows; ++i) {
       const V aik = broadcast(a[i * row_stride]);
-#pragma GCC unroll 16
+      MEANDER_UNROLL(16)
       for (int j = 0; j < vectors; ++j) s[i][j] = fma(aik, bk[j], s[i][j]);
     }
     a += a_step;
     b += b_step;
   }
-#pragma GCC unroll 16
+  MEANDER_UNROLL(16)
   for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int j = 0; j < vectors; ++j) store(c + i * c_stride + j * W, s[i][j]);
 }
 
@@ -133,16 +133,15 @@ static void pack_panel(int64_t k, int64_t n, int64_t p, const float* b, int64_t 
 // to[j][i] = from[i][j] for four by four
 static inline void transpose_4(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
   typedef float Q __attribute__((vector_size(16)));
-  typedef int32_t Lane __attribute__((vector_size(16)));
   Q row[4];
   for (int i = 0; i < 4; ++i) __builtin_memcpy(&row[i], from + i * from_stride, sizeof row[i]);
-  const Q low01 = __builtin_shuffle(row[0], row[1], Lane{0, 4, 1, 5}),
-          low23 = __builtin_shuffle(row[2], row[3], Lane{0, 4, 1, 5});
-  const Q high01 = __builtin_shuffle(row[0], row[1], Lane{2, 6, 3, 7}),
-          high23 = __builtin_shuffle(row[2], row[3], Lane{2, 6, 3, 7});
+  const Q low01 = __builtin_shufflevector(row[0], row[1], 0, 4, 1, 5),
+          low23 = __builtin_shufflevector(row[2], row[3], 0, 4, 1, 5);
+  const Q high01 = __builtin_shufflevector(row[0], row[1], 2, 6, 3, 7),
+          high23 = __builtin_shufflevector(row[2], row[3], 2, 6, 3, 7);
   const Q column[4] = {
-      __builtin_shuffle(low01, low23, Lane{0, 1, 4, 5}), __builtin_shuffle(low01, low23, Lane{2, 3, 6, 7}),
-      __builtin_shuffle(high01, high23, Lane{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Lane{2, 3, 6, 7})};
+      __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+      __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
   for (int j = 0; j < 4; ++j) __builtin_memcpy(to + j * to_stride, &column[j], sizeof column[j]);
 }
 static void pack_panel_transposed(int64_t k, int64_t n, int64_t p, const float* b, int64_t stride, float* out) {

@@ -63,27 +63,27 @@ template <int rows, int vectors>
 static void pair_tile(int64_t pairs, const uint32_t* a, const uint32_t* b, int64_t b_step, int64_t next_panel,
                       const float* init, float* c, int64_t c_stride) {
   V s[rows][vectors];
-#pragma GCC unroll 16
+  MEANDER_UNROLL(16)
   for (int j = 0; j < vectors; ++j)
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int i = 0; i < rows; ++i) s[i][j] = load(init + j * W);
   for (; pairs > 0; --pairs) {
     I bk[vectors];
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int j = 0; j < vectors; ++j)
       __builtin_memcpy(&bk[j], b + j / tile_vectors * next_panel + j % tile_vectors * W, sizeof bk[j]);
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int i = 0; i < rows; ++i) {
       const I aik = broadcast_int(static_cast<int32_t>(a[i * pair_row]));
-#pragma GCC unroll 16
+      MEANDER_UNROLL(16)
       for (int j = 0; j < vectors; ++j) s[i][j] = add_pair_products(s[i][j], aik, bk[j]);
     }
     a += 1;
     b += b_step;
   }
-#pragma GCC unroll 16
+  MEANDER_UNROLL(16)
   for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 16
+    MEANDER_UNROLL(16)
     for (int j = 0; j < vectors; ++j) store(c + i * c_stride + j * W, s[i][j]);
 }
 

@@ -68,25 +68,25 @@ struct Moments {
 template <int rows>
 static inline void row_moments(int64_t cols, float eps, const float* x, int64_t stride, Moments* moments) {
   Lanes s[rows];
-#pragma GCC unroll 8
+  MEANDER_UNROLL(8)
   for (int i = 0; i < rows; ++i) s[i] = all_lanes(0.0f);
   for_lanes(cols, [&](int g, int64_t j, auto count) {
-#pragma GCC unroll 8
+    MEANDER_UNROLL(8)
     for (int i = 0; i < rows; ++i) s[i].part[g] += load(x + i * stride + j, count);
   });
-#pragma GCC unroll 8
+  MEANDER_UNROLL(8)
   for (int i = 0; i < rows; ++i) {
     moments[i].mean = sum(s[i]) / static_cast<float>(cols);
     s[i] = all_lanes(0.0f);
   }
   for_lanes(cols, [&](int g, int64_t j, auto count) {
-#pragma GCC unroll 8
+    MEANDER_UNROLL(8)
     for (int i = 0; i < rows; ++i) {
       const V d = keep(load(x + i * stride + j, count) - moments[i].mean, count);
       s[i].part[g] = fma(d, d, s[i].part[g]);
     }
   });
-#pragma GCC unroll 8
+  MEANDER_UNROLL(8)
   for (int i = 0; i < rows; ++i) {
     const float variance = sum(s[i]) / static_cast<float>(cols);
     moments[i].rstd = (1.0f / sqrt(broadcast(variance + eps)))[0];

@@ -25,7 +25,9 @@ struct MlpLayerPullback;
 struct IsaKernels {
   int64_t panel;      // columns of a panel
   int64_t tile_rows;  // rows of a register tile
-  Unary exp, log, tanh, gelu, gelu_slope, mish, mish_slope, sigmoid;
+  Unary exp, log, tanh, sigmoid;
+  void (*activation)(Activation which, int64_t n, const float* x, float* y);
+  void (*activation_slope)(Activation which, int64_t n, const float* x, float* y);
   void (*sincos)(int64_t n, const float* x, float* sine, float* cosine);
 
   void (*philox_bits)(const uint32_t key[2], uint32_t first_block, const uint32_t counter[3], int64_t blocks,

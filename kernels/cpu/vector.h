@@ -119,10 +119,10 @@ template <class F>
 static inline __attribute__((always_inline)) void for_lanes(int64_t cols, F&& f) {
   int64_t j = 0;
   for (; j + 16 <= cols; j += 16) {
-#pragma GCC unroll 4
+    MEANDER_UNROLL(4)
     for (int g = 0; g < groups; ++g) f(g, j + g * W, All{});
   }
-#pragma GCC unroll 4
+  MEANDER_UNROLL(4)
   for (int g = 0; g < groups; ++g) {
     const int64_t left = cols - j - g * W;
     if (left >= W) f(g, j + g * W, All{});
@@ -131,7 +131,7 @@ static inline __attribute__((always_inline)) void for_lanes(int64_t cols, F&& f)
 }
 static inline Lanes all_lanes(float x) {
   Lanes lanes;
-#pragma GCC unroll 4
+  MEANDER_UNROLL(4)
   for (int g = 0; g < groups; ++g) lanes.part[g] = broadcast(x);
   return lanes;
 }
@@ -139,9 +139,9 @@ static inline Lanes all_lanes(float x) {
 template <class F>
 static inline __attribute__((always_inline)) float fold(const Lanes& lanes, F&& f) {
   float s[16];
-#pragma GCC unroll 4
+  MEANDER_UNROLL(4)
   for (int g = 0; g < groups; ++g) store(s + g * W, lanes.part[g]);
-#pragma GCC unroll 4
+  MEANDER_UNROLL(4)
   for (int half = 8; half >= 1; half /= 2)
     for (int j = 0; j < half; ++j) s[j] = f(s[j], s[j + half]);
   return s[0];

@@ -143,7 +143,7 @@ __device__ void finish_layer(const Plan& p, const View& v, int l, const float* f
     }
     float mean, rstd;
     const auto norm = [&] {
-      normalise(row, cols, mean, rstd);
+      normalise(row, cols, shape.norm_eps, mean, rstd);
       scale_and_shift(row, load_row<Widest>(v.params + shape.scale[l], cols),
                       load_row<Widest>(v.params + shape.shift[l], cols));
     };

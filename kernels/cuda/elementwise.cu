@@ -9,10 +9,10 @@ struct Exp { __device__ float operator()(float x) const { return exp(x); } };
 struct Log { __device__ float operator()(float x) const { return log(x); } };
 struct Tanh { __device__ float operator()(float x) const { return tanh(x); } };
 struct Sigmoid { __device__ float operator()(float x) const { return sigmoid(x); } };
-struct Gelu { __device__ float operator()(float x) const { return gelu(x); } };
-struct GeluSlope { __device__ float operator()(float x) const { float value; return gelu_slope(x, value); } };
-struct Mish { __device__ float operator()(float x) const { return mish(x); } };
-struct MishSlope { __device__ float operator()(float x) const { float value; return mish_slope(x, value); } };
+template <Activation a>
+struct Activate { __device__ float operator()(float x) const { return activate<a>(x); } };
+template <Activation a>
+struct Slope { __device__ float operator()(float x) const { float value; return activation_slope<a>(x, value); } };
 
 __global__ void sincos_kernel(int64_t n, const float* x, float* sine, float* cosine) {
   for_elements(n, [&](int64_t i) {
@@ -29,10 +29,12 @@ void exp(int64_t n, const float* x, float* y) { map(n, Exp{}, y, Each{x}); }
 void log(int64_t n, const float* x, float* y) { map(n, Log{}, y, Each{x}); }
 void tanh(int64_t n, const float* x, float* y) { map(n, Tanh{}, y, Each{x}); }
 void sigmoid(int64_t n, const float* x, float* y) { map(n, Sigmoid{}, y, Each{x}); }
-void gelu(int64_t n, const float* x, float* y) { map(n, Gelu{}, y, Each{x}); }
-void gelu_slope(int64_t n, const float* x, float* y) { map(n, GeluSlope{}, y, Each{x}); }
-void mish(int64_t n, const float* x, float* y) { map(n, Mish{}, y, Each{x}); }
-void mish_slope(int64_t n, const float* x, float* y) { map(n, MishSlope{}, y, Each{x}); }
+void activation(Activation which, int64_t n, const float* x, float* y) {
+  with_activation(which, [&]<Activation a>() { map(n, Activate<a>{}, y, Each{x}); });
+}
+void activation_slope(Activation which, int64_t n, const float* x, float* y) {
+  with_activation(which, [&]<Activation a>() { map(n, Slope<a>{}, y, Each{x}); });
+}
 void sincos(int64_t n, const float* x, float* sine, float* cosine) {
   if (n > 0) launch(sincos_kernel, blocks_for(n, element_block), element_block, 0, n, x, sine, cosine);
 }

@@ -25,11 +25,11 @@ __device__ inline const float* frequencies(const EmbeddingShape& s, const float*
   return s.fixed ? s.fixed : params + s.frequency;
 }
 __device__ inline float activation_of(const EmbeddingShape& s, float x) {
-  return s.activation == Activation::mish ? mish(x) : gelu(x);
+  return with_activation(s.activation, [&]<Activation a>() { return activate<a>(x); });
 }
 __device__ inline float slope_of(const EmbeddingShape& s, float x) {
   float value;
-  return s.activation == Activation::mish ? mish_slope(x, value) : gelu_slope(x, value);
+  return with_activation(s.activation, [&]<Activation a>() { return activation_slope<a>(x, value); });
 }
 
 // f(row of the block, row, column) for the block's rows, spread over its threads.

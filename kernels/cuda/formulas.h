@@ -1,5 +1,6 @@
 #pragma once
 
+#include <meander/kernels/activation.h>
 #include <meander/kernels/cuda/cuda.h>
 #include <meander/kernels/formulas/formula.h>
 #include <meander/kernels/optimiser.h>
@@ -29,6 +30,7 @@ MEANDER_FORMULA V copy_sign(V magnitude, V sign) {
 }
 
 #include <meander/kernels/formulas/elementary.h>
+#include <meander/kernels/formulas/activations.h>
 #include <meander/kernels/formulas/grid.h>
 #include <meander/kernels/formulas/optimiser.h>
 #include <meander/kernels/formulas/random.h>

@@ -68,6 +68,7 @@ struct Chain {
   ChainLayer layer[MlpShape::max_layers];
   Activation activation;
   Norm norm;
+  float norm_eps;
   int64_t rows;
   const float* x;                                // [rows, x_cols], the input of product 0
   int x_cols;
@@ -379,7 +380,8 @@ void add_product(Chain& chain, const float* weight, int64_t stride, int64_t k, i
 // The parts of a chain that all kernels share.
 inline Chain chain_of(const MlpShape& s, const float* params, int64_t rows, float* tape) {
   Chain chain{};
-  chain.layers = s.layers, chain.activation = s.activation, chain.norm = s.norm, chain.rows = chain.plain_rows = rows;
+  chain.layers = s.layers, chain.activation = s.activation, chain.norm = s.norm, chain.norm_eps = s.norm_eps;
+  chain.rows = chain.plain_rows = rows;
   for (int l = 0; l < s.layers; ++l) {
     ChainLayer& layer = chain.layer[l];
     layer.cols = static_cast<int>(s.width[l + 1]);

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <meander/kernels/cuda/activation.h>
+#include <meander/kernels/cuda/formulas.h>
 #include <meander/kernels/cuda/mlp_pass.h>
 #include <meander/kernels/cuda/products.cuh>
 
@@ -20,9 +20,10 @@ struct Finish {
   int64_t cols;
   const float* scale;
   const float* shift;
+  float eps;
 };
 Finish finish_of(const MlpShape& s, const float* params, int l) {
-  return {s.activation, s.norm, s.width[l + 1], params + s.scale[l], params + s.shift[l]};
+  return {s.activation, s.norm, s.width[l + 1], params + s.scale[l], params + s.shift[l], s.norm_eps};
 }
 
 template <class F>
@@ -38,8 +39,8 @@ __device__ float row_mean(int64_t cols, F&& f) {
   return sum / static_cast<float>(cols);
 }
 template <class F>
-__device__ float row_rstd(int64_t cols, float mean, F&& f) {
-  return 1.0f / sqrtf(row_mean(cols, [&](int64_t j) { return (f(j) - mean) * (f(j) - mean); }) + layer_norm_eps);
+__device__ float row_rstd(int64_t cols, float eps, float mean, F&& f) {
+  return 1.0f / sqrtf(row_mean(cols, [&](int64_t j) { return (f(j) - mean) * (f(j) - mean); }) + eps);
 }
 // d becomes rstd (d - mean(d) - n mean(n d)): the tangent of the normalised row n and, the map being symmetric, its
 // pullback.
@@ -58,7 +59,7 @@ __device__ void finish_row(const Finish& f, int64_t row_number, float* z, int64_
   const auto value = [&](int64_t j) { return z[j]; };
   const auto scaled = [&](int64_t j) { return fmaf(z[j], f.scale[j], f.shift[j]); };
   if (f.norm == Norm::before_activation) {
-    mean = row_mean(f.cols, value), rstd = row_rstd(f.cols, mean, value);
+    mean = row_mean(f.cols, value), rstd = row_rstd(f.cols, f.eps, mean, value);
     for_columns(f.cols, [&](int64_t j) { z[j] = (z[j] - mean) * rstd; });
   }
   if (tape.kept) for_columns(f.cols, [&](int64_t j) { tape.kept[row_number * pitch_of(f.cols) + j] = z[j]; });
@@ -75,7 +76,7 @@ __device__ void finish_row(const Finish& f, int64_t row_number, float* z, int64_
     z[j] = activate<activation>(f.norm == Norm::before_activation ? scaled(j) : z[j]);
   });
   if (f.norm == Norm::after_activation) {
-    mean = row_mean(f.cols, value), rstd = row_rstd(f.cols, mean, value);
+    mean = row_mean(f.cols, value), rstd = row_rstd(f.cols, f.eps, mean, value);
     for_columns(f.cols, [&](int64_t j) { z[j] = (z[j] - mean) * rstd; });
     for (int64_t d = 0; d < directions; ++d) {
       float* const row = dz + d * f.cols;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <meander/kernels/cuda/activation.h>
+#include <meander/kernels/cuda/formulas.h>
 #include <meander/kernels/cuda/mlp_chain.cuh>
 
 // Norm and activation of a tile's rows in shared memory, their tangents and their pullback: a warp takes a row, and
@@ -55,7 +55,7 @@ __device__ inline float warp_sum(float sum) {
 
 // The row, normalised; in two passes.
 template <class T>
-__device__ void normalise(Row<T>& row, int cols, float& mean, float& rstd) {
+__device__ void normalise(Row<T>& row, int cols, float eps, float& mean, float& rstd) {
   float sum = 0, squares = 0;
 #pragma unroll
   for (int i = 0; i < row.count; ++i) sum += row[i];
@@ -65,7 +65,7 @@ __device__ void normalise(Row<T>& row, int cols, float& mean, float& rstd) {
     row[i] = column(i) < cols ? row[i] - mean : 0.0f;
     squares = fmaf(row[i], row[i], squares);
   }
-  rstd = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(cols) + layer_norm_eps);
+  rstd = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(cols) + eps);
 #pragma unroll
   for (int i = 0; i < row.count; ++i) row[i] *= rstd;
 }
@@ -165,14 +165,14 @@ __device__ __forceinline__ void finish_row(const Chain& chain, int l, const Tile
   for (int j = 0; j < row.count; ++j) row[j] += begin[j];
   float mean = 0, rstd = 0;
   const bool taped = store && layer.tape.kept;
-  if (chain.norm == Norm::before_activation) normalise(row, cols, mean, rstd), n = row;
+  if (chain.norm == Norm::before_activation) normalise(row, cols, chain.norm_eps, mean, rstd), n = row;
   if (taped) store_pairs(layer.tape.kept + number * pitch_of(cols), row, even(cols));
   if (chain.norm == Norm::before_activation) scale_and_shift(row, p.scale(), p.shift());
   if constexpr (with_tangents) activate_row(chain.activation, row, slope);
   else activate_row(chain.activation, row);
   if (chain.norm == Norm::after_activation) {
     clear_beyond(row, cols);
-    normalise(row, cols, mean, rstd), n = row;
+    normalise(row, cols, chain.norm_eps, mean, rstd), n = row;
     scale_and_shift(row, p.scale(), p.shift());
   }
   if (store) store_output<T, precision>(at, row, cols);

@@ -6,6 +6,8 @@
 // `#pragma once` in them. As all they use is rounded exactly, the results have the same bits everywhere.
 #if defined(__CUDACC__)
 #define MEANDER_FORMULA static __device__ inline
+#define MEANDER_FORMULA_ANYWHERE static __host__ __device__ inline   // what the host calls too
 #else
 #define MEANDER_FORMULA static inline
+#define MEANDER_FORMULA_ANYWHERE static inline
 #endif

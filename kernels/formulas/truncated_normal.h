@@ -83,5 +83,5 @@ MEANDER_FORMULA V normal_mass_ratio(V lower, V upper, V y) {
   const V around = 2.0f * mills_at_0 * (1.0f - tails) * exp(0.5f * z * z);
   const V beside = ma * exp(0.5f * (z - a) * (z + a)) - mb * exp(0.5f * (z - b) * (z + b));
   const V difference = both ? around : beside;
-  return (width * reach < 3.0f) & (width < 1.5f) ? quadrature : difference;
+  return ((width * reach < 3.0f) & (width < 1.5f)) ? quadrature : difference;
 }

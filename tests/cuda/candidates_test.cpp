@@ -23,6 +23,7 @@ struct Network {
     shape.layers = static_cast<int>(hidden.size()) + 1;
     shape.activation = activation;
     shape.norm = norm;
+    shape.norm_eps = 1e-3f;
     shape.width[0] = inputs;
     int64_t size = 0;
     const auto take = [&](int64_t n) { return std::exchange(size, size + n); };

@@ -1,5 +1,7 @@
 #include <meander/kernels/elementwise.h>
 
+#include <functional>
+
 #include "against_cpu.h"
 
 // kernels/cuda/elementwise.cu against the CPU. The formulas are the same and every operation in them is rounded exactly:
@@ -26,13 +28,21 @@ Floats inputs() {
 // Protects the equality of bits on CPU and GPU, for any length and alignment, and in place.
 TEST_CASE("functions of one variable have the CPU's bits") {
   on_each_device([](OnDevice& d) {
-    const struct {
+    using Function = std::function<void(int64_t, const float*, float*)>;
+    struct Pair {
       std::string name;
-      decltype(d.k.exp) on_device, on_cpu;
-    } functions[] = {{"exp", d.k.exp, kernels::exp},          {"log", d.k.log, kernels::log},
-                     {"tanh", d.k.tanh, kernels::tanh},       {"sigmoid", d.k.sigmoid, kernels::sigmoid},
-                     {"gelu", d.k.gelu, kernels::gelu},       {"gelu_slope", d.k.gelu_slope, kernels::gelu_slope},
-                     {"mish", d.k.mish, kernels::mish},       {"mish_slope", d.k.mish_slope, kernels::mish_slope}};
+      Function on_device, on_cpu;
+    };
+    std::vector<Pair> functions = {{"exp", d.k.exp, kernels::exp},          {"log", d.k.log, kernels::log},
+                     {"tanh", d.k.tanh, kernels::tanh},       {"sigmoid", d.k.sigmoid, kernels::sigmoid}};
+    for (const auto which : kernels::activations) {
+      const auto of = [which](auto function) {
+        return [=](int64_t n, const float* x, float* y) { function(which, n, x, y); };
+      };
+      const std::string name = kernels::activation_name(which);
+      functions.push_back({name, of(d.k.activation), of(kernels::activation)});
+      functions.push_back({name + " slope", of(d.k.activation_slope), of(kernels::activation_slope)});
+    }
     const Floats x = inputs();
     const int64_t n = std::ssize(x);
     for (const auto& f : functions) {

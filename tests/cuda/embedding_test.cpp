@@ -70,6 +70,7 @@ TEST_CASE("the embedding of times is the CPU's") {
       same_as_cpu(d, make_shape(8, 5, 3, kernels::Activation::gelu), learnt, 1, 1);
       same_as_cpu(d, make_shape(9, 33, 16, kernels::Activation::mish), learnt, 7, 3);
       same_as_cpu(d, make_shape(3, 64, 70, kernels::Activation::gelu), learnt, 11, 11);
+      for (const auto activation : kernels::activations) same_as_cpu(d, make_shape(4, 6, 3, activation), learnt, 3, 2);
     }
   });
 }

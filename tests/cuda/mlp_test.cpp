@@ -27,6 +27,7 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   s.layers = static_cast<int>(width.size()) - 1;
   s.activation = activation;
   s.norm = norm;
+  s.norm_eps = 1e-3f;
   std::copy(width.begin(), width.end(), s.width);
   int64_t size = first;
   const auto place = [&](int64_t n) { return std::exchange(size, size + n); };
@@ -47,7 +48,6 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   return net;
 }
 
-const Activation activations[] = {Activation::relu, Activation::gelu, Activation::mish, Activation::tanh};
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
 // Every kind of layer at small odd widths, and one kind each at the widths where the kernels change: the least, several

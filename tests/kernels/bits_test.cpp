@@ -34,6 +34,10 @@ struct Kernel {
   std::function<Floats()> compute;
 };
 
+template <Activation which>
+void value(int64_t n, const float* x, float* y) { activation(which, n, x, y); }
+template <Activation which>
+void slope(int64_t n, const float* x, float* y) { activation_slope(which, n, x, y); }
 Floats unary(void (*function)(int64_t, const float*, float*), float factor, bool positive = false) {
   Floats x = normals(5003, 1), y(x.size());
   for (float& v : x) v = positive ? std::fabs(v * factor) : v * factor;
@@ -98,10 +102,12 @@ Floats of_gradient(Activation activation, Norm norm) {
 const Kernel kernels[] = {
     {"exp", 0xebaf25bea5b73dca, [] { return unary(meander::kernels::exp, 20); }},
     {"tanh", 0x4f0c5c085c0b5258, [] { return unary(meander::kernels::tanh, 2); }},
-    {"gelu", 0xb475a8dbf94eb8b3, [] { return unary(gelu, 3); }},
-    {"gelu_slope", 0xbe85eaabd4fa950a, [] { return unary(gelu_slope, 3); }},
-    {"mish", 0x8e67bbdd3d824f30, [] { return unary(mish, 6); }},
-    {"mish_slope", 0x7cdc11dd48db7b9c, [] { return unary(mish_slope, 6); }},
+    {"gelu", 0xb475a8dbf94eb8b3, [] { return unary(value<Activation::gelu>, 3); }},
+    {"gelu_slope", 0xbe85eaabd4fa950a, [] { return unary(slope<Activation::gelu>, 3); }},
+    {"mish", 0x8e67bbdd3d824f30, [] { return unary(value<Activation::mish>, 6); }},
+    {"mish_slope", 0x7cdc11dd48db7b9c, [] { return unary(slope<Activation::mish>, 6); }},
+    {"silu", 0x91df0423abb007a8, [] { return unary(value<Activation::silu>, 6); }},
+    {"silu_slope", 0x039ac1d722750046, [] { return unary(slope<Activation::silu>, 6); }},
     {"sigmoid", 0xc265aa2eb6038b4a, [] { return unary(sigmoid, 8); }},
     {"log", 0x35f6bb3cf6698870, [] { return unary(meander::kernels::log, 100, true); }},
     {"sincos", 0x22a2d3516708bd39,
@@ -201,11 +207,17 @@ const Kernel kernels[] = {
      [] { return of_network(Activation::tanh, Norm::before_activation); }},
     {"mlp tanh, norm after activation", 0x4da640e8ed473432,
      [] { return of_network(Activation::tanh, Norm::after_activation); }},
+    {"mlp silu, norm none", 0x872605a105e309ff, [] { return of_network(Activation::silu, Norm::none); }},
+    {"mlp silu, norm before activation", 0x0b6c8d75b99ecb0b,
+     [] { return of_network(Activation::silu, Norm::before_activation); }},
+    {"mlp silu, norm after activation", 0x12fda8bd6f5fe52d,
+     [] { return of_network(Activation::silu, Norm::after_activation); }},
     {"gradient relu, norm after activation", 0x56babf412a7c2ff2,
      [] { return of_gradient(Activation::relu, Norm::after_activation); }},
     {"gradient gelu, norm before activation", 0xc5f515310682425b,
      [] { return of_gradient(Activation::gelu, Norm::before_activation); }},
     {"gradient mish, norm none", 0xd4134915ea42f3f8, [] { return of_gradient(Activation::mish, Norm::none); }},
+    {"gradient silu, norm none", 0x19dedc0149a455ae, [] { return of_gradient(Activation::silu, Norm::none); }},
     {"gradient tanh, norm none", 0xf0fbd38ba1869d50, [] { return of_gradient(Activation::tanh, Norm::none); }},
 };
 

@@ -1,5 +1,6 @@
 #include <meander/kernels/mlp.h>
 
+#include <string>
 #include <utility>
 
 #include <meander/kernels/dense.h>
@@ -24,6 +25,7 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
   s.layers = static_cast<int>(width.size()) - 1;
   s.activation = activation;
   s.norm = norm;
+  s.norm_eps = 1e-3f;
   std::copy(width.begin(), width.end(), s.width);
   int64_t size = 0;
   const auto place = [&](int64_t n) { return std::exchange(size, size + n); };
@@ -44,7 +46,6 @@ Network network(const std::vector<int64_t>& width, Activation activation, Norm n
 
 const std::vector<std::vector<int64_t>> shapes = {{23, 64, 64, 5}, {17, 31, 1},     {3, 5, 7, 101},
                                                   {457, 300, 17},  {6, 600, 40, 3}, {9, 4}};
-const Activation activations[] = {Activation::relu, Activation::gelu, Activation::mish, Activation::tanh};
 const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activation};
 
 // Every shape with every activation and norm, or with each activation once and the norms in turns.
@@ -55,7 +56,7 @@ void for_networks(F&& f) {
       for (Norm norm : norms) {
         if (MEANDER_FEW_CASES && (&width - shapes.data() + static_cast<int>(activation)) % 3 != static_cast<int>(norm))
           continue;
-        INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
+        INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ", static_cast<int>(norm));
         f(network(width, activation, norm));
       }
 }
@@ -432,7 +433,7 @@ TEST_CASE("value and gradient by the own inputs") {
       for (Norm norm : norms)
         for (auto [rows, group] : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {68, 34}}) {
           if (width[1] > 1000 && (activation != Activation::relu || rows < 40)) continue;
-          INFO("inputs ", width[0], ", activation ", static_cast<int>(activation), ", norm ", static_cast<int>(norm));
+          INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ", static_cast<int>(norm));
           CAPTURE(rows);
           for (bool own_leads : {false, true})
             check_value_and_gradient(network(width, activation, norm), rows, group, own_leads);
@@ -450,8 +451,8 @@ TEST_CASE("the chain equals its parts bit for bit") {
   Floats workspace(std::max(mlp_workspace(s, rows), product_workspace(rows, 256, 256)));
   mlp_forward(s, p, rows, x.data(), whole.data(), nullptr, workspace.data());
   dense(rows, 87, 256, x.data(), p + s.weight[0], p + s.bias[0], hidden.data(), workspace.data());
-  layer_norm(rows, 256, layer_norm_eps, hidden.data(), p + s.scale[0], p + s.shift[0], hidden.data(), nullptr, nullptr);
-  gelu(rows * 256, hidden.data(), hidden.data());
+  layer_norm(rows, 256, s.norm_eps, hidden.data(), p + s.scale[0], p + s.shift[0], hidden.data(), nullptr, nullptr);
+  activation(Activation::gelu, rows * 256, hidden.data(), hidden.data());
   dense(rows, 256, 6, hidden.data(), p + s.weight[1], p + s.bias[1], parts.data(), workspace.data());
   CHECK(same_bits(whole, parts));
 }
