@@ -4,13 +4,15 @@
 //
 //   ninja -C build/release example_own_algorithm && build/release/examples/example_own_algorithm
 //
-// Q-learning with random shooting: an action is the best of K uniform candidates by the smaller of two critics, and
+// Q-learning with random shooting: the next action is the best of K uniform candidates by the smaller of two critics, and
 //   Q(s, a)  ->  r + gamma max_k min_i Q_i'(s', a_k)
-// with targets Q' that follow slowly. QT-Opt (Kalashnikov et al., arXiv 1806.10293) refines the candidates further.
+// with targets Q' that follow slowly; a policy mu(s) regresses on the best candidate. QT-Opt (Kalashnikov et al., arXiv
+// 1806.10293) refines the candidates further and acts by them.
 #include <meander/algos/learner.h>
 #include <meander/algos/training.h>
 #include <meander/nn/twin_critic.h>
 
+#include <cmath>
 #include <cstdio>
 
 namespace {
@@ -19,80 +21,89 @@ using namespace meander;
 
 struct ShootingSettings final : AlgorithmSettings {
   int64_t batch_size = 64, width = 32, candidates = 16;
-  double discount = 0.9, target_rate = 0.02, learning_rate = 1e-3, noise = 0.1;
+  double discount = 0.9, target_rate = 0.02, learning_rate = 1e-3, noise = 0.3;
 
   std::string name() const override { return "shooting"; }
   std::string title() const override { return "Q-learning with random shooting"; }
   std::vector<Setting> settings() override {  // what --set, TOML and `config` see
     return {{"batch_size", &batch_size, "rows", "transitions in one update", 1, 65536, {}},
-            {"width", &width, "units", "of the two hidden layers of each critic", 1, 4096, {}},
+            {"width", &width, "units", "of the two hidden layers of policy and critics", 1, 4096, {}},
             {"candidates", &candidates, "a state", "K, actions the best is taken of", 1, 4096, {}},
             {"discount", &discount, "", "gamma, the weight of the next step's value", 0, 1, {}},
             {"target_rate", &target_rate, "", "of the targets towards the critics", 0, 1, {}},
             {"learning_rate", &learning_rate, "", "Adam's step size", 1e-12, 1, {}},
-            {"noise", &noise, "", "deviation of the noise on actions that explore", 0, 10, {}}};
+            {"noise", &noise, "", "deviation of the noise on actions that explore", 1e-6, 10, {}}};
   }
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };
 
-// Learner brings dimensions, checkpoints of what `networks_` names, and random numbers that (seed, purpose, step) decide.
+// Learner brings dimensions, checkpoints of what `networks_` names, acting as `acts_by` says, metrics by the names of what
+// an update reports, and random numbers that (seed, purpose, step) decide.
 class Shooting final : public Learner {
  public:
   Shooting(int observations, int actions, const ShootingSettings& settings, uint64_t seed)
       : Learner(observations, actions, seed), settings_(settings), adam_{.learning_rate = settings.learning_rate},
-        critic_(observations, actions, {settings.width, 2, kernels::Activation::relu, kernels::Norm::none}, seed) {
-    networks_ = {{"critic1/", &critic_.layout, &critic_.online[0], true},
-                 {"critic2/", &critic_.layout, &critic_.online[1], true},
-                 {"target1/", &critic_.layout, &critic_.target[0], false},
-                 {"target2/", &critic_.layout, &critic_.target[1], false}};
+        trunk_(add_mlp(layout_, observations, hidden(settings), 2 * actions)), actor_(layout_.size()),
+        critic_(observations, actions, hidden(settings), TwinCritic::Chosen::smaller, seed),
+        // Acts by tanh(mu), exploring by tanh(mu + noise): the deviation's own half of the outputs is clipped away.
+        policy_(acts_by({.observations = observations, .actions = actions,
+                         .actor = PolicyDescription::Gaussian{&layout_, &trunk_, std::log(settings.noise),
+                                                              std::log(settings.noise)},
+                         .params = &actor_.params, .bound = PolicyDescription::Bound::tanh})) {
+    layout_.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
+    networks_ = networks_of({{"actor/", &layout_, &actor_, true}}, critic_);
+    log_metrics(metrics);
   }
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
-  std::span<const char* const> metric_names() const override {
-    static constexpr const char* names[] = {"critic_loss1", "critic_loss2"};
-    return names;
-  }
 
-  void act(std::span<const float> state, uint64_t step, std::span<float> action) override {
+  void update(const Batch& batch, uint64_t step, std::span<float> row) override {
     ArenaScope scope;
-    fetch(best_action(state, Purpose::evaluate, step).tensor, action.data());
-  }
-  void explore(std::span<const float> state, uint64_t step, std::span<float> action) override {
-    ArenaScope scope;
-    const Value noise = settings_.noise * Value(normals(Purpose::exploration_noise, step, 1, actions_));
-    fetch(clip(best_action(state, Purpose::explore, step) + noise, -1, 1).tensor, action.data());
-  }
-
-  void update(const Batch& batch, uint64_t step, std::span<float> metrics) override {
-    ArenaScope scope;
-    const int64_t rows = batch.state.rows;
-    const auto next = critic_.target_values(batch.next_state, candidates(Purpose::next_action, step, rows));
-    const Tensor smaller = minimum(next[0], next[1]).tensor;  // [B, K]
-    const Value best = gather_row(smaller, argmax_row(smaller));
-    const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * best)).tensor;
+    Report report(*this, row);
+    const Tensor next = best_candidate(critic_.target, batch.next_state, Purpose::next_action, step);
+    const Tensor q = critic_.values(critic_.target, batch.next_state, next).chosen;
+    const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * Value(q))).tensor;
     TwinCritic::Loss loss[2];
     for (const int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
-    check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
-    record(metrics, {{0, loss[0].loss}, {1, loss[1].loss}});
+    report.critic_losses(loss);
+
+    const Tensor best = best_candidate(critic_.online, batch.state, Purpose::candidate_noise, step);
+    const auto [out, gradient] = value_and_grad(
+        [&](Value params) {
+          const Value mu = tanh(slice_columns(mlp(trunk_, params, batch.state), 0, actions_));
+          return Values<1>{mean_squared_error(mu, best)};
+        },
+        actor_.tensor());
+    check_finite({{"actor_loss", out[0].tensor, gradient.tensor}});
+    report({{"actor/loss", out[0]}});
+    report.record();
+
     critic_.descend(loss, adam_, step, settings_.target_rate);
+    actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
+    policy_.outdate();
   }
 
  private:
-  void parameters_changed() override { critic_.outdate(); }
+  static constexpr Metric metrics[] = {
+      {"critic_loss1", "critic1/loss"}, {"critic_loss2", "critic2/loss"}, {"actor_loss", "actor/loss"}};
 
-  // K uniform actions in [-1, 1] for each of so many states, [states K, A].
-  Tensor candidates(Purpose purpose, uint64_t step, int64_t states) const {
-    return affine(uniforms(purpose, step, states * settings_.candidates, actions_), 2, -1).tensor;
+  static Hidden hidden(const ShootingSettings& s) {
+    return {s.width, 2, kernels::Activation::silu, kernels::Norm::none};
   }
-  Value best_action(std::span<const float> state, Purpose purpose, uint64_t step) {
-    const Tensor actions = candidates(purpose, step, 1);
-    const auto q = critic_.online_values(state_row(state), actions);
-    return gather_rows(actions, argmax_row(minimum(q[0], q[1]).tensor));
+  // Of K uniform actions in [-1, 1] a state, [B K, A], the best by these critics, [B, A].
+  Tensor best_candidate(const Trained (&critics)[2], Tensor state, Purpose purpose, uint64_t step) const {
+    const Tensor actions = affine(uniforms(purpose, step, state.rows * settings_.candidates, actions_), 2, -1).tensor;
+    const Tensor q = critic_.values(critics, state, actions).chosen;   // [B, K]
+    return gather_rows(actions, argmax_row(q, q.cols)).tensor;
   }
 
   ShootingSettings settings_;
   kernels::AdamConstants adam_;
+  ParameterLayout layout_;
+  kernels::MlpShape trunk_;
+  Trained actor_;
   TwinCritic critic_;
+  Policy& policy_;
 };
 
 std::unique_ptr<Agent> ShootingSettings::make_agent(int observations, int actions, uint64_t seed) const {
