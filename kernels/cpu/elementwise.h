@@ -1,4 +1,4 @@
-// Functions over arrays. Included by isa_kernels.cpp only.
+// Functions over arrays. Included by isa_arrays.cpp only.
 
 template <class F>
 static inline __attribute__((always_inline)) void map(int64_t n, const float* x, float* y, F&& f) {

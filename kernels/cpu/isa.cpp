@@ -11,18 +11,24 @@ namespace meander::kernels {
 namespace {
 
 const IsaKernels* table_of(Isa which) {
+#define MEANDER_TABLE(name)                                                            \
+  if (which == Isa::name) {                                                            \
+    static const IsaKernels table = {name::arrays, name::layers, name::products};      \
+    return &table;                                                                     \
+  }
 #ifdef MEANDER_ISA_avx2
-  if (which == Isa::avx2) return &avx2::table;
+  MEANDER_TABLE(avx2)
 #endif
 #ifdef MEANDER_ISA_avx512
-  if (which == Isa::avx512) return &avx512::table;
+  MEANDER_TABLE(avx512)
 #endif
 #ifdef MEANDER_ISA_avx512_bf16
-  if (which == Isa::avx512_bf16) return &avx512_bf16::table;
+  MEANDER_TABLE(avx512_bf16)
 #endif
 #ifdef MEANDER_ISA_neon
-  if (which == Isa::neon) return &neon::table;
+  MEANDER_TABLE(neon)
 #endif
+#undef MEANDER_TABLE
   return nullptr;
 }
 

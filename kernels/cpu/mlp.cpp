@@ -202,7 +202,7 @@ void mlp_finish_layer(const MlpShape& shape, const float* params, int layer, int
   const IsaKernels& isa = active();
   const int64_t width = shape.width[layer + 1];
   parallel_for(rows, 1 + 16384 / width, [&](int64_t begin, int64_t end) {
-    isa.mlp_finish(shape, params, layer, end - begin, z + begin * width, width);
+    isa.mlp_finish(shape, params, layer, end - begin, z + begin * width, width, {});
   });
 }
 

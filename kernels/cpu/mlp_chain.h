@@ -1,4 +1,4 @@
-// A block of rows through all layers of a network while it stays in cache. Included by isa_kernels.cpp only.
+// A block of rows through all layers of a network while it stays in cache. Included by isa_products.cpp only.
 
 static inline int64_t buffer_stride(const MlpShape& shape) {
   int64_t widest = 0;
@@ -58,21 +58,12 @@ static void chain_block(const MlpRun& run, int64_t first, int64_t rows, float* h
                         run.dx_weight, nullptr, 0, dc, c_stride);
     }
     if (last) return;
-    float* const kept = tape ? tape + first * out : nullptr;
     float* const rstd = tape ? tape + run.rows * out + first : nullptr;
-    for_rows(shape, run.params, l, rows, c, stride,
-             [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
-               float* const row = c + i * stride;
-               float* const kept_row = tape ? kept + i * out : nullptr;
-               float* const rstd_row = tape ? rstd + i : nullptr;
-               float* const mean_row = tape ? rstd + run.rows + i : nullptr;
-               if constexpr (tangents)
-                 finish_row_and_tangents<activation, norm>(layer, moments, row, n, dc + i * n * stride, stride,
-                                                           kept_row, rstd_row, mean_row);
-               else
-                 finish_row<activation, norm>(layer, moments, row, kept_row, rstd_row, mean_row,
-                                              [&](int64_t j, V v, auto count) { store(row + j, v, count); });
-             });
+    const MlpTape rows_of_tape = tape ? MlpTape{tape + first * out, rstd, rstd + run.rows} : MlpTape{};
+    if constexpr (tangents)
+      finish_rows_and_tangents(shape, run.params, l, rows, c, n, dc, stride, rows_of_tape);
+    else
+      finish_rows(shape, run.params, l, rows, c, stride, rows_of_tape);
     if (tape) tape += mlp_tape_layer(out, run.rows);
   });
 }
@@ -95,8 +86,8 @@ static void chain(const MlpRun& run, int64_t first, int64_t last) {
 // ---- values, and gradients of the one output by the inputs ----------------------------------------------------------
 // What a block keeps of a hidden layer for the way back: slopes, normalised rows and their rstd.
 static inline int64_t kept_size(int64_t width, int64_t rows) { return padded(rows * (2 * width + 1)); }
-static inline KeptRow kept_row(float* kept, int64_t width, int64_t rows, int64_t i) {
-  return {kept + i * width, kept + (rows + i) * width, kept + 2 * rows * width + i};
+static inline KeptRows kept_rows(float* kept, int64_t width, int64_t rows) {
+  return {kept, kept + rows * width, kept + 2 * rows * width};
 }
 
 // Forward through all layers and back to the inputs, both buffers and `kept` in cache.
@@ -106,10 +97,7 @@ static void gradient_block(const MlpRun& run, int64_t first, int64_t rows, float
   for_layers(run, first, rows, here, there, stride, [&](int l, const float*, float* c) {
     if (l + 1 == shape.layers) return;
     const int64_t width = shape.width[l + 1];
-    for_rows(shape, run.params, l, rows, c, stride,
-             [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
-               finish_row_and_slope<activation, norm>(layer, moments, c + i * stride, kept_row(kept, width, rows, i));
-             });
+    finish_rows_and_slopes(shape, run.params, l, rows, c, stride, kept_rows(kept, width, rows));
     kept += kept_size(width, rows);
   });
   const float one = 1;
@@ -120,10 +108,7 @@ static void gradient_block(const MlpRun& run, int64_t first, int64_t rows, float
     float* const d = there;
     product_rows(rows, width, shape.width[l + 1], dz, dz_stride, run.transposed[l], nullptr, 0, d, stride);
     kept -= kept_size(width, rows);
-    with_norm(shape.norm, [&]<Norm norm>() {
-      const Finish layer = finish_of(shape, run.params, l - 1);
-      for (int64_t i = 0; i < rows; ++i) pull_kept_row<norm>(layer, kept_row(kept, width, rows, i), d + i * stride);
-    });
+    pull_kept_rows(shape, run.params, l - 1, rows, kept_rows(kept, width, rows), d, stride);
     dz = d;
     dz_stride = stride;
     there = here;
@@ -158,13 +143,7 @@ static void chain_block_bfloat16(const MlpRun& run, int64_t first, int64_t rows,
     if (l == 0) layer_sums(run, 0, first, rows, run.x + first * run.x_cols, run.x_cols, c, c_stride);
     else product_bfloat16(rows, out, shape.width[l], h, run.half[l], run.params + shape.bias[l], c, c_stride);
     if (last) return;
-    for_rows(shape, run.params, l, rows, z, a_row,
-             [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
-               uint16_t* const row = reinterpret_cast<uint16_t*>(h + i * pair_row);
-               const auto to_row = [&](int64_t j, V v, auto count) { store_halves(row + j, to_bfloat16(v), count); };
-               finish_row<activation, norm, true>(layer, moments, z + i * a_row, nullptr, nullptr, nullptr, to_row);
-               if (out % 2) row[out] = 0;
-             });
+    finish_rows_bfloat16(shape, run.params, l, rows, z, a_row, h, pair_row);
   }
 }
 

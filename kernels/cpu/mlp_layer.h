@@ -1,6 +1,7 @@
 // What follows the product in a hidden layer, row by row: norm and activation, their tangent and their pullback.
-// Included by isa_kernels.cpp only.
+// Included by isa_layers.cpp only.
 
+namespace {
 // One hidden layer's norm and activation.
 struct Finish {
   int64_t cols;
@@ -27,18 +28,18 @@ static inline void with_kind(Activation activation, Norm norm, F&& f) {
   });
 }
 
-// The layer's output from z, the dense layer's (which is spoilt): to(column, value, count) takes it. kept, rstd, mean:
-// the tape's row, or null. `moments` are those of z where the norm stands before the activation.
+// The layer's output from z, the dense layer's (which is spoilt): to(column, value, count) takes it. `tape`: its row,
+// or null. `moments` are those of z where the norm stands before the activation.
 template <Activation activation, Norm norm, bool coarse = false, class To>
-static inline void finish_row(const Finish& layer, Moments moments, float* z, float* kept, float* rstd, float* mean,
-                              To&& to) {
+static inline void finish_row(const Finish& layer, Moments moments, float* z, const MlpTape& tape, To&& to) {
+  float* const kept = tape.kept;
   if constexpr (norm == Norm::before_activation) {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V n = (load(z + j, count) - moments.mean) * moments.rstd;
       if (kept) store(kept + j, n, count);
       to(j, activate<activation, coarse>(fma(n, load(layer.scale + j, count), load(layer.shift + j, count))), count);
     });
-    if (rstd) *rstd = moments.rstd, *mean = moments.mean;
+    if (kept) *tape.rstd = moments.rstd, *tape.mean = moments.mean;
   } else {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V v = load(z + j, count);
@@ -53,7 +54,7 @@ static inline void finish_row(const Finish& layer, Moments moments, float* z, fl
         const V n = (load(z + j, count) - moments.mean) * moments.rstd;
         to(j, fma(n, load(layer.scale + j, count), load(layer.shift + j, count)), count);
       });
-      if (rstd) *rstd = moments.rstd, *mean = moments.mean;
+      if (kept) *tape.rstd = moments.rstd, *tape.mean = moments.mean;
     }
   }
 }
@@ -73,16 +74,6 @@ static inline void for_rows(const MlpShape& shape, const float* params, int l, i
       for (int64_t i = 0; i < rows; ++i) one(i, {});
     }
   });
-}
-
-// Norm and activation of hidden layer l in place.
-static void mlp_finish(const MlpShape& shape, const float* params, int l, int64_t rows, float* z, int64_t stride) {
-  for_rows(shape, params, l, rows, z, stride,
-           [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
-             float* const row = z + i * stride;
-             finish_row<activation, norm>(layer, moments, row, nullptr, nullptr, nullptr,
-                                          [&](int64_t j, V v, auto count) { store(row + j, v, count); });
-           });
 }
 
 // d becomes rstd (d - mean(d) - n mean(n d)), the tangent (and, as the map is symmetric, the pullback) of the
@@ -105,7 +96,8 @@ static inline void normalise_tangent(int64_t cols, float rstd, const float* d, N
 // the layer's output.
 template <Activation activation, Norm norm>
 static inline void finish_row_and_tangents(const Finish& layer, Moments moments, float* z, int64_t directions,
-                                           float* dz, int64_t stride, float* kept, float* rstd, float* mean) {
+                                           float* dz, int64_t stride, const MlpTape& tape) {
+  float* const kept = tape.kept;
   const auto z_at = [&](int64_t j, auto count) { return load(z + j, count); };
   if constexpr (norm == Norm::before_activation) {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
@@ -124,7 +116,7 @@ static inline void finish_row_and_tangents(const Finish& layer, Moments moments,
         if (last) store(z + j, value, count);
       });
     }
-    if (rstd) *rstd = moments.rstd, *mean = moments.mean;
+    if (kept) *tape.rstd = moments.rstd, *tape.mean = moments.mean;
   } else {
     for_lanes(layer.cols, [&](int, int64_t j, auto count) {
       const V v = load(z + j, count);
@@ -147,21 +139,22 @@ static inline void finish_row_and_tangents(const Finish& layer, Moments moments,
       for_lanes(layer.cols, [&](int, int64_t j, auto count) {
         store(z + j, fma(load(z + j, count), load(layer.scale + j, count), load(layer.shift + j, count)), count);
       });
-      if (rstd) *rstd = moments.rstd, *mean = moments.mean;
+      if (kept) *tape.rstd = moments.rstd, *tape.mean = moments.mean;
     }
   }
 }
 
-// What the pullback needs of a row once its slopes are known: nothing is evaluated twice.
-struct KeptRow {
-  float* slope;
-  float* normalised;  // with a norm
-  float* rstd;        // likewise
-};
+// Row i of what a layer of `width` keeps.
+static inline KeptRows row_of(const KeptRows& kept, int64_t width, int64_t i) {
+  return {kept.slope + i * width, kept.normalised + i * width, kept.rstd + i};
+}
+static inline MlpTape row_of(const MlpTape& tape, int64_t width, int64_t i) {
+  return tape.kept ? MlpTape{tape.kept + i * width, tape.rstd + i, tape.mean + i} : MlpTape{};
+}
 
 // As finish_row in place.
 template <Activation activation, Norm norm>
-static inline void finish_row_and_slope(const Finish& layer, Moments moments, float* z, const KeptRow& kept) {
+static inline void finish_row_and_slope(const Finish& layer, Moments moments, float* z, const KeptRows& kept) {
   const auto scaled = [&](int64_t j, V n, auto count) {
     return fma(n, load(layer.scale + j, count), load(layer.shift + j, count));
   };
@@ -210,7 +203,7 @@ static inline void pull_through(const Finish& layer, float rstd, const float* dh
 
 // In place on d, from what finish_row_and_slope kept.
 template <Norm norm>
-static inline void pull_kept_row(const Finish& layer, const KeptRow& kept, float* d) {
+static inline void pull_kept_row(const Finish& layer, const KeptRows& kept, float* d) {
   pull_through<norm>(
       layer, norm == Norm::none ? 0.0f : *kept.rstd, d, d,
       [&](int64_t j, auto count) { return load(kept.slope + j, count); },
@@ -251,8 +244,59 @@ static inline void pull_row(const MlpLayerPullback& p, int64_t i) {
   pull_through<norm>({p.cols, p.scale, p.shift}, rstd, p.dh + at, p.dz + at, slope, normalised, each);
 }
 
-static void mlp_layer_pullback(const MlpLayerPullback& layer, int64_t rows) {
+}  // namespace
+
+// ---- the functions of the table and of layer_functions.h -------------------------------------------------------------
+static void pull_rows(const MlpLayerPullback& layer, int64_t rows) {
   with_kind(layer.activation, layer.norm, [&]<Activation activation, Norm norm>() {
     for (int64_t i = 0; i < rows; ++i) pull_row<activation, norm>(layer, i);
+  });
+}
+
+void finish_rows(const MlpShape& shape, const float* params, int l, int64_t rows, float* z, int64_t stride,
+                 const MlpTape& tape) {
+  for_rows(shape, params, l, rows, z, stride,
+           [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+             float* const row = z + i * stride;
+             finish_row<activation, norm>(layer, moments, row, row_of(tape, layer.cols, i),
+                                          [&](int64_t j, V v, auto count) { store(row + j, v, count); });
+           });
+}
+
+void finish_rows_and_tangents(const MlpShape& shape, const float* params, int l, int64_t rows, float* z,
+                              int64_t directions, float* dz, int64_t stride, const MlpTape& tape) {
+  for_rows(shape, params, l, rows, z, stride,
+           [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+             finish_row_and_tangents<activation, norm>(layer, moments, z + i * stride, directions,
+                                                       dz + i * directions * stride, stride,
+                                                       row_of(tape, layer.cols, i));
+           });
+}
+
+void finish_rows_and_slopes(const MlpShape& shape, const float* params, int l, int64_t rows, float* z, int64_t stride,
+                            const KeptRows& kept) {
+  for_rows(shape, params, l, rows, z, stride,
+           [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+             finish_row_and_slope<activation, norm>(layer, moments, z + i * stride, row_of(kept, layer.cols, i));
+           });
+}
+
+void finish_rows_bfloat16(const MlpShape& shape, const float* params, int l, int64_t rows, float* z, int64_t stride,
+                          uint32_t* h, int64_t h_stride) {
+  for_rows(shape, params, l, rows, z, stride,
+           [&]<Activation activation, Norm norm>(const Finish& layer, int64_t i, const Moments& moments) {
+             uint16_t* const row = reinterpret_cast<uint16_t*>(h + i * h_stride);
+             finish_row<activation, norm, true>(layer, moments, z + i * stride, {}, [&](int64_t j, V v, auto count) {
+               store_halves(row + j, to_bfloat16(v), count);
+             });
+             if (layer.cols % 2) row[layer.cols] = 0;
+           });
+}
+
+void pull_kept_rows(const MlpShape& shape, const float* params, int l, int64_t rows, const KeptRows& kept, float* d,
+                    int64_t stride) {
+  with_norm(shape.norm, [&]<Norm norm>() {
+    const Finish layer = finish_of(shape, params, l);
+    for (int64_t i = 0; i < rows; ++i) pull_kept_row<norm>(layer, row_of(kept, layer.cols, i), d + i * stride);
   });
 }

@@ -36,9 +36,9 @@ struct MlpRun {
 // The tape: for each hidden layer a matrix [rows, width] (the normalised rows if the norm stands before the activation,
 // else the output of the dense layer), then 1 / sqrt(var + eps) and the mean of each row, [rows] each.
 struct MlpTape {
-  float* kept;
-  float* rstd;
-  float* mean;
+  float* kept = nullptr;
+  float* rstd = nullptr;
+  float* mean = nullptr;
 };
 static inline int64_t mlp_tape_layer(int64_t width, int64_t rows) { return rows * (width + 2); }
 

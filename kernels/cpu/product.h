@@ -1,4 +1,4 @@
-// Matrix products. Every output is one chain of fma over k in order, whatever the tile. Only for isa_kernels.cpp.
+// Matrix products. Every output is one chain of fma over k in order, whatever the tile. Only for isa_products.cpp.
 //
 // A register tile is `tile_rows` rows by `tile_vectors` vectors of columns. B is read by panels of `panel` columns,
 // either packed (k by k, a panel after the other, the last one padded with zeros to 16 or 32 columns) or, for few rows,

@@ -1,32 +1,10 @@
-// Matrix products of bfloat16 numbers with float32 sums. Only for isa_kernels.cpp.
+// Matrix products of bfloat16 numbers with float32 sums. Only for isa_products.cpp.
 //
 // Two neighbours along k lie in one 32-bit word, the first in its low half, and enter a sum one after the other, the
 // high half first, each by one rounding: what AVX512_BF16's vdpbf16ps does, and what two fma do elsewhere (the product
 // of two bfloat16 numbers is exact in float32). So all instruction sets give the same bits.
 
-typedef uint16_t Halves __attribute__((vector_size(MEANDER_VECTOR_BYTES / 2)));
 constexpr int pair_row = a_row / 2;  // words from a row of activations to the next
-
-// v rounded to the nearest bfloat16, ties to even, in the low half of each lane. Below 2^-63 it becomes 0: then no
-// product of two is denormal, which vdpbf16ps would flush. NaN stays NaN.
-static inline U bfloat16_bits(V v) {
-  const U bits = (U)as_int(v), magnitude = bits & 0x7fffffffu;
-  const U rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-  const U finite = magnitude < 0x20000000u ? U{} : rounded;
-  return magnitude > 0x7f800000u ? U{} + 0x7fc0u : finite;
-}
-static inline Halves to_bfloat16(V v) {
-#if defined(__AVX512BF16__)
-  const __mmask16 kept = _mm512_cmp_ps_mask(absolute(v), broadcast(0x1p-63f), _CMP_NLT_UQ);
-  return (Halves)_mm512_maskz_cvtneps_pbh(kept, v);
-#else
-  return __builtin_convertvector(bfloat16_bits(v), Halves);
-#endif
-}
-static inline void store_halves(uint16_t* to, Halves halves, All) { __builtin_memcpy(to, &halves, sizeof halves); }
-static inline void store_halves(uint16_t* to, Halves halves, int64_t count) {
-  __builtin_memcpy(to, &halves, static_cast<uint64_t>(count) * sizeof(uint16_t));
-}
 
 // B [k, n] by panels as for float32, but a word holds rows 2i (low) and 2i + 1 (high) of a column; an odd k ends in
 // zeros.

@@ -20,11 +20,10 @@ struct IsaMatrix {
 };
 
 struct MlpRun;
+struct MlpTape;
 struct MlpLayerPullback;
 
-struct IsaKernels {
-  int64_t panel;      // columns of a panel
-  int64_t tile_rows;  // rows of a register tile
+struct IsaArrays {
   Unary exp, log, tanh, sigmoid;
   void (*activation)(Activation which, int64_t n, const float* x, float* y);
   void (*activation_slope)(Activation which, int64_t n, const float* x, float* y);
@@ -47,6 +46,21 @@ struct IsaKernels {
                float* params, float* m, float* v);
   void (*exponential_average)(int64_t n, float tau, const float* source, float* target);
 
+  void (*truncated_normal)(int64_t n, const float* lower, const float* upper, const float* f, float* y);
+  void (*normal_mass_ratio)(int64_t n, const float* lower, const float* upper, const float* y, float* ratio);
+};
+
+struct IsaLayers {
+  // Norm and activation of hidden layer `layer` in place, rows `stride` apart; see kernels/cpu/layer_functions.h.
+  void (*mlp_finish)(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z, int64_t stride,
+                     const MlpTape& tape);
+  void (*mlp_layer_pullback)(const MlpLayerPullback& layer, int64_t rows);
+};
+
+struct IsaProducts {
+  int64_t panel;      // columns of a panel
+  int64_t tile_rows;  // rows of a register tile
+
   void (*pack)(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
                bool transposed, float* out);
   void (*pack_bfloat16)(int64_t k, int64_t n, int64_t first_panel, int64_t last_panel, const float* b, int64_t stride,
@@ -61,17 +75,17 @@ struct IsaKernels {
   void (*mlp_values_bfloat16)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_values_and_tangents)(const MlpRun& run, int64_t first, int64_t last);
   void (*mlp_values_and_gradients)(const MlpRun& run, int64_t first, int64_t last);
-  void (*mlp_finish)(const MlpShape& shape, const float* params, int layer, int64_t rows, float* z, int64_t stride);
-  void (*mlp_layer_pullback)(const MlpLayerPullback& layer, int64_t rows);
-
-  void (*truncated_normal)(int64_t n, const float* lower, const float* upper, const float* f, float* y);
-  void (*normal_mass_ratio)(int64_t n, const float* lower, const float* upper, const float* y, float* ratio);
 };
 
-namespace avx2 { extern const IsaKernels table; }
-namespace avx512 { extern const IsaKernels table; }
-namespace avx512_bf16 { extern const IsaKernels table; }
-namespace neon { extern const IsaKernels table; }
+// As many objects, so that a change in one is compiled in seconds.
+struct IsaKernels : IsaArrays, IsaLayers, IsaProducts {};
+
+#define MEANDER_TABLES extern const IsaArrays arrays; extern const IsaLayers layers; extern const IsaProducts products;
+namespace avx2 { MEANDER_TABLES }
+namespace avx512 { MEANDER_TABLES }
+namespace avx512_bf16 { MEANDER_TABLES }
+namespace neon { MEANDER_TABLES }
+#undef MEANDER_TABLES
 
 // The table in use. The first call reads MEANDER_ISA.
 const IsaKernels& active();

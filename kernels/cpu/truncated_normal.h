@@ -1,4 +1,4 @@
-// The normal distribution cut to an interval, over arrays. Included by isa_kernels.cpp only.
+// The normal distribution cut to an interval, over arrays. Included by isa_arrays.cpp only.
 
 static void truncated_normal_array(int64_t n, const float* lower, const float* upper, const float* f, float* y) {
   for_vectors(n, [&](int64_t i, auto count) {

@@ -1,5 +1,5 @@
-// One native vector of floats and what the instruction sets do not share. Only for isa_kernels.cpp, which includes it
-// inside its own anonymous namespace: the same function compiled for two instruction sets must never share a symbol.
+// One native vector of floats and what the instruction sets do not share. Only for isa_*.cpp, which include it
+// inside their anonymous namespaces: the same function compiled for two instruction sets must never share a symbol.
 //
 // V holds W floats. Everything element by element is written over V; what depends on lanes (sums over a row) always
 // runs in 16 of them, that is in `groups` vectors.
