@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include <meander/core/arena.h>
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 #include <meander/nn/queued_update.h>
 

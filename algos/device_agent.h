@@ -6,7 +6,8 @@
 
 #include <meander/algos/agent.h>
 #include <meander/algos/replay_mirror.h>
-#include <meander/kernels/device.h>
+
+namespace meander::kernels { struct DeviceKernels; }
 
 namespace meander {
 

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <string_view>
 
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 
 namespace meander {

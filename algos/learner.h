@@ -6,6 +6,8 @@
 #include <meander/algos/agent.h>
 #include <meander/algos/mean_flow.h>
 #include <meander/core/operations.h>
+#include <meander/kernels/arrays.h>
+#include <meander/kernels/philox.h>
 #include <meander/nn/policy.h>
 #include <meander/nn/twin_critic.h>
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <meander/core/operations.h>
+#include <meander/kernels/mean_flow.h>
 
 // The mean-flow pieces the algorithms share. Time runs from t = 1 (noise) to t = 0 (action): x_t = (1 - t) a + t e,
 // velocity v = e - a, interval 0 <= r <= t <= 1. The mean velocity over [r, t] is u = 1/(t - r) integral_r^t v, and

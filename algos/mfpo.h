@@ -1,6 +1,8 @@
 #pragma once
 
 #include <meander/algos/mfpo_phases.h>
+#include <meander/kernels/mlp_shape.h>
+#include <meander/kernels/optimiser.h>
 
 namespace meander {
 

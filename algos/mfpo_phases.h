@@ -4,6 +4,8 @@
 #include <meander/algos/mean_flow.h>
 #include <meander/algos/mfpo_operations.h>
 #include <meander/algos/mfpo_settings.h>
+#include <meander/kernels/mfpo.h>
+#include <meander/kernels/mlp_shape.h>
 #include <meander/nn/policy.h>
 
 namespace meander {

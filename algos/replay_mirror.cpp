@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <meander/core/arena.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

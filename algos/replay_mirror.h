@@ -4,7 +4,8 @@
 
 #include <meander/algos/agent.h>
 #include <meander/algos/replay.h>
-#include <meander/kernels/device.h>
+
+namespace meander::kernels { struct DeviceKernels; }
 
 namespace meander {
 

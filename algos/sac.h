@@ -2,6 +2,8 @@
 
 #include <meander/algos/learner.h>
 #include <meander/algos/settings.h>
+#include <meander/kernels/mlp_shape.h>
+#include <meander/kernels/optimiser.h>
 #include <meander/nn/twin_critic.h>
 
 namespace meander {

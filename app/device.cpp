@@ -1,6 +1,7 @@
 #include <meander/app/device.h>
 
 #include <meander/algos/device_agent.h>
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 
 namespace meander {

@@ -4,6 +4,7 @@
 #include <meander/app/verbs.h>
 #include <meander/app/verify_environment.h>
 #include <meander/app/verify_reference.h>
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 
 namespace meander {

@@ -4,6 +4,7 @@
 
 #include <meander/app/verify_reference.h>
 #include <meander/core/operations.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 namespace {

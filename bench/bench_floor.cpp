@@ -10,6 +10,7 @@
 #include <meander/algos/mfpo.h>
 #include "bench/device_cases.h"
 #include "bench/replay_batch.h"
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/cuda/devices.h>
 #include <meander/kernels/cuda/emulator/executor.h>

@@ -7,6 +7,7 @@
 #include <meander/algos/mfpo.h>
 #include "bench/device_cases.h"
 #include "bench/replay_batch.h"
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 
 // Times on a GPU where no other library is at hand: the cases of the comparison (peers/peers.py --device), and the

@@ -12,6 +12,7 @@
 #include <meander/algos/mean_flow.h>
 #include <meander/algos/mfpo.h>
 #include "bench/products_of_update.h"
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/dense.h>
 #include <meander/kernels/elementwise.h>

@@ -7,6 +7,7 @@
 #include "bench/perceptron.h"
 #include "bench/timing.h"
 
+
 namespace meander::bench {
 
 // Something to time: `run`, which leaves its result where it was, so that calls can be repeated.

@@ -1,5 +1,6 @@
 #include "bench/device_cases.h"
 
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 
 namespace meander::bench {

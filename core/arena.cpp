@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/poison.h>
 

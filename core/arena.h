@@ -5,7 +5,8 @@
 #include <vector>
 
 #include <meander/core/tensor.h>
-#include <meander/kernels/device.h>
+
+namespace meander::kernels { struct DeviceKernels; }
 
 namespace meander {
 

@@ -2,7 +2,7 @@
 
 #include <meander/core/autodiff.h>
 #include <meander/kernels/embedding.h>
-#include <meander/kernels/mlp.h>
+#include <meander/kernels/mlp_shape.h>
 
 // The differentiable operations. Each is stated with its pushforward and pullback in the .cpp named in its section; here
 // is what it computes. Shapes are [rows, cols]. All take float32 or float64 (one dtype a call) and throw Error where

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <meander/kernels/mlp.h>
+#include <meander/kernels/mlp_shape.h>
 #include <meander/kernels/philox.h>
 
 // Acting in one call: K actions drawn for one state by a flow policy, scored by two critics, the best of them.

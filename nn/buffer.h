@@ -6,7 +6,8 @@
 #include <vector>
 
 #include <meander/core/tensor.h>
-#include <meander/kernels/device.h>
+
+namespace meander::kernels { struct DeviceKernels; }
 
 namespace meander {
 
@@ -15,20 +16,14 @@ namespace meander {
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(int64_t size) : size_(size), device_(&kernels::current()) {
-    const size_t length = (static_cast<size_t>(size) * sizeof(float) + 63) / 64 * 64;
-    data_ = static_cast<float*>(device_->allocate(length));
-    device_->fill(data_, 0, length);
-  }
+  explicit Buffer(int64_t size);
   explicit Buffer(std::span<const float> numbers) : Buffer(std::ssize(numbers)) { set(numbers.data()); }
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     swap(other);
     return *this;
   }
-  ~Buffer() {
-    if (data_) device_->deallocate(data_);
-  }
+  ~Buffer();
 
   float* data() { return data_; }                // of the device
   const float* data() const { return data_; }
@@ -36,17 +31,12 @@ class Buffer {
   Tensor tensor() const { return view(data_, 1, size_); }  // [1, size]
 
   // From and to memory of the host.
-  void set(const float* numbers) { device_->copy(data_, numbers, bytes()); }
-  void get(float* numbers) const { device_->copy(numbers, data_, bytes()); }
-  std::vector<float> numbers() const {
-    std::vector<float> x(static_cast<size_t>(size_));
-    get(x.data());
-    return x;
-  }
-  void copy_from(const Buffer& other) { device_->copy(data_, other.data_, bytes()); }   // of the same size and device
+  void set(const float* numbers);
+  void get(float* numbers) const;
+  std::vector<float> numbers() const;
+  void copy_from(const Buffer& other);           // of the same size and device
 
  private:
-  size_t bytes() const { return static_cast<size_t>(size_) * sizeof(float); }
   void swap(Buffer& other) noexcept {
     std::swap(data_, other.data_), std::swap(size_, other.size_), std::swap(device_, other.device_);
   }

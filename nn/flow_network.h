@@ -1,5 +1,7 @@
 #pragma once
 
+#include <meander/kernels/embedding.h>
+#include <meander/kernels/mlp_shape.h>
 #include <meander/nn/mlp.h>
 
 namespace meander {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <meander/kernels/mlp_shape.h>
 #include <meander/nn/flow_network.h>
 #include <meander/nn/ready_weights.h>
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <meander/core/operations.h>
+#include <meander/kernels/mlp_shape.h>
 #include <meander/nn/parameters.h>
 
 namespace meander {

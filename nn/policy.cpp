@@ -4,6 +4,7 @@
 
 #include <meander/core/arena.h>
 #include <meander/core/random.h>
+#include <meander/kernels/device.h>
 
 namespace meander {
 

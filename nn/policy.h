@@ -5,7 +5,8 @@
 #include <span>
 #include <variant>
 
-#include <meander/kernels/candidates.h>
+#include <meander/kernels/mlp_shape.h>
+#include <meander/kernels/philox.h>
 #include <meander/nn/flow_sampler.h>
 
 namespace meander {
@@ -70,7 +71,6 @@ class Policy {
   Tensor with_noise(Tensor action, Tensor noise) const;
 
   // From a state of the host [S] to a chunk there [h A], with the random numbers that (seed, step) name; waits for the
-  // device. A device that can goes all the way in one launch (kernels/candidates.h).
   void explore(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk);
   void act(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk);
 

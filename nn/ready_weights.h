@@ -1,6 +1,6 @@
 #pragma once
 
-#include <meander/kernels/mlp.h>
+#include <meander/kernels/mlp_shape.h>
 #include <meander/nn/buffer.h>
 #include <meander/nn/queued_update.h>
 
@@ -12,14 +12,7 @@ class ReadyWeights {
   void outdate() { kept_.outdate(); }
   // Readied anew if they are outdated. `params` must not change while the result is in use.
   const kernels::MlpProducts& of(const kernels::MlpShape& network, const Buffer& params,
-                                 kernels::Precision precision = kernels::Precision::float32) {
-    if (kept_.current()) return products_;
-    if (memory_.size() == 0) memory_ = Buffer(kernels::current().mlp_prepared_size(network));
-    kernels::current().mlp_prepare(network, params.data(), precision, memory_.data());
-    products_ = {precision, memory_.data()};
-    kept_.made();
-    return products_;
-  }
+                                 kernels::Precision precision = kernels::Precision::float32);
 
  private:
   Buffer memory_;

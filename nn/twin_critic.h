@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <meander/kernels/mlp_shape.h>
+#include <meander/kernels/optimiser.h>
 #include <meander/nn/mlp.h>
 #include <meander/nn/trained.h>
 

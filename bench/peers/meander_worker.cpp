@@ -5,6 +5,7 @@
 
 #include "bench/device_cases.h"
 #include "bench/peers/protocol.h"
+#include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/isa.h>
 #include <meander/kernels/threads.h>

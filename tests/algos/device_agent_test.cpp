@@ -11,6 +11,7 @@
 #include "batches.h"
 #include "devices.h"
 #include <meander/kernels/cuda/emulator/executor.h>
+#include <meander/kernels/device.h>
 #include "runs.h"
 
 using namespace meander;

@@ -6,6 +6,7 @@
 #include "../folder.h"
 #include "batches.h"
 #include <meander/core/arena.h>
+#include <meander/kernels/device.h>
 #include "devices.h"
 
 using namespace meander;

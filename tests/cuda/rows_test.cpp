@@ -1,3 +1,4 @@
+#include <meander/kernels/device.h>
 #include <meander/kernels/rows.h>
 
 #include "against_cpu.h"
