@@ -4,11 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
 #include <meander/kernels/error.h>
+#include <meander/core/json.h>
 #include <meander/envs/dm_control.h>
 #include <meander/envs/environments.h>
 #include <meander/envs/mujoco.h>
@@ -17,7 +17,6 @@
 namespace meander {
 namespace {
 
-using Json = nlohmann::json;
 using Numbers = std::span<const double>;
 
 #if defined(__x86_64__)
@@ -113,8 +112,7 @@ class Replayed {
 Numbers tensor(const SafetensorsFile& file, const std::string& name, const std::vector<int64_t>& shape) {
   const FileTensor& found = file.at(name);
   if (found.shape != shape) {
-    const auto text = [](const std::vector<int64_t>& s) { return Json(s).dump(); };
-    throw Error(message(name, ": expected shape ", text(shape), ", got ", text(found.shape)));
+    throw Error(message(name, ": expected shape ", Json(shape).dump(), ", got ", Json(found.shape).dump()));
   }
   return file.values<double>(name, found.size());
 }
@@ -123,14 +121,15 @@ std::vector<Episode> read_episodes(const SafetensorsFile& file) {
   const bool seeded = file.metadata("family") == "dmc";
   std::vector<Episode> episodes;
   try {
-    for (const Json& entry : Json::parse(file.metadata("episodes"))) {
-      Episode episode{message("ep", episodes.size(), "/"), entry.at("steps").get<int64_t>(),
-                      entry.at("hold").get<int64_t>(), std::nullopt};
+    const Json entries = Json::parse(file.metadata("episodes"));
+    for (const Json& entry : entries.list()) {
+      Episode episode{message("ep", episodes.size(), "/"), entry.at("steps").whole(),
+                      entry.at("hold").whole(), std::nullopt};
       // A launched episode begins in a state that was set, not drawn.
-      if (seeded && !entry.contains("launch")) episode.seed = entry.at("seed").get<uint32_t>();
+      if (seeded && !entry.find("launch")) episode.seed = static_cast<uint32_t>(entry.at("seed").whole());
       episodes.push_back(std::move(episode));
     }
-  } catch (const Json::exception&) {
+  } catch (const Error&) {
     throw Error(message("its metadata 'episodes' is not a JSON list of objects with whole 'steps' and 'hold'",
                         seeded ? " and 'seed'" : ""));
   }

@@ -1,14 +1,12 @@
 #include <cmath>
 #include <optional>
-#include <nlohmann/json.hpp>
 
 #include <meander/algos/mfpo.h>
 #include <meander/app/verify_reference.h>
+#include <meander/core/json.h>
 
 namespace meander {
 namespace {
-
-using nlohmann::json;
 
 constexpr double phase_tolerance = 1e-4;   // of the largest value of each tensor
 constexpr double step_tolerance = 1e-6;    // Adam and the target average
@@ -60,34 +58,34 @@ class UpdateCheck {
  public:
   explicit UpdateCheck(const SafetensorsFile& file) : file_(file) {
     try {
-      const json s = json::parse(file.metadata("settings"));
-      observations_ = s.at("obs");
-      actions_ = s.at("act");
-      batch_ = s.at("batch");
-      updates_ = s.at("updates");
+      const Json s = Json::parse(file.metadata("settings"));
+      observations_ = s.at("obs").whole();
+      actions_ = s.at("act").whole();
+      batch_ = s.at("batch").whole();
+      updates_ = s.at("updates").whole();
       settings_.batch_size = batch_;
-      settings_.sampling_steps = s.at("T");
-      settings_.policy_proposals = s.at("K1");
-      settings_.gaussian_proposals = s.at("K2");
-      settings_.probes = s.at("N");
-      settings_.atoms = s.at("atoms");
-      settings_.v_min = s.at("v_min");
-      settings_.v_max = s.at("v_max");
-      settings_.discount = s.at("gamma");
-      settings_.target_rate = s.at("tau");
-      settings_.learning_rate = s.at("lr");
-      settings_.clipped_double_q = s.at("use_cdq");
-      settings_.alpha = s.at("alpha_init");
-      settings_.share_equal_times = s.at("share_r_equals_t");
-      settings_.target_entropy_per_action = s.at("target_entropy").get<double>() / actions_;
-      settings_.evaluation_candidates = s.at("eval_candidates");
+      settings_.sampling_steps = s.at("T").whole();
+      settings_.policy_proposals = s.at("K1").whole();
+      settings_.gaussian_proposals = s.at("K2").whole();
+      settings_.probes = s.at("N").whole();
+      settings_.atoms = s.at("atoms").whole();
+      settings_.v_min = s.at("v_min").number();
+      settings_.v_max = s.at("v_max").number();
+      settings_.discount = s.at("gamma").number();
+      settings_.target_rate = s.at("tau").number();
+      settings_.learning_rate = s.at("lr").number();
+      settings_.clipped_double_q = s.at("use_cdq").boolean();
+      settings_.alpha = s.at("alpha_init").number();
+      settings_.share_equal_times = s.at("share_r_equals_t").number();
+      settings_.target_entropy_per_action = s.at("target_entropy").number() / actions_;
+      settings_.evaluation_candidates = s.at("eval_candidates").whole();
       hidden(s.at("actor_hidden"), settings_.actor_width, settings_.actor_layers);
       hidden(s.at("critic_hidden"), settings_.critic_width, settings_.critic_layers);
       if (file.metadata().contains("float32_error")) {
-        const json errors = json::parse(file.metadata("float32_error"));
-        for (const auto& [name, error] : errors.items()) float32_error_[name] = error.at(0);
+        const Json errors = Json::parse(file.metadata("float32_error"));
+        for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
       }
-    } catch (const json::exception& e) {
+    } catch (const std::exception& e) {
       throw Error(message(file.path(), ": the metadata do not describe an MFPO recording (", e.what(), ")"));
     }
     if (actions_ < 1 || observations_ < 1 || batch_ < 1 || updates_ < 1 || settings_.atoms < 2)
@@ -114,8 +112,8 @@ class UpdateCheck {
   }
 
  private:
-  void hidden(const json& widths, int64_t& width, int64_t& layers) {
-    const std::vector<int64_t> w = widths;
+  void hidden(const Json& widths, int64_t& width, int64_t& layers) {
+    const std::vector<int64_t> w = widths.wholes();
     if (w.empty() || std::ranges::count(w, w[0]) != std::ssize(w))
       throw Error(message(file_.path(), ": hidden layers of different widths (", widths.dump(), ") are not supported"));
     width = w[0];

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include <meander/core/json.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -22,7 +23,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
 
-using Json = nlohmann::json;
 
 constexpr uint64_t prefix_length = 8;
 constexpr uint64_t longest_header = 100'000'000;  // the limit of the format's reference implementation
@@ -47,9 +47,6 @@ const char* format_name(DType dtype) {
     if (entry.known && entry.dtype == dtype) return entry.name;
   throw Error("no safetensors name for this dtype");
 }
-
-// Names come from the file: quoted as JSON, so that a line break in one cannot break the error's single line.
-std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 std::string reason(int error) { return std::strerror(error); }
 
@@ -77,31 +74,28 @@ struct HeaderEntry {
 // One "name": {"dtype", "shape", "data_offsets"}; throws what is wrong with it, without the path.
 HeaderEntry parse_entry(const std::string& name, const Json& json) {
   const std::string where = message("tensor ", quoted(name), ": ");
-  if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") || !json.contains("data_offsets"))
-    throw Error(where + "expected an object with dtype, shape and data_offsets");
   HeaderEntry entry{name, nullptr, {}, 0, 0};
-
-  if (!json["dtype"].is_string()) throw Error(where + "dtype is not a string");
-  const auto& dtype = json["dtype"].get_ref<const std::string&>();
-  for (const auto& known : format_dtypes)
-    if (dtype == known.name) entry.dtype = &known;
-  if (!entry.dtype) throw Error(message(where, "unknown dtype ", quoted(dtype)));
-
-  if (!json["shape"].is_array()) throw Error(where + "shape is not a list");
-  int64_t size = entry.dtype->bytes;
-  for (const Json& dimension : json["shape"]) {
-    if (!dimension.is_number_unsigned() || dimension.get<uint64_t>() > INT64_MAX)
-      throw Error(where + "a dimension of its shape is not a whole number from 0 on");
-    entry.shape.push_back(dimension.get<int64_t>());
-    if (__builtin_mul_overflow(size, entry.shape.back(), &size)) throw Error(where + "its shape is too large");
+  std::vector<int64_t> offsets;
+  try {
+    for (const auto& known : format_dtypes)
+      if (json.at("dtype").text() == known.name) entry.dtype = &known;
+    entry.shape = json.at("shape").wholes();
+    offsets = json.at("data_offsets").wholes();
+  } catch (const Error& error) {
+    throw Error(message(where, "expected an object with a string dtype, a shape and data_offsets of whole numbers (",
+                        error.what(), ")"));
   }
+  if (!entry.dtype) throw Error(message(where, "unknown dtype ", quoted(json.at("dtype").text())));
 
-  const Json& offsets = json["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
-      !offsets[1].is_number_unsigned())
+  int64_t size = entry.dtype->bytes;
+  for (int64_t dimension : entry.shape) {
+    if (dimension < 0) throw Error(where + "a dimension of its shape is negative");
+    if (__builtin_mul_overflow(size, dimension, &size)) throw Error(where + "its shape is too large");
+  }
+  if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < 0)
     throw Error(where + "data_offsets are not two whole numbers from 0 on");
-  entry.begin = offsets[0].get<uint64_t>();
-  entry.end = offsets[1].get<uint64_t>();
+  entry.begin = static_cast<uint64_t>(offsets[0]);
+  entry.end = static_cast<uint64_t>(offsets[1]);
   if (entry.end < entry.begin || entry.end - entry.begin != static_cast<uint64_t>(size))
     throw Error(message(where, "its shape takes ", size, " bytes, its data_offsets are ", entry.begin, " to ",
                         entry.end));
@@ -152,25 +146,25 @@ void SafetensorsFile::read_header() {
   if (header_length > after_prefix)
     throw Error(message("truncated: the header takes ", header_length, " bytes, ", after_prefix, " are left"));
 
-  const auto* text = reinterpret_cast<const char*>(bytes + prefix_length);
+  const std::string_view text(reinterpret_cast<const char*>(bytes + prefix_length), header_length);
   Json header;
   try {
-    header = Json::parse(text, text + header_length);
-  } catch (const Json::parse_error& error) {
-    throw Error(message("damaged, or not a safetensors file: the header is not JSON at its byte ", error.byte));
+    header = Json::parse(text);
+  } catch (const Error& error) {
+    throw Error(message("damaged, or not a safetensors file: its header, ", error.what()));
   }
   if (!header.is_object()) throw Error("damaged, or not a safetensors file: the header is not a JSON object");
 
   std::vector<HeaderEntry> entries;
-  for (const auto& [name, json] : header.items()) {
+  for (const auto& [name, json] : header.object()) {
     if (name != "__metadata__") {
       entries.push_back(parse_entry(name, json));
       continue;
     }
-    if (!json.is_object()) throw Error("damaged: __metadata__ is not an object");
-    for (const auto& [key, value] : json.items()) {
-      if (!value.is_string()) throw Error(message("damaged: __metadata__ ", quoted(key), " is not a string"));
-      metadata_[key] = value.get<std::string>();
+    try {
+      for (const auto& [key, value] : json.object()) metadata_[key] = value.text();
+    } catch (const Error& error) {
+      throw Error(message("damaged: __metadata__ is not an object of strings (", error.what(), ")"));
     }
   }
 
@@ -303,22 +297,23 @@ void SafetensorsWriter::write(const std::string& path) const {
   std::stable_sort(order.begin(), order.end(),
                    [](const Entry* a, const Entry* b) { return bytes(a->dtype) > bytes(b->dtype); });
 
-  Json header = Json::object();
-  if (!metadata_.empty()) header["__metadata__"] = metadata_;
+  Json::Object header;
+  if (!metadata_.empty()) header["__metadata__"] = Json::Object(metadata_.begin(), metadata_.end());
   std::vector<uint64_t> lengths;
   uint64_t position = 0;
   for (const Entry* entry : order) {
     const auto length = static_cast<uint64_t>(FileTensor{entry->dtype, entry->shape}.size() * bytes(entry->dtype));
-    header[entry->name] = {{"dtype", format_name(entry->dtype)},
-                           {"shape", entry->shape},
-                           {"data_offsets", {position, position + length}}};
+    const auto begin = static_cast<int64_t>(position), end = static_cast<int64_t>(position + length);
+    header[entry->name] = Json::Object{{"dtype", format_name(entry->dtype)},
+                                       {"shape", entry->shape},
+                                       {"data_offsets", Json::List{begin, end}}};
     lengths.push_back(length);
     position += length;
   }
   std::string text;
   try {
-    text = header.dump();
-  } catch (const Json::type_error&) {
+    text = Json(std::move(header)).dump();
+  } catch (const Error&) {
     throw Error(message(path, ": a tensor's name or the metadata is not UTF-8"));
   }
   text.append((8 - text.size() % 8) % 8, ' ');

@@ -1,0 +1,126 @@
+#include <meander/core/json.h>
+
+#include <nlohmann/json.hpp>
+
+#include <meander/kernels/error.h>
+
+namespace meander {
+namespace {
+
+using Document = nlohmann::json;
+
+// Builds the value while the text is read.
+class Reader : public nlohmann::json_sax<Document> {
+ public:
+  bool null() override { return put(Json()); }
+  bool boolean(bool x) override { return put(x); }
+  bool number_integer(int64_t x) override { return put(x); }
+  bool number_unsigned(uint64_t x) override {
+    if (x > INT64_MAX) throw Error(message("the whole number ", x, " is too large"));
+    return put(static_cast<int64_t>(x));
+  }
+  bool number_float(double x, const std::string&) override { return put(x); }
+  bool string(std::string& x) override { return put(std::move(x)); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(size_t) override { return open(false); }
+  bool start_array(size_t) override { return open(true); }
+  bool key(std::string& name) override {
+    if (open_.back().object.contains(name)) throw Error(message("the name ", quoted(name), " stands twice in one object"));
+    open_.back().name = std::move(name);
+    return true;
+  }
+  bool end_object() override { return close(std::move(open_.back().object)); }
+  bool end_array() override { return close(std::move(open_.back().list)); }
+  bool parse_error(size_t byte, const std::string&, const nlohmann::detail::exception&) override {
+    throw Error(message("not JSON at its byte ", byte));
+  }
+
+  Json result;
+
+ private:
+  struct Open {
+    bool is_list = false;
+    Json::List list;
+    Json::Object object;
+    std::string name;
+  };
+
+  static constexpr size_t deepest = 100;   // a hostile file must not use up the stack
+
+  bool open(bool is_list) {
+    if (open_.size() == deepest) throw Error(message("nested deeper than ", deepest, " levels"));
+    open_.emplace_back().is_list = is_list;
+    return true;
+  }
+  bool put(Json value) {
+    if (open_.empty()) result = std::move(value);
+    else if (Open& in = open_.back(); in.is_list) in.list.push_back(std::move(value));
+    else in.object.emplace(std::move(in.name), std::move(value));
+    return true;
+  }
+  bool close(Json value) {
+    open_.pop_back();
+    return put(std::move(value));
+  }
+
+  std::vector<Open> open_;
+};
+
+Document document(const Json& value) {
+  return std::visit(
+      [](const auto& x) -> Document {
+        using T = std::decay_t<decltype(x)>;
+        if constexpr (std::is_same_v<T, Json::List>) {
+          Document d = Document::array();
+          for (const Json& each : x) d.push_back(document(each));
+          return d;
+        } else if constexpr (std::is_same_v<T, Json::Object>) {
+          Document d = Document::object();
+          for (const auto& [name, each] : x) d[name] = document(each);
+          return d;
+        } else {
+          return x;
+        }
+      },
+      value.value());
+}
+
+}  // namespace
+
+Json Json::parse(std::string_view text) {
+  Reader reader;
+  Document::sax_parse(text, &reader);
+  return std::move(reader.result);
+}
+
+std::string Json::dump() const {
+  try {
+    return document(*this).dump();
+  } catch (const Document::type_error&) {
+    throw Error("text for JSON is not UTF-8");
+  }
+}
+
+std::vector<int64_t> Json::wholes() const {
+  std::vector<int64_t> all;
+  for (const Json& x : list()) all.push_back(x.whole());
+  return all;
+}
+
+const Json* Json::find(const std::string& name) const {
+  const auto found = object().find(name);
+  return found == object().end() ? nullptr : &found->second;
+}
+
+const Json& Json::at(const std::string& name) const {
+  if (const Json* found = find(name)) return *found;
+  throw Error(message("no ", quoted(name)));
+}
+
+void Json::refuse(const char* expected) const { throw Error(message("expected ", expected, ", got ", dump())); }
+
+std::string quoted(const std::string& text) {
+  return Document(text).dump(-1, ' ', false, Document::error_handler_t::replace);
+}
+
+}  // namespace meander

@@ -1,0 +1,40 @@
+#include <meander/core/json.h>
+
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <meander/kernels/error.h>
+
+namespace meander {
+
+// Protects that what is read is what was written, numbers to the last bit, and names in order.
+TEST_CASE("a document read is the one written") {
+  const std::string text = R"({"a":[1,-9223372036854775808,0.1,true,null],"b":{"c":"line\nbreak \u00e9"}})";
+  const Json json = Json::parse(text);
+  CHECK(json.at("a").list()[1].whole() == INT64_MIN);
+  CHECK(json.at("a").list()[2].number() == 0.1);
+  CHECK(json.at("a").list()[0].number() == 1);
+  CHECK(json.at("b").at("c").text() == "line\nbreak \xc3\xa9");
+  CHECK(Json::parse(json.dump()).dump() == json.dump());
+  CHECK(json.find("z") == nullptr);
+}
+
+// Protects against files that contradict themselves or would use up the stack.
+TEST_CASE("what is no document, or two in one, is refused") {
+  CHECK_THROWS_WITH_AS(Json::parse("{\"a\": 1, }"), "not JSON at its byte 10", Error);
+  CHECK_THROWS_WITH_AS(Json::parse("{\"a\": 1, \"a\": 2}"), "the name \"a\" stands twice in one object", Error);
+  CHECK_THROWS_WITH_AS(Json::parse(std::string(1 << 20, '[')), "nested deeper than 100 levels", Error);
+  CHECK_THROWS_WITH_AS(Json::parse("18446744073709551615"), "the whole number 18446744073709551615 is too large", Error);
+  CHECK_THROWS_AS(Json::parse(""), Error);
+  CHECK_THROWS_AS(Json("\xff").dump(), Error);
+}
+
+TEST_CASE("a value of another kind is refused by name") {
+  const Json json = Json::parse(R"({"steps": 1.5})");
+  CHECK_THROWS_WITH_AS(json.at("steps").whole(), "expected a whole number, got 1.5", Error);
+  CHECK_THROWS_WITH_AS(json.at("hold"), "no \"hold\"", Error);
+  CHECK_THROWS_WITH_AS(json.list(), "expected a list, got {\"steps\":1.5}", Error);
+}
+
+}  // namespace meander
