@@ -43,7 +43,7 @@ struct AddScaled {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b11;
   Tensors<1> value(Tensors<2> in) const {
-    const auto [a, b] = in;
+    const Tensor a = in[0], b = in[1];
     const Tensor y = empty(a.rows, a.cols, a.dtype);
     detail::by_dtype(a.dtype, kernels::current().add_scaled, kernels::add_scaled<double>, [&]<class T>(T, auto kernel) {
       kernel(a.size(), a.as<T>(), T(scale), b.as<T>(), y.as<T>());

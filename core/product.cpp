@@ -23,7 +23,7 @@ struct Product {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b01;
   Tensors<1> value(Tensors<2> in) const {
-    const auto [a, b] = in;
+    const Tensor a = in[0], b = in[1];
     check("product", a.cols == b.rows, a, b);
     const Tensor y = empty(a.rows, b.cols, a.dtype);
     if (a.dtype == DType::float32)
@@ -48,7 +48,7 @@ struct ProductNt {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b01;
   Tensors<1> value(Tensors<2> in) const {
-    const auto [a, b] = in;
+    const Tensor a = in[0], b = in[1];
     check("product_nt", a.cols == b.cols, a, b);
     const Tensor y = empty(a.rows, b.rows, a.dtype);
     if (a.dtype == DType::float32)
@@ -73,7 +73,7 @@ struct ProductTn {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0;
   Tensors<1> value(Tensors<2> in) const {
-    const auto [a, b] = in;
+    const Tensor a = in[0], b = in[1];
     check("product_tn", a.rows == b.rows, a, b);
     const Tensor y = empty(a.cols, b.cols, a.dtype);
     if (a.dtype == DType::float32)
@@ -98,7 +98,7 @@ struct Dense {
   static constexpr int inputs = 3, outputs = 1;
   static constexpr unsigned row_inputs = 0b001;
   Tensors<1> value(Tensors<3> in) const {
-    const auto [x, weight, bias] = in;
+    const Tensor x = in[0], weight = in[1], bias = in[2];
     check("dense", x.cols == weight.rows, x, weight);
     check("dense: bias", bias.rows == 1 && bias.cols == weight.cols, weight, bias);
     const Tensor y = empty(x.rows, weight.cols, x.dtype);

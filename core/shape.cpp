@@ -183,7 +183,7 @@ struct GatherRow {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0b11;
   Tensors<1> value(Tensors<2> in) const {
-    const auto [x, column] = in;
+    const Tensor x = in[0], column = in[1];
     if (column.rows != x.rows) throw Error(message("gather_row: ", column.rows, " indices for ", detail::shape(x)));
     check_indices("gather_row", column, x.cols);
     const Tensor y = empty(x.rows, 1, x.dtype);
@@ -203,7 +203,7 @@ struct GatherRows {
   static constexpr int inputs = 2, outputs = 1;
   static constexpr unsigned row_inputs = 0;
   Tensors<1> value(Tensors<2> in) const {
-    const auto [x, row] = in;
+    const Tensor x = in[0], row = in[1];
     check_indices("gather_rows", row, x.rows);
     const Tensor y = empty(row.rows, x.cols, x.dtype);
     detail::by_dtype(x.dtype, kernels::current().gather_rows, kernels::gather_rows<double>, [&]<class T>(T, auto kernel) {

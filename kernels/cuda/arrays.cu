@@ -158,18 +158,19 @@ __global__ void gather_rows_kernel(int64_t rows, int64_t cols, const float* x, c
 constexpr int most_checked = 8, most_numbers = 32;
 
 __global__ void flag_kernel(const __grid_constant__ List<FiniteOf, most_checked> list, uint32_t* flag) {
-  const auto [n, x, number] = list.at[blockIdx.y];
-  const int64_t fours = aligned(x) ? n / 4 : 0;
+  const FiniteOf& array = list.at[blockIdx.y];
+  const float* const x = array.x;
+  const int64_t fours = aligned(x) ? array.n / 4 : 0;
   bool found = false;
   const auto look = [&](float v) { found = found || !(v - v == 0); };
   for_elements(fours, [&](int64_t q) {
     const float4 v = load4(x, q);
     look(v.x), look(v.y), look(v.z), look(v.w);
   });
-  for_elements(n - 4 * fours, [&](int64_t i) { look(x[4 * fours + i]); });
+  for_elements(array.n - 4 * fours, [&](int64_t i) { look(x[4 * fours + i]); });
   if (!found) return;
-  for (uint32_t old = 0; old == 0 || old > number;) {   // smaller numbers stay
-    const uint32_t there = atomicCAS(flag, old, number);
+  for (uint32_t old = 0; old == 0 || old > array.number;) {   // smaller numbers stay
+    const uint32_t there = atomicCAS(flag, old, array.number);
     if (there == old) break;
     old = there;
   }

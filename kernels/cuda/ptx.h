@@ -113,7 +113,7 @@ inline float cut_off(double x) {
 
 template <int K, class ElementA, class ElementB>
 void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], ElementA element_a,
-                        ElementB element_b, std::source_location where) {
+                        ElementB element_b, SourceLocation where) {
   Fragments mine;
   std::copy_n(a, 4, mine.a);
   std::copy_n(b, 2, mine.b);
@@ -127,7 +127,7 @@ void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&
   }
 }
 inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                     std::source_location where = std::source_location::current()) {
+                     SourceLocation where = SourceLocation::current()) {
   multiply_fragments<8>(
       d, a, b,
       [](const uint32_t* s, int row, int k) {
@@ -137,7 +137,7 @@ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
       where);
 }
 inline void mma_bfloat16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                         std::source_location where = std::source_location::current()) {
+                         SourceLocation where = SourceLocation::current()) {
   multiply_fragments<16>(
       d, a, b,
       [](const uint32_t* s, int row, int k) {
@@ -149,7 +149,7 @@ inline void mma_bfloat16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (
       where);
 }
 inline void load_matrices(uint32_t (&r)[4], const void* row,
-                          std::source_location where = std::source_location::current()) {
+                          SourceLocation where = SourceLocation::current()) {
   if (reinterpret_cast<uintptr_t>(row) % 16) fail("ldmatrix: an address is not aligned to 16 bytes");
   const uint32_t* slots = warp_exchange(0xffffffffu, &row, sizeof row, where);
   const int l = lane();

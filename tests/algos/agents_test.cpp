@@ -256,9 +256,9 @@ TEST_CASE("an observer sees the quantities of an update, each once, and what is 
       if (q.value.size() == 1) numbers[q.name] = Number(q.value);
     });
     const std::vector<float> metrics = update(*observed.agent, 2, 1);
-    for (const auto& [quantity, times] : seen) {
-      CAPTURE(quantity);
-      CHECK(times <= 2);
+    for (const auto& quantity : seen) {
+      CAPTURE(quantity.first);
+      CHECK(quantity.second <= 2);
     }
     CHECK(seen["target/logits1"] == (std::string(name) == "mfpo" ? 2 : 0));
     CHECK(seen["next/action"] == 2);

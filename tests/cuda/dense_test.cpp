@@ -39,8 +39,9 @@ double allowed(int64_t k) { return 5 * (3e-7 + 3e-8 * std::sqrt(static_cast<doub
 // there, and k in chunks.
 TEST_CASE("products") {
   on_each_device([](OnDevice& d) {
-    for (const auto [m, n, k] : {Sizes{1, 1, 1}, {1, 21, 376}, {3, 64, 3}, {70, 17, 33}, {64, 64, 64}, {5, 72, 100},
-                                 {66, 130, 8}, {17, 5, 700}}) {
+    for (const Sizes& size : {Sizes{1, 1, 1}, {1, 21, 376}, {3, 64, 3}, {70, 17, 33}, {64, 64, 64}, {5, 72, 100},
+                              {66, 130, 8}, {17, 5, 700}}) {
+      const int64_t m = size.m, n = size.n, k = size.k;
       CAPTURE(m);
       CAPTURE(n);
       CAPTURE(k);

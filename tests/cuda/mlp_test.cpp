@@ -179,7 +179,8 @@ TEST_CASE("mlp: value and directions") {
   on_each_device([](OnDevice& d) {
     double worst = 0;
     for (const Norm norm : norms)
-      for (const auto& [rows, directions] : {std::pair<int64_t, int64_t>{1, 1}, {5, 3}, {2, 21}, {1, 70}, {35, 2}}) {
+      for (const auto& size : {std::pair<int64_t, int64_t>{1, 1}, {5, 3}, {2, 21}, {1, 70}, {35, 2}}) {
+        const int64_t rows = size.first, directions = size.second;
         const Network net = network({9, 17, 33, 5}, Activation::gelu, norm);
         const MlpShape& s = net.shape;
         CAPTURE(rows);
@@ -207,7 +208,8 @@ TEST_CASE("mlp: shared and projected inputs") {
   on_each_device([](OnDevice& d) {
     double worst = 0;
     for (const int64_t wide : {17, 64, 600})
-      for (const auto& [rows, group] : {std::pair<int64_t, int64_t>{1, 1}, {39, 13}, {70, 35}}) {
+      for (const auto& size : {std::pair<int64_t, int64_t>{1, 1}, {39, 13}, {70, 35}}) {
+        const int64_t rows = size.first, group = size.second;
         const Network net = network({11, wide, 8, 3}, Activation::mish, Norm::before_activation);
         const MlpShape& s = net.shape;
         CAPTURE(wide);

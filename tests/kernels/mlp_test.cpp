@@ -431,7 +431,8 @@ TEST_CASE("value and gradient by the own inputs") {
   for (const auto& width : std::vector<std::vector<int64_t>>{{5, 7, 33, 1}, {11, 48, 40, 1}, {4, 1}, {3, 2600, 1}})
     for (Activation activation : activations)
       for (Norm norm : norms)
-        for (auto [rows, group] : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {68, 34}}) {
+        for (const auto& size : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {68, 34}}) {
+          const int64_t rows = size.first, group = size.second;
           if (width[1] > 1000 && (activation != Activation::relu || rows < 40)) continue;
           INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ", static_cast<int>(norm));
           CAPTURE(rows);

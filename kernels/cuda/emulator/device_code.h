@@ -36,11 +36,11 @@ T* shared_memory() {
 }
 
 // ---- barriers --------------------------------------------------------------------------------------------------------
-inline void __syncthreads(std::source_location where = std::source_location::current()) { block_barrier(where); }
-inline void __syncwarp(uint32_t mask = 0xffffffffu, std::source_location where = std::source_location::current()) {
+inline void __syncthreads(SourceLocation where = SourceLocation::current()) { block_barrier(where); }
+inline void __syncwarp(uint32_t mask = 0xffffffffu, SourceLocation where = SourceLocation::current()) {
   warp_barrier(mask, where);
 }
-inline void wait_for_grid(uint32_t*, std::source_location where = std::source_location::current()) { grid_barrier(where); }
+inline void wait_for_grid(uint32_t*, SourceLocation where = SourceLocation::current()) { grid_barrier(where); }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
@@ -57,7 +57,7 @@ MEANDER_UNSEEN inline uint32_t lane_word(const uint32_t* slots, int lane, int wo
 
 // The value of the lane that `source` gives for this one; a source that takes no part is reported.
 template <class T, class Source>
-T shuffle(uint32_t mask, T v, Source source, std::source_location where) {
+T shuffle(uint32_t mask, T v, Source source, SourceLocation where) {
   const uint32_t* slots = warp_exchange(mask, &v, sizeof v, where);
   const int from = source(lane());
   if (!(mask >> from & 1)) fail("a shuffle reads lane %d, which takes no part", from);
@@ -65,17 +65,17 @@ T shuffle(uint32_t mask, T v, Source source, std::source_location where) {
 }
 template <class T>
 T __shfl_sync(uint32_t mask, T v, int source, int width = 32,
-              std::source_location where = std::source_location::current()) {
+              SourceLocation where = SourceLocation::current()) {
   return shuffle(mask, v, [=](int lane) { return (lane & ~(width - 1)) | (source & (width - 1)); }, where);
 }
 template <class T>
 T __shfl_xor_sync(uint32_t mask, T v, int bits, int width = 32,
-                  std::source_location where = std::source_location::current()) {
+                  SourceLocation where = SourceLocation::current()) {
   return shuffle(mask, v, [=](int lane) { return (lane ^ bits) < (lane | (width - 1)) + 1 ? lane ^ bits : lane; }, where);
 }
 template <class T>
 T __shfl_down_sync(uint32_t mask, T v, unsigned by, int width = 32,
-                   std::source_location where = std::source_location::current()) {
+                   SourceLocation where = SourceLocation::current()) {
   return shuffle(mask, v, [=](int lane) {
     const int from = lane + static_cast<int>(by);
     return from <= (lane | (width - 1)) ? from : lane;
@@ -83,24 +83,24 @@ T __shfl_down_sync(uint32_t mask, T v, unsigned by, int width = 32,
 }
 template <class T>
 T __shfl_up_sync(uint32_t mask, T v, unsigned by, int width = 32,
-                 std::source_location where = std::source_location::current()) {
+                 SourceLocation where = SourceLocation::current()) {
   return shuffle(mask, v, [=](int lane) {
     const int from = lane - static_cast<int>(by);
     return from >= (lane & ~(width - 1)) ? from : lane;
   }, where);
 }
 inline uint32_t __ballot_sync(uint32_t mask, int predicate,
-                              std::source_location where = std::source_location::current()) {
+                              SourceLocation where = SourceLocation::current()) {
   const uint32_t* slots = warp_exchange(mask, &predicate, sizeof predicate, where);
   uint32_t votes = 0;
   for (int i = 0; i < 32; ++i)
     if (mask >> i & 1) votes |= static_cast<uint32_t>(lane_value<int>(slots, i) != 0) << i;
   return votes;
 }
-inline int __any_sync(uint32_t mask, int predicate, std::source_location where = std::source_location::current()) {
+inline int __any_sync(uint32_t mask, int predicate, SourceLocation where = SourceLocation::current()) {
   return __ballot_sync(mask, predicate, where) != 0;
 }
-inline int __all_sync(uint32_t mask, int predicate, std::source_location where = std::source_location::current()) {
+inline int __all_sync(uint32_t mask, int predicate, SourceLocation where = SourceLocation::current()) {
   return __ballot_sync(mask, predicate, where) == mask;
 }
 

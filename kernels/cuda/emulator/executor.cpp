@@ -29,7 +29,6 @@ namespace meander::kernels::emulated {
 namespace {
 
 constexpr size_t stack_size = 128 * 1024;
-constexpr uint32_t all_lanes = 0xffffffffu;
 
 // ---- what the sanitizers are told ------------------------------------------------------------------------------------
 
@@ -67,7 +66,7 @@ struct Fiber {
   int index = 0;                           // in the block
   bool done = false;
   const char* waits_for = nullptr;         // for the report of a block that stands still
-  std::source_location where;
+  SourceLocation where;
   std::vector<AsyncCopy> open_copies;      // not yet committed
   std::deque<std::vector<AsyncCopy>> groups;
 };
@@ -75,7 +74,7 @@ struct Fiber {
 struct Warp {
   uint32_t arrived = 0, mask = 0;
   uint64_t generation = 0;
-  std::source_location where;
+  SourceLocation where;
   uint32_t slots[2][32 * slot_words];
   char sync[2];                            // what the thread sanitizer hangs its clocks on, by parity
 };
@@ -85,7 +84,7 @@ struct Group {
   const char* name;
   int threads = 0, alive = 0, arrived = 0;
   uint64_t generation = 0;
-  std::source_location where;
+  SourceLocation where;
   char sync[2];                            // by the parity of the generation
 };
 
@@ -124,14 +123,14 @@ MEANDER_UNSEEN Text describe(const dim3& d) {
   std::snprintf(t.s, sizeof t.s, "(%u, %u, %u)", d.x, d.y, d.z);
   return t;
 }
-MEANDER_UNSEEN Text describe(const std::source_location& where) {
-  const char* slash = std::strrchr(where.file_name(), '/');
+MEANDER_UNSEEN Text describe(const SourceLocation& where) {
+  const char* slash = std::strrchr(where.file, '/');
   Text t;
-  std::snprintf(t.s, sizeof t.s, "%s:%u", slash ? slash + 1 : where.file_name(), where.line());
+  std::snprintf(t.s, sizeof t.s, "%s:%u", slash ? slash + 1 : where.file, where.line);
   return t;
 }
-MEANDER_UNSEEN bool same(const std::source_location& a, const std::source_location& b) {
-  return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
+MEANDER_UNSEEN bool same(const SourceLocation& a, const SourceLocation& b) {
+  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
 }
 
 // ---- switching -------------------------------------------------------------------------------------------------------
@@ -199,7 +198,7 @@ MEANDER_UNSEEN void stand_still() {
 
 // Lets the others run until `ready` holds. When nobody has come any further in a whole round, nobody will.
 template <class Ready>
-MEANDER_UNSEEN void wait_until(const char* what, const std::source_location& where, Ready ready) {
+MEANDER_UNSEEN void wait_until(const char* what, const SourceLocation& where, Ready ready) {
   Fiber* const self = running;
   self->waits_for = what;
   self->where = where;
@@ -278,7 +277,7 @@ MEANDER_UNSEEN int lane() { return running->index % 32; }
 
 namespace {
 
-MEANDER_UNSEEN void barrier(Group& g, const char* what, std::source_location where) {
+MEANDER_UNSEEN void barrier(Group& g, const char* what, SourceLocation where) {
   const uint64_t generation = g.generation;
   if (g.arrived == 0)
     g.where = where;
@@ -300,9 +299,9 @@ MEANDER_UNSEEN void barrier(Group& g, const char* what, std::source_location whe
 
 }  // namespace
 
-MEANDER_UNSEEN void block_barrier(std::source_location where) { barrier(*running->block, "the barrier", where); }
+MEANDER_UNSEEN void block_barrier(SourceLocation where) { barrier(*running->block, "the barrier", where); }
 
-MEANDER_UNSEEN void grid_barrier(std::source_location where) {
+MEANDER_UNSEEN void grid_barrier(SourceLocation where) {
   if (!team->whole_grid)
     fail("a barrier of the grid, at %s, in a kernel that was not started by launch_together", describe(where).s);
   barrier(*team, "the barrier of the grid", where);
@@ -311,7 +310,7 @@ MEANDER_UNSEEN void grid_barrier(std::source_location where) {
 namespace {
 
 // Returns the generation that ended; all lanes of the mask have come.
-MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, std::source_location where, const char* what) {
+MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, SourceLocation where, const char* what) {
   const int index = running->index, lane = index % 32;
   Warp& w = running->block->warps[static_cast<size_t>(index / 32)];
   const uint64_t generation = w.generation;
@@ -339,12 +338,12 @@ MEANDER_UNSEEN uint64_t meet(uint32_t mask, const void* mine, size_t size, std::
 
 }  // namespace
 
-MEANDER_UNSEEN const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, std::source_location where) {
+MEANDER_UNSEEN const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, SourceLocation where) {
   const uint64_t generation = meet(mask, mine, size, where, "the warp operation");
   return running->block->warps[static_cast<size_t>(running->index / 32)].slots[generation & 1];
 }
 
-MEANDER_UNSEEN void warp_barrier(uint32_t mask, std::source_location where) {
+MEANDER_UNSEEN void warp_barrier(uint32_t mask, SourceLocation where) {
   Warp& w = running->block->warps[static_cast<size_t>(running->index / 32)];
   const uint64_t parity = w.generation & 1;
   release(&w.sync[parity]);

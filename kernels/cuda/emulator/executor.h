@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <source_location>
 #include <tuple>
 #include <vector>
 
@@ -30,6 +29,15 @@ MEANDER_UNSEEN inline void copy_unseen(void* to, const void* from, size_t size) 
 
 // ---- what a running kernel asks of the executor ----------------------------------------------------------------------
 
+// Where in the code a barrier or an exchange stands: std::source_location, which Clang lacks before its version 15.
+struct SourceLocation {
+  const char* file = "";
+  unsigned line = 0;
+  static constexpr SourceLocation current(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 struct ThreadPlace {
   dim3 thread, block, block_size, grid_size;
 };
@@ -37,14 +45,14 @@ const ThreadPlace& place();                        // of the running thread; thr
 int lane();
 
 // All threads of the block. Divergence (a thread that left, or stands at another barrier) is reported.
-void block_barrier(std::source_location where);
+void block_barrier(SourceLocation where);
 // All threads of the grid, in a kernel started by launch_together. Likewise.
-void grid_barrier(std::source_location where);
+void grid_barrier(SourceLocation where);
 // The lanes of `mask`, which must all come with the same mask, at the same place. Each gives `size` bytes (at most 64)
 // and sees those of all: the result is an array of 32 slots, kept until the lane's next exchange but one.
 constexpr size_t slot_words = 16;
-const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, std::source_location where);
-void warp_barrier(uint32_t mask, std::source_location where);
+const uint32_t* warp_exchange(uint32_t mask, const void* mine, size_t size, SourceLocation where);
+void warp_barrier(uint32_t mask, SourceLocation where);
 
 std::byte* dynamic_shared_memory();                // exactly the size asked for, filled with 0xff
 // The block's array for one MEANDER_SHARED, named by the address of a tag; likewise.
