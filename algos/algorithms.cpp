@@ -3,26 +3,24 @@
 
 namespace meander {
 
-// Each is defined in its own source.
-struct MfpoSettings;
-struct SomSettings;
-struct MvpSettings;
-struct SacSettings;
-struct QcSettings;
+// In the order of `meander list`. Another one is its own source (settings_of, algos/algorithm.h) and a line here.
+#define MEANDER_ALGORITHMS(A) \
+  A("mfpo", MfpoSettings)     \
+  A("som", SomSettings)       \
+  A("mvp", MvpSettings)       \
+  A("sac", SacSettings)       \
+  A("qc", QcSettings)
+
+#define MEANDER_DECLARE(name, Settings) struct Settings;
+MEANDER_ALGORITHMS(MEANDER_DECLARE)
 
 namespace {
 
 using Algorithms = std::vector<std::pair<std::string, AlgorithmMaker>>;
 
-// In the order of `meander list`. Another one is its own source (settings_of, algos/algorithm.h) and a line here.
 Algorithms& algorithms() {
-  static Algorithms all = {
-      {"mfpo", settings_of<MfpoSettings>},
-      {"som", settings_of<SomSettings>},
-      {"mvp", settings_of<MvpSettings>},
-      {"sac", settings_of<SacSettings>},
-      {"qc", settings_of<QcSettings>},
-  };
+#define MEANDER_ENTRY(name, Settings) {name, settings_of<Settings>},
+  static Algorithms all = {MEANDER_ALGORITHMS(MEANDER_ENTRY)};
   return all;
 }
 
