@@ -11,6 +11,7 @@ TEST_CASE("products against the reference") {
   for (int64_t n : {1, 3, 16, 17, 31, 64, 87, 101, 256, 300})
     for (int64_t k : {0, 1, 3, 17, 87, 457, 1100})
       for (int64_t m = 1 + case_number++ % 3; m <= 40; m += 1 + m / (MEANDER_FEW_CASES ? 1 : 3)) {
+        if (MEANDER_FEW_CASES && k > 100 && n % 3 != 0) continue;
         CAPTURE(m);
         CAPTURE(n);
         CAPTURE(k);
