@@ -361,7 +361,7 @@ void Training::load(const SafetensorsFile& file) {
   int64_t count = 0;
   for_each_counter([&](auto&) { ++count; });
   const auto counters = file.values<double>("training.counters", count);
-  const auto sums = file.values<double>("training.metric_sums", std::ssize(metric_sums_));
+  const auto sums = file.values<double>("training.metric_sums");
   const auto worlds = file.values<double>("training.worlds", 2 * std::ssize(worlds_));
   const int64_t queue = agent_.chunk() * agent_.actions();
   const auto queues = file.values<float>("training.queues", queue * std::ssize(worlds_));
@@ -377,7 +377,9 @@ void Training::load(const SafetensorsFile& file) {
   }
   size_t next = 0;
   for_each_counter([&]<class T>(T& counter) { counter = static_cast<T>(counters[next++]); });
-  std::copy(sums.begin(), sums.end(), metric_sums_.begin());
+  // The sums of a version with more or fewer metrics say nothing of these: their means begin anew.
+  if (sums.size() == metric_sums_.size()) std::copy(sums.begin(), sums.end(), metric_sums_.begin());
+  else std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0), summed_updates_ = 0;
 }
 
 }  // namespace meander

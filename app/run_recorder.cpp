@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <ctime>
 #include <filesystem>
 
+#include <meander/app/metrics.h>
 #include <meander/app/version.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/environments.h>
@@ -46,6 +48,7 @@ std::string events_path(const std::string& folder) {
 std::string header(const std::vector<std::string>& columns) {
   return fmt::format("step,wall_seconds,{}\n", fmt::join(columns, ","));
 }
+constexpr size_t columns_before = 2;   // step and wall time
 
 // The columns of metrics.csv after step and wall time.
 enum Column { evaluation_mean, evaluation_std, episode_return, first_metric };
@@ -111,6 +114,10 @@ RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& traini
       earlier_seconds_(number_from(checkpoint, "wall_seconds")),
       reported_updates_(training.updates()) {
   if (metrics_.size() == 0) metrics_.write(header(columns_));
+  // A run that goes on keeps the columns it began with, whatever is logged by now.
+  const Metrics table(path(run_file::metrics), config.algorithm_settings->renamed());
+  for (size_t i = columns_before; i < table.columns().size(); ++i)
+    cells_.push_back(static_cast<size_t>(std::ranges::find(columns_, table.columns()[i]) - columns_.begin()));
   replace_file(path(run_file::config), config_text_);
   log(fmt::format("Meander {} ({}), {} on {}, seed {}, {} at step {} of {}", version(), commit(), config.algorithm,
                   config.environment, config.training.seed, checkpoint ? "resumed" : "started",
@@ -215,10 +222,9 @@ void RunRecorder::write_row(int64_t step) {
     if (row_[i]) scalars_.emplace_back(columns_[i], static_cast<float>(*row_[i]));
   if (scalars_.empty()) return;
   std::string line = fmt::format("{},{:.3f}", step, wall_seconds());
-  for (std::optional<double>& cell : row_) {
-    line += cell ? fmt::format(",{}", static_cast<float>(*cell)) : ",";
-    cell.reset();
-  }
+  for (const size_t i : cells_)
+    line += i < row_.size() && row_[i] ? fmt::format(",{}", static_cast<float>(*row_[i])) : ",";
+  std::ranges::fill(row_, std::nullopt);
   metrics_.write(line + "\n");
   events_.write(step, unix_time(), scalars_);
 }

@@ -63,6 +63,7 @@ class RunRecorder : public Observer {
   AppendFile log_;                         // first: its lock guards the other files
   std::vector<std::string> columns_;
   AppendFile metrics_;
+  std::vector<size_t> cells_;              // of a line, as places in row_; past its end: a cell that stays empty
   EventFile events_;
   Progress progress_;
 

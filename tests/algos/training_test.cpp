@@ -194,6 +194,37 @@ TEST_CASE("an evaluation that was interrupted is repeated") {
   CHECK(second.learner.weight == whole.learner.weight);
 }
 
+// A version that logs one metric more goes on from it: the same bits, only the means begin anew.
+TEST_CASE("a checkpoint with sums of other metrics is gone on from") {
+  struct Counter : Learner {
+    void update(const Batch& b, uint64_t step, std::span<float> metrics) override {
+      Learner::update(b, step, metrics);
+      metrics[0] = static_cast<float>(step), metrics[3] = 1;
+    }
+    std::span<const char* const> metric_names() const override {
+      static const char* const names[] = {"loss", "clipped_high", "clipped_low", "one_more"};
+      return names;
+    }
+  } counter;
+  Folder folder;
+  Run whole(small()), first(small());
+  whole.training.run(whole.recorder);
+  first.recorder.stop_at = 133;
+  first.recorder.training = &first.training;
+  first.recorder.path = folder.file("last");
+  first.training.run(first.recorder);
+
+  Line line, evaluation_line;
+  Training training(small(), counter, {&line}, {&evaluation_line});
+  training.load(SafetensorsFile(folder.file("last")));
+  Recorder recorder;
+  training.run(recorder);
+  CHECK(counter.weight == whole.learner.weight);
+  REQUIRE(recorder.logged.size() > 1);
+  CHECK(recorder.logged[0] == std::pair<int64_t, double>{150, 43});    // updates 35 to 51
+  CHECK(recorder.logged[1] == std::pair<int64_t, double>{180, 66.5});  // 52 to 81
+}
+
 TEST_CASE("a checkpoint of another task or agent is refused") {
   Folder folder;
   Run run(small());

@@ -1,3 +1,4 @@
+#include <meander/app/metrics.h>
 #include <meander/app/run_recorder.h>
 
 #include <doctest/doctest.h>
@@ -15,7 +16,8 @@ namespace {
 
 // A run of the stand-in learner in `folder`.
 struct Run {
-  explicit Run(const std::string& folder, const std::function<void(Run&)>& change = {}) {
+  explicit Run(const std::string& folder, const std::function<void(Run&)>& change = {},
+               const SafetensorsFile* checkpoint = nullptr) {
     config = resolve("mfpo", "Pendulum-v1", nullptr, {});
     config.training.steps = 400;
     config.training.start_steps = 100;
@@ -25,7 +27,8 @@ struct Run {
     if (change) change(*this);
     const std::vector<Environment*> lines = {&line}, evaluation_lines = {&evaluation_line};
     training.emplace(config.training, learner, lines, evaluation_lines);
-    recorder.emplace(folder, config, *training, learner, nullptr, true);
+    if (checkpoint) training->load(*checkpoint);
+    recorder.emplace(folder, config, *training, learner, checkpoint, true);
   }
   RunConfig config;
   fakes::Learner learner;
@@ -84,6 +87,33 @@ TEST_CASE("best keeps the best") {
   CHECK(best.metadata("step") == "10");
   CHECK(best.metadata("evaluation_return_mean") == "-1");
   CHECK(best.values<float>("weight", 1)[0] == 1);
+}
+
+// Of a version that logged in another order and something else: a line stays a line of its table.
+TEST_CASE("a run that goes on keeps the columns of its metrics") {
+  Folder folder;
+  {
+    Run run(folder.file(""));
+    run.training->run(*run.recorder);
+  }
+  const std::string path = folder.file("metrics.csv"), today = "loss,clipped_high,clipped_low";
+  std::string text = read_text(path);
+  REQUIRE(text.find(today) != std::string::npos);
+  write_text(path, text.replace(text.find(today), today.size(), "clipped_high,loss,clipped_was"));
+  const SafetensorsFile checkpoint(folder.file("last.safetensors"));
+  Run run(folder.file(""), [](Run& r) {
+    r.config.training.steps = 500;
+    r.learner.clipped = 0.25f;
+  }, &checkpoint);
+  run.training->run(*run.recorder);
+  CHECK(read_text(path).starts_with(text));
+  const Metrics table(path);   // every line has as many cells as the header
+  CHECK(table.values("clipped_high").back().step == 500);
+  CHECK(table.values("clipped_high").back().value == 0.25);
+  CHECK(table.values("loss").back().step == 500);
+  CHECK(table.values("loss").back().value != 0.25);
+  CHECK(table.values("clipped_was").back().step == 400);   // of before
+  CHECK(table.values("updates_per_second").back().step == 500);
 }
 
 // Nothing is created for a run that cannot start, and nothing that is there is used.
