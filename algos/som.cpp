@@ -267,7 +267,9 @@ void Som::save(SafetensorsWriter& file) const {
 
 void Som::load(const SafetensorsFile& file) {
   Learner::load(file);
-  policy_metrics_.set(file.values<float>("policy_metrics", policy_metrics_.size()).data());
+  // Of a version with more or fewer metrics: they are known again after the next policy update.
+  const auto saved = file.values<float>("policy_metrics");
+  if (std::ssize(saved) == policy_metrics_.size()) policy_metrics_.set(saved.data());
 }
 
 }  // namespace meander

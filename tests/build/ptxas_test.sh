@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# ptxas_test.sh BUILD TABLE [--write]: what the compiler made of each CUDA kernel, against the committed table.
-# A kernel may take no more registers than there, and none may spill or be missing. --write makes the table anew.
+# ptxas_test.sh BUILD TABLE [--write]: what the compiler made of each CUDA kernel. None may spill, and none may take more
+# than 64 registers (then 32 warps are resident on every GPU from sm_80 on), but for those in the table, which may take
+# what stands there. --write makes the table anew, with one step of 8, in which the hardware hands registers out, to spare.
 set -euo pipefail
 build=$1
 table=$2
+usual=64
 
 # kernel architecture registers spilled_bytes, sorted; a kernel's name without its parameters.
 report() {
@@ -18,7 +20,10 @@ report() {
 }
 
 if [[ ${3-} == --write ]]; then
-  { echo "# kernel architecture registers spilled_bytes"; report; } >"$table"
+  {
+    echo "# kernel architecture most_registers"
+    report | awk -v usual="$usual" '$3 > usual { print $1, $2, ($3 + 15) - ($3 + 15) % 8 }'
+  } >"$table"
   exit
 fi
 
@@ -29,14 +34,10 @@ if [[ -z $now ]]; then
   exit 1
 fi
 while read -r kernel arch registers spilled; do
-  known=$(awk -v kernel="$kernel" -v arch="$arch" '$1 == kernel && $2 == arch { print $3, $4 }' "$table")
-  if [[ -z $known ]]; then
-    echo "$kernel on $arch: not in $table"
-    bad=1
-    continue
-  fi
-  if ((registers > ${known% *})); then echo "$kernel on $arch: $registers registers, at most ${known% *} are expected"; bad=1; fi
-  if ((spilled > ${known#* })); then echo "$kernel on $arch: spills $spilled bytes"; bad=1; fi
+  most=$(awk -v kernel="$kernel" -v arch="$arch" '$1 == kernel && $2 == arch { print $3 }' "$table")
+  most=${most:-$usual}
+  if ((registers > most)); then echo "$kernel on $arch: $registers registers, at most $most are expected"; bad=1; fi
+  if ((spilled > 0)); then echo "$kernel on $arch: spills $spilled bytes"; bad=1; fi
 done <<<"$now"
 echo "$(wc -l <<<"$now") kernels"
 exit $bad

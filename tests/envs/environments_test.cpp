@@ -245,6 +245,13 @@ TEST_CASE("an unknown environment names the nearest") {
   CHECK(error_of("Foo").find('\n') == std::string::npos);
 }
 
+TEST_CASE("a name is registered once") {
+  const auto make = [](const std::string&) { return make_environment("Pendulum-v1"); };
+  for (const char* taken : {"Pendulum-v1", "dmc-walker-run", "cube-double-play-singletask-task1-v0"})
+    CHECK_THROWS_WITH_AS(register_environment(taken, make),
+                         ("there is an environment '" + std::string(taken) + "' already").c_str(), Error);
+}
+
 // The loop of training may not allocate: after the first act, act, step and observation do not.
 TEST_CASE("no allocation in act, step and observation") {
   for (const std::string& name : available_environments()) {
