@@ -26,11 +26,11 @@ Tensor ChunkCritics::target(const Batch& batch, Tensor next_action) const {
   const int64_t n = batch.reward.cols;
   const Value next = critic.values(critic.target, batch.next_state, next_action).chosen;
   return (sum_row(batch.reward * Value(discounts_.tensor())) +
-          std::pow(discount_, double(n)) * (Value(batch.mask) * next)).tensor;
+          std::pow(discount_, double(n)) * (Value(batch.mask) * next)).detached;
 }
 
 TwinCritic::Loss ChunkCritics::loss(int which, const Batch& batch, Tensor target) const {
-  const Tensor whole = slice_columns(batch.valid, batch.valid.cols - 1, 1).tensor;
+  const Tensor whole = slice_columns(batch.valid, batch.valid.cols - 1, 1).detached;
   return critic.loss(which, batch.state, batch.action, target, whole);
 }
 
@@ -45,8 +45,8 @@ ChunkFlow::ChunkFlow(int observations, int actions, const ChunkOptions& options,
     : network(observations, options.horizon * actions,
               {options.actor_width, options.actor_layers, Activation::gelu, Norm::none}, options.horizon * actions,
               times),
-      trained(network.layout.size()) {
-  network.layout.initialise(trained.params, initialise);
+      train_state(network.layout.size()) {
+  network.layout.initialise(train_state.params, initialise);
 }
 
 // ---- the learner ----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& op
 
 PolicyDescription ChunkLearner::best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const {
   return {.observations = observations_, .actions = actions_, .chunk = options_.horizon,
-          .actor = PolicyDescription::Flow{&flow.network, steps, euler}, .params = &flow.trained.params,
+          .actor = PolicyDescription::Flow{&flow.network, steps, euler}, .params = &flow.train_state.params,
           .scores = critics_.scores(),
           .explore_candidates = options_.candidates, .act_candidates = options_.candidates};
 }
@@ -67,7 +67,7 @@ Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t sta
 
 Tensor ChunkLearner::valid_actions(const Batch& batch) const {
   const Value column = reshape(slice_columns(batch.valid, 0, chunk()), batch.state.rows * chunk(), 1);
-  return reshape(broadcast_to(column, column.rows(), actions_), batch.state.rows, chunk_actions()).tensor;
+  return reshape(broadcast_to(column, column.rows(), actions_), batch.state.rows, chunk_actions()).detached;
 }
 
 ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, uint64_t step, Report& report) {

@@ -57,7 +57,7 @@ class ChunkCritics {
 // A flow over chunks with its parameters.
 struct ChunkFlow {
   FlowNetwork network;
-  Trained trained;
+  TrainState train_state;
 
   ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise);
 };

@@ -26,10 +26,10 @@ void Learner::save(SafetensorsWriter& file) const {
     n.layout->save(file, prefix + n.name, host);
   };
   for (const Network& n : networks_) {
-    save(n, "", n.trained->params);
+    save(n, "", n.train_state->params);
     if (!n.optimised) continue;
-    save(n, "adam_m/", n.trained->m);
-    save(n, "adam_v/", n.trained->v);
+    save(n, "adam_m/", n.train_state->m);
+    save(n, "adam_v/", n.train_state->v);
   }
 }
 
@@ -41,10 +41,10 @@ void Learner::load(const SafetensorsFile& file) {
     numbers.set(host.data());
   };
   for (const Network& n : networks_) {
-    load(n, "", n.trained->params);
+    load(n, "", n.train_state->params);
     if (!n.optimised) continue;
-    load(n, "adam_m/", n.trained->m);
-    load(n, "adam_v/", n.trained->v);
+    load(n, "adam_m/", n.train_state->m);
+    load(n, "adam_v/", n.train_state->v);
   }
 }
 
@@ -72,8 +72,8 @@ void Learner::DrawTogether::now() {
 }
 
 // ---- what is observed and logged ------------------------------------------------------------------------------------
-Tensor mean(Tensor quantity) { return mean_all(quantity).tensor; }
-Tensor mean_length(Tensor quantity) { return mean_all(sqrt(sum_row(square(quantity)))).tensor; }
+Tensor mean(Tensor quantity) { return mean_all(quantity).detached; }
+Tensor mean_length(Tensor quantity) { return mean_all(sqrt(sum_row(square(quantity)))).detached; }
 
 void Learner::log_metrics(std::span<const Metric> metrics) {
   metrics_ = metrics;
@@ -103,7 +103,7 @@ void Learner::Report::record() {
 
 void check_finite(std::initializer_list<Loss> losses) {
   QueuedUpdate* const queued = QueuedUpdate::current();
-  kernels::FiniteOf arrays[8];
+  kernels::FiniteArguments arrays[8];
   size_t count = 0;
   uint32_t number = queued ? static_cast<uint32_t>(queued->losses.size()) : 0;
   assert(2 * losses.size() <= std::size(arrays));

@@ -17,7 +17,7 @@ namespace meander {
 struct Network {
   const char* name;               // "actor/"
   const ParameterLayout* layout;
-  Trained* trained;
+  TrainState* train_state;
   bool optimised;                 // false: a target
 };
 // `first`, both critics, `more`, and the targets that follow the critics: the order of a checkpoint.
@@ -29,7 +29,7 @@ struct Quantity {
   const char* name;
   Tensor value;
   Quantity(const char* name, Tensor value) : name(name), value(value) {}
-  Quantity(const char* name, Value value) : Quantity(name, value.tensor) {}
+  Quantity(const char* name, Value value) : Quantity(name, value.detached) {}
   Quantity(const char* name, Number value) : Quantity(name, value.tensor) {}
 };
 // Called with each, while an update runs: it lies on the update's device and in its arena, so that who wants to keep it
@@ -93,7 +93,7 @@ class Learner : public Agent {
   Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   // One of the two columns [rows, 1] that the sampler makes times of.
-  Tensor times(const IntervalSampler& sampler, Purpose purpose, uint64_t step, int64_t rows) const {
+  Tensor times(const FlowTimesSampler& sampler, Purpose purpose, uint64_t step, int64_t rows) const {
     return sampler.from_normals() ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
   }
   // Numbers of several purposes that are drawn together: room for each, and at `now` the numbers.
@@ -108,7 +108,7 @@ class Learner : public Agent {
     Tensor add(Purpose purpose, bool normal, int64_t rows, int64_t cols);
     const Learner& learner_;
     uint64_t step_;
-    kernels::DrawOf draws_[16];
+    kernels::DrawArguments draws_[16];
     size_t count_ = 0;
   };
   // Where an update reports its quantities: the observer sees them, and of those that are logged the numbers are kept
@@ -131,7 +131,7 @@ class Learner : public Agent {
     void keep(const Quantity& quantity);
     const Learner& learner_;
     std::span<float> row_;
-    kernels::NumberOf numbers_[32];
+    kernels::NumberArguments numbers_[32];
     size_t count_ = 0;
   };
   void log_metrics(std::span<const Metric> metrics);   // to be called once, by the constructor

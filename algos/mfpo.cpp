@@ -82,7 +82,7 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
   // the whole distribution with the smaller mean.
   const auto next = phases_.sample(batch.next_state, draws.next_noise);
   const auto logits = [&](int i) {
-    return critic.outputs(critic.target[i].tensor(), batch.next_state, next.action).tensor;
+    return critic.outputs(critic.target[i].tensor(), batch.next_state, next.action).detached;
   };
   const Tensor target_logits[] = {logits(0), logits(1)};
   const SoftTarget target =
@@ -115,15 +115,15 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   // x_t = (1 - t) a + t e, e ~ N(0, 1) truncated so that a stays in [-1, 1]. Their importance weights
   //   log w = Q / alpha + log N(x_t; (1 - t) a, t^2) - log pi(a)   (policy),   Q / alpha   (Gaussian)
   // give the velocity v_i = sum_k w_k (x_t - a_k) / t of either kind, mixed by their effective sample sizes.
-  const Interval time = phases_.interval(draws.interval_a, draws.interval_b);
+  const FlowTimes time = phases_.flow_times(draws.interval_a, draws.interval_b);
   const auto policy = phases_.sample(state, draws.proposal_noise, drawing_precision_);
-  const Tensor first = slice_columns(reshape(policy.action, batch, policy.action.size() / batch), 0, actions_).tensor;
+  const Tensor first = slice_columns(reshape(policy.action, batch, policy.action.size() / batch), 0, actions_).detached;
   const Tensor x = interpolate(first, draws.flow_noise, time.t);
   GaussianProposals gaussian{};
   if (settings_.proposals != "policy") gaussian = gaussian_proposals(x, time.t, draws.truncated_uniform);
   const Tensor proposals = phases_.all_proposals(batch, policy.action, gaussian.action);
   TwinCritic::Estimates q;
-  if (given) q.chosen = reshape((*given)(state, proposals), batch, proposals.rows / batch).tensor;
+  if (given) q.chosen = reshape((*given)(state, proposals), batch, proposals.rows / batch).detached;
   else q = critic.values(critic.online, state, proposals, scoring_precision_);
   const ProposalWeights w = proposal_weights(x, time.t, policy.action, policy.log_prob, q.chosen, alpha().tensor);
   const ProposalVelocity v = proposal_velocity(phases_.mixture, x, time.t, w, policy.action, gaussian.action);
@@ -146,7 +146,7 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
 
   // 4. Average divergence of the new actor.
   if (settings_.divergence_network) {
-    const Interval time = phases_.interval(draws.divergence_interval_a, draws.divergence_interval_b);
+    const FlowTimes time = phases_.flow_times(draws.divergence_interval_a, draws.divergence_interval_b);
     const Tensor x = interpolate(first, draws.divergence_noise, time.t);
     const auto of_velocity = phases_.divergence_of_velocity(state, x, time.t, draws.divergence_probe);
     const auto divergence = phases_.divergence_loss(state, x, time, of_velocity);
@@ -163,7 +163,7 @@ void Mfpo::update_policy(Tensor state, const ActionValue* given, const Draws& dr
   }
 
   // 5. Temperature, by the entropy of the proposals.
-  const Tensor entropy = (-mean_all(policy.log_prob)).tensor, alpha_used = alpha().tensor;
+  const Tensor entropy = (-mean_all(policy.log_prob)).detached, alpha_used = alpha().tensor;
   const auto temperature = phases_.temperature_loss(entropy);
   check_finite({{"temperature_loss", temperature.loss, temperature.gradient}});
   if (settings_.tune_alpha) phases_.log_alpha.descend(temperature.gradient, adam_, n);

@@ -25,7 +25,7 @@ MfpoPhases::MfpoPhases(int observations, int actions, const MfpoSettings& s, uin
                           .atoms = critic.atoms(), .smaller = s.clipped_double_q}},
               .act_candidates = s.evaluation_candidates}),
       flow(policy.flow()),
-      interval{IntervalSampler::Draw::logit_normal, s.interval_mean, s.interval_deviation, s.share_equal_times},
+      flow_times{FlowTimesSampler::Draw::logit_normal, s.interval_mean, s.interval_deviation, s.share_equal_times},
       support{critic.atoms(), s.v_min, s.v_max},
       mixture(s.proposals == "gaussian" ? kernels::Mixture::gaussian
               : s.mixture == "half"     ? kernels::Mixture::half
@@ -48,7 +48,7 @@ std::vector<Network> MfpoPhases::networks() {
 
 Number MfpoPhases::alpha() const {
   const Value alpha = exp(log_alpha.tensor());
-  return alpha_floor_ > 0 ? maximum(alpha, full(1, 1, alpha_floor_)).tensor : alpha.tensor;
+  return alpha_floor_ > 0 ? maximum(alpha, full(1, 1, alpha_floor_)).detached : alpha.detached;
 }
 
 // ---- the sampler: z ~ N(0, I) at t = 1, T steps x <- x - u / T down to t = 0 ----------------------------------------
@@ -58,16 +58,16 @@ MfpoPhases::Sample MfpoPhases::sample(Tensor state, Tensor noise, kernels::Preci
   const Value params = divergence.tensor();
   Value of_state, of_times;
   if (divergence_network_) {
-    of_state = average_divergence.share_of_state(params, state);
+    of_state = average_divergence.project_state(params, state);
     of_times = flow.times_of(average_divergence, params);
   }
   const auto gain = [&](int64_t i, Tensor x) {
     if (!divergence_network_) return;
-    const Value delta = average_divergence.from_share(params, of_state + slice_rows(of_times, i, 1), x, precision);
+    const Value delta = average_divergence.from_projection(params, of_state + slice_rows(of_times, i, 1), x, precision);
     logp = add_scaled(logp, 1.0 / double(flow.steps()), delta);
   };
   const Tensor x = flow(state, noise, precision, gain);
-  return {clip(x, -1, 1).tensor, logp.tensor};
+  return {clip(x, -1, 1).detached, logp.detached};
 }
 
 // ---- actor: regress the mean velocity on the flow towards exp(Q / alpha) --------------------------------------------
@@ -75,40 +75,40 @@ Tensor MfpoPhases::all_proposals(int64_t batch, Tensor policy_action, Tensor gau
   if (!gaussian_action) return policy_action;
   const auto by_state = [&](Tensor action) { return reshape(action, batch, action.size() / batch); };
   const Value all = concat_columns(by_state(policy_action), by_state(gaussian_action));
-  return reshape(all, all.tensor.size() / policy_action.cols, policy_action.cols).tensor;
+  return reshape(all, all.detached.size() / policy_action.cols, policy_action.cols).detached;
 }
 
 namespace {
 
 // The mean squared error of a network's mean field f(s, x, t, r) to its mean-flow target, which moves along `velocity`.
-MfpoPhases::RegressionLoss regression(const FlowNetwork& f, const Trained& trained, Tensor state, Tensor x,
-                                      const Interval& interval, Tensor velocity, Tensor field) {
+MfpoPhases::RegressionLoss regression(const FlowNetwork& f, const TrainState& train_state, Tensor state, Tensor x,
+                                      const FlowTimes& times, Tensor velocity, Tensor field) {
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
         const auto of = [&](Value x, Value t, Value r) { return f(params, state, x, t, r); };
-        const MeanFlowIdentity m = mean_flow_identity(of, x, interval, velocity, field);
+        const MeanFlowIdentity m = mean_flow_identity(of, x, times, velocity, field);
         return Values<4>{mean_squared_error(m.mean_field, m.target), m.mean_field, m.derivative, m.target};
       },
-      trained.tensor());
-  return {out[0].tensor, out[1].tensor, out[2].tensor, out[3].tensor, gradient.tensor};
+      train_state.tensor());
+  return {out[0].detached, out[1].detached, out[2].detached, out[3].detached, gradient.detached};
 }
 
 }  // namespace
 
-MfpoPhases::RegressionLoss MfpoPhases::actor_loss(Tensor state, Tensor x, const Interval& interval,
+MfpoPhases::RegressionLoss MfpoPhases::actor_loss(Tensor state, Tensor x, const FlowTimes& times,
                                                   Tensor velocity) const {
-  return regression(mean_velocity, actor, state, x, interval, velocity, velocity);
+  return regression(mean_velocity, actor, state, x, times, velocity, velocity);
 }
 
 // ---- divergence network: regress the average divergence; div v by Hutchinson's estimator ----------------------------
 MfpoPhases::Divergence MfpoPhases::divergence_of_velocity(Tensor state, Tensor x, Tensor t, Tensor probe) const {
   const auto [velocity, jz] = mean_velocity.directions(actor.tensor(), state, x, t, Value(), probe);
-  return {velocity.tensor, jz.tensor, hutchinson(x.rows, probe, jz.tensor)};
+  return {velocity.detached, jz.detached, hutchinson(x.rows, probe, jz.detached)};
 }
 
-MfpoPhases::RegressionLoss MfpoPhases::divergence_loss(Tensor state, Tensor x, const Interval& interval,
+MfpoPhases::RegressionLoss MfpoPhases::divergence_loss(Tensor state, Tensor x, const FlowTimes& times,
                                                        const Divergence& v) const {
-  return regression(average_divergence, divergence, state, x, interval, v.velocity, v.estimate);
+  return regression(average_divergence, divergence, state, x, times, v.velocity, v.estimate);
 }
 
 // ---- temperature: towards the target entropy, by the derivative of alpha (entropy - target) by log alpha ------------
@@ -116,7 +116,7 @@ MfpoPhases::TemperatureLoss MfpoPhases::temperature_loss(Tensor entropy) const {
   const auto [out, gradient] = value_and_grad(
       [&](Value log_alpha) { return Values<1>{exp(log_alpha) * (Value(entropy) - target_entropy_)}; },
       log_alpha.tensor());
-  return {out[0].tensor, gradient.tensor};
+  return {out[0].detached, gradient.detached};
 }
 
 }  // namespace meander

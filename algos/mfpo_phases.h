@@ -34,7 +34,7 @@ struct MfpoPhases {
     Tensor mean_field, derivative, target;  // as MeanFlowIdentity's
     Tensor gradient;                        // [1, parameters]
   };
-  RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
+  RegressionLoss actor_loss(Tensor state, Tensor x, const FlowTimes& times, Tensor velocity) const;
 
   struct Divergence {
     Tensor velocity;                        // v = u(s, x, t, t), [B, A]
@@ -42,7 +42,7 @@ struct MfpoPhases {
     Tensor estimate;                        // mean z' J z, [B, 1]
   };
   Divergence divergence_of_velocity(Tensor state, Tensor x, Tensor t, Tensor probe) const;   // probe z [B N, A]
-  RegressionLoss divergence_loss(Tensor state, Tensor x, const Interval& interval, const Divergence& divergence) const;
+  RegressionLoss divergence_loss(Tensor state, Tensor x, const FlowTimes& times, const Divergence& divergence) const;
 
   struct TemperatureLoss {
     Number loss;
@@ -56,10 +56,10 @@ struct MfpoPhases {
   FlowNetwork mean_velocity, average_divergence;
   TwinCritic critic;
   ParameterLayout temperature;              // one number, log alpha
-  Trained actor, divergence, log_alpha;
+  TrainState actor, divergence, log_alpha;
   Policy policy;                            // acts; its sampler keeps what the actor's parameters alone decide
   FlowSampler& flow;
-  IntervalSampler interval;
+  FlowTimesSampler flow_times;
   Support support;                          // of the critics
   kernels::Mixture mixture;                 // of the two kinds of proposals
 

@@ -18,12 +18,12 @@ static constexpr Metric metrics_of_mvp[] = {
 Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t seed)
     : ChunkLearner(observations, actions, settings.chunk, seed),
       settings_(settings),
-      sampler_{settings.times == "uniform" ? IntervalSampler::Draw::uniform : IntervalSampler::Draw::logit_normal,
+      sampler_{settings.times == "uniform" ? FlowTimesSampler::Draw::uniform : FlowTimesSampler::Draw::logit_normal,
                settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
       actor_(observations, actions, settings.chunk, Times::plain, Stream(seed, Purpose::initialise_actor, 0)),
       policy_(acts_by(best_of_candidates(actor_, 1, false))),
-      euler_(actor_.network, actor_.trained.params, 20, true) {
-  networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.trained, true}}, critics_.critic);
+      euler_(actor_.network, actor_.train_state.params, 20, true) {
+  networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.train_state, true}}, critics_.critic);
   log_metrics(metrics_of_mvp);
 }
 
@@ -38,7 +38,7 @@ namespace {
 Tensor stack(Tensor a, Tensor b) {
   if (a.rows == 0) return b;
   const int64_t rows = a.rows + b.rows;
-  return (pad_rows(a, 0, rows) + pad_rows(b, a.rows, rows)).tensor;
+  return (pad_rows(a, 0, rows) + pad_rows(b, a.rows, rows)).detached;
 }
 
 }  // namespace
@@ -49,22 +49,22 @@ int64_t Mvp::row_count(int64_t batch) const {
 
 Mvp::Rows Mvp::rows(Tensor state, Tensor action, Tensor valid, Tensor noise, Tensor a, Tensor b) const {
   const int64_t batch = state.rows, all = row_count(batch);
-  const int64_t constraint = settings_.lambda == 0 ? 0 : all / 2, moving = all - constraint;
-  const auto last = [&](Tensor x) { return x.slice_rows(constraint, moving); };
-  const Interval time = sampler_(last(a), last(b));
+  const int64_t constraint = settings_.lambda == 0 ? 0 : all / 2, unequal = all - constraint;
+  const auto last = [&](Tensor x) { return x.slice_rows(constraint, unequal); };
+  const FlowTimes time = sampler_(last(a), last(b));
   // Split, the constraint's rows have the times t of the others; separate, draws of their own.
-  Tensor t = time.t.slice_rows(0, std::min(constraint, moving));
+  Tensor t = time.t.slice_rows(0, std::min(constraint, unequal));
   if (all > batch) t = sampler_(a.slice_rows(0, constraint), b.slice_rows(0, constraint)).t;
 
   const auto twice = [&](Tensor x) { return x && all > batch ? stack(x, x) : x; };
   return {constraint, twice(state), twice(action), noise, twice(valid),
-          {stack(t, time.t), stack(t, time.r), time.moving}};
+          {stack(t, time.t), stack(t, time.r), time.unequal}};
 }
 
 // ---- the policy's losses --------------------------------------------------------------------------------------------
 Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
   const Tensor x = interpolate(rows.action, rows.noise, rows.time.t);
-  const Tensor velocity = (Value(rows.noise) - Value(rows.action)).tensor;
+  const Tensor velocity = (Value(rows.noise) - Value(rows.action)).detached;
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
         const auto u = [&](Value x, Value t, Value r) { return actor_.network(params, rows.state, x, t, r); };
@@ -77,14 +77,14 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
         const Value constraint = mean_all(slice_rows(error, 0, rows.constraint));
         return Values<3>{mean_flow + settings_.lambda * constraint, mean_flow, constraint};
       },
-      actor_.trained.tensor());
-  return {out[0].tensor, out[1].tensor, out[2].tensor, gradient.tensor};
+      actor_.train_state.tensor());
+  return {out[0].detached, out[1].detached, out[2].detached, gradient.detached};
 }
 
 Number Mvp::one_step_gap(Tensor state, Tensor noise) {
   const Value one = policy_.sample(state, noise), many = clip(euler_(state, noise), -1, 1);
   const Value difference = one - many;
-  return mean_all(sqrt(square(difference))).tensor;
+  return mean_all(sqrt(square(difference))).detached;
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
-  actor_.trained.descend(actor.gradient, adam_, static_cast<int64_t>(step));
+  actor_.train_state.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   policy_.outdate(), euler_.outdate();
 }
 

@@ -31,7 +31,7 @@ class Mvp final : public ChunkLearner {
   struct Rows {
     int64_t constraint;                     // rows of the first block
     Tensor state, action, noise, valid;     // valid: absent if all count
-    Interval time;
+    FlowTimes time;
   };
   // state [B, S], action [B, h A], valid [B, h A] or absent; the noise and the columns a, b of the times hold as many
   // rows as row_count(B) says.
@@ -59,7 +59,7 @@ class Mvp final : public ChunkLearner {
   void parameters_changed() override;
 
   MvpSettings settings_;
-  IntervalSampler sampler_;
+  FlowTimesSampler sampler_;
   ChunkFlow actor_;
   Policy& policy_;
   FlowSampler euler_;

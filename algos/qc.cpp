@@ -16,7 +16,7 @@ Qc::Qc(int observations, int actions, const QcSettings& settings, uint64_t seed)
     : ChunkLearner(observations, actions, settings.chunk, seed),
       actor_(observations, actions, settings.chunk, Times::plain_t, Stream(seed, Purpose::initialise_actor, 0)),
       policy_(acts_by(best_of_candidates(actor_, settings.sampling_steps, true))) {
-  networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.trained, true}}, critics_.critic);
+  networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.train_state, true}}, critics_.critic);
   log_metrics(metrics_of_qc);
 }
 
@@ -28,8 +28,8 @@ Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) co
         const Value v = actor_.network(params, batch.state, x, t, Value());
         return Values<1>{mean_all(square(v - velocity) * Value(valid))};
       },
-      actor_.trained.tensor());
-  return {out[0].tensor, gradient.tensor};
+      actor_.train_state.tensor());
+  return {out[0].detached, gradient.detached};
 }
 
 // Actor and critics step together, from the parameters before the update; then the targets follow.
@@ -45,7 +45,7 @@ void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
-  actor_.trained.descend(actor.gradient, adam_, static_cast<int64_t>(step));
+  actor_.train_state.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   policy_.outdate();
 }
 

@@ -41,7 +41,7 @@ Sac::Sac(int observations, int actions, const SacSettings& settings, uint64_t se
                                                             log_sigma_high},
                        .params = &actor_.params, .bound = PolicyDescription::Bound::tanh})) {
   actor_trunk_ = add_mlp(actor_layout_, observations, hidden(settings), 2 * actions);
-  actor_ = Trained(actor_layout_.size());
+  actor_ = TrainState(actor_layout_.size());
   actor_layout_.initialise(actor_.params, Stream(seed, Purpose::initialise_actor, 0));
   temperature_.add("log_alpha", {1}, Initial::zero);
   const float log_alpha = static_cast<float>(std::log(settings.alpha));
@@ -85,9 +85,9 @@ void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> met
   Report report(*this, metrics);
   const int64_t rows = batch.state.rows;
   const Sample next = sample(actor_.tensor(), batch.next_state, normals(Purpose::next_action, step, rows, actions_));
-  const auto q = critic_.values(critic_.target, batch.next_state, next.action.tensor);
+  const auto q = critic_.values(critic_.target, batch.next_state, next.action.detached);
   const Value soft = Value(q.chosen) - alpha() * next.log_prob;
-  const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft)).tensor;
+  const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft)).detached;
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target, {}, 0.5);
   report.critic_losses(loss);
@@ -111,15 +111,15 @@ void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::
         return Values<3>{mean_column(alpha * policy.log_prob - value), policy.log_prob, value};
       },
       actor_.tensor());
-  check_finite({{"actor_loss", out[0].tensor, gradient.tensor}});
+  check_finite({{"actor_loss", out[0].detached, gradient.detached}});
 
   const Value log_prob = mean_all(out[1]), gap = log_prob + settings_.target_entropy_per_action * actions_;
   const auto [temperature, temperature_gradient] =
       value_and_grad([&](Value log_alpha) { return Values<1>{log_alpha * -gap}; }, log_alpha_.tensor());
-  check_finite({{"temperature_loss", temperature[0].tensor, temperature_gradient.tensor}});
+  check_finite({{"temperature_loss", temperature[0].detached, temperature_gradient.detached}});
 
-  actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
-  if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.tensor, adam_, static_cast<int64_t>(step));
+  actor_.descend(gradient.detached, adam_, static_cast<int64_t>(step));
+  if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.detached, adam_, static_cast<int64_t>(step));
   policy_.outdate();
   report({{"actor/loss", out[0]}, {"actor/gradient", gradient}, {"actor/log_prob", out[1]}, {"actor/q", out[2]},
           {"temperature/loss", temperature[0]}, {"temperature/gradient", temperature_gradient},

@@ -52,7 +52,7 @@ class Sac final : public Learner, public PolicyLearner {
   kernels::AdamConstants adam_;
   ParameterLayout actor_layout_, temperature_;
   kernels::MlpShape actor_trunk_;
-  Trained actor_, log_alpha_;
+  TrainState actor_, log_alpha_;
   TwinCritic critic_;
   Policy& policy_;
 };

@@ -48,8 +48,8 @@ consteval int column(std::string_view name) {
 Som::Som(int observations, int actions, const SomSettings& settings, uint64_t seed)
     : Learner(observations, actions, seed),
       settings_(settings),
-      sampler_{settings.times == "logit_normal" ? IntervalSampler::Draw::logit_normal
-                                                : IntervalSampler::Draw::uniform_below,
+      sampler_{settings.times == "logit_normal" ? FlowTimesSampler::Draw::logit_normal
+                                                : FlowTimesSampler::Draw::uniform_below,
                settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
       mean_velocity_(observations, actions,
                      {settings.actor_width, settings.actor_layers, Activation::mish, Norm::none}, actions,
@@ -88,7 +88,7 @@ void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> met
     next = policy_.with_noise(next, normals(Purpose::next_exploration_noise, step, next.rows, actions_));
   const auto q = critic_.values(critic_.target, batch.next_state, next);
   const Tensor target = (settings_.reward_scale * Value(batch.reward) +
-                         settings_.discount * (Value(batch.mask) * Value(q.chosen))).tensor;
+                         settings_.discount * (Value(batch.mask) * Value(q.chosen))).detached;
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
   report.critic_losses(loss);
@@ -106,58 +106,58 @@ Som::Schedule Som::schedule(Tensor t) const {
   const Value mu = exp(-0.5 * integral);
   // 1 - exp(-y) = tanh(y / 2) (1 + exp(-y)), without the cancellation at small y.
   const Value variance = tanh(0.5 * integral) * (1 + square(mu));
-  return {(range * Value(t) + settings_.beta_min).tensor, mu.tensor, sqrt(variance).tensor};
+  return {(range * Value(t) + settings_.beta_min).detached, mu.detached, sqrt(variance).detached};
 }
 
 Tensor Som::proposals(Tensor x, const Schedule& schedule, Tensor noise) const {
   const int64_t k = noise.rows / x.rows;
   const Value mu = schedule.mu;
-  return (repeat_rows(Value(x) / mu, k) + repeat_rows(schedule.sigma / mu, k) * noise).tensor;
+  return (repeat_rows(Value(x) / mu, k) + repeat_rows(schedule.sigma / mu, k) * noise).detached;
 }
 
 Som::ProposalValues Som::proposal_values(Tensor state, Tensor action) const {
   const auto [q1, gradient1] = critic_.value_and_gradient(critic_.online[0].tensor(), state, action);
   const auto [q2, gradient2] = critic_.value_and_gradient(critic_.online[1].tensor(), state, action);
   const Value first = less(q1, q2);
-  return {reshape(select(first, q1, q2), state.rows, action.rows / state.rows).tensor,
-          select(first, gradient1, gradient2).tensor};
+  return {reshape(select(first, q1, q2), state.rows, action.rows / state.rows).detached,
+          select(first, gradient1, gradient2).detached};
 }
 
 // Mean and standard deviation are constants of the gradient: they matter through the softmax and as its scale.
 Som::ProposalWeights Som::proposal_weights(Tensor q, const std::string& standardise) const {
   const double alpha = settings_.inverse_temperature;
-  if (standardise == "none") return {softmax(alpha * Value(q)).tensor, full(1, 1, 1)};
+  if (standardise == "none") return {softmax(alpha * Value(q)).detached, full(1, 1, 1)};
   const bool all = standardise == "all";
   const Value centred = Value(q) - (all ? mean_all(q) : mean_row(q));
   const Value deviation = sqrt(all ? mean_all(square(centred)) : mean_row(square(centred))) + 1e-6;
-  return {softmax(alpha * (centred / deviation)).tensor, deviation.tensor};
+  return {softmax(alpha * (centred / deviation)).detached, deviation.detached};
 }
 
 Tensor Som::score(const ProposalWeights& weights, Tensor gradient, const Schedule& schedule) const {
   const Value each = reshape(weights.softmax, weights.softmax.size(), 1) * Value(gradient);
   const Value expected = sum_groups(each, weights.softmax.cols) / weights.deviation;
-  return (settings_.inverse_temperature * (expected / schedule.mu)).tensor;
+  return (settings_.inverse_temperature * (expected / schedule.mu)).detached;
 }
 
 Tensor Som::velocity(Tensor x, const Schedule& schedule, Tensor score) const {
   const Value direction = settings_.velocity == "exact"
                               ? Value(score)
                               : settings_.weight * (Value(score) / (sqrt(sum_row(square(score))) + 1e-8));
-  return (-0.5 * (Value(schedule.beta) * (Value(x) + direction))).tensor;
+  return (-0.5 * (Value(schedule.beta) * (Value(x) + direction))).detached;
 }
 
 // ---- 3. actor: regress the mean velocity; each sample weighs 1 / (its mean squared error + 1e-3) --------------------
-Som::RegressionLoss Som::actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const {
+Som::RegressionLoss Som::actor_loss(Tensor state, Tensor x, const FlowTimes& times, Tensor velocity) const {
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
         const auto u = [&](Value x, Value t, Value r) { return mean_velocity_(params, state, x, t, r); };
-        const MeanFlowIdentity m = mean_flow_identity(u, x, interval, velocity, velocity);
+        const MeanFlowIdentity m = mean_flow_identity(u, x, times, velocity, velocity);
         const Value error = mean_row(square(m.mean_field - m.target));
         const Value weight = full(1, 1, 1) / (stop_gradient(error) + 1e-3);
         return Values<1>{mean_column(settings_.adaptive_weight ? weight * error : error)};
       },
       actor_.tensor());
-  return {out[0].tensor, gradient.tensor};
+  return {out[0].detached, gradient.detached};
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
     assign(policy_metrics_.tensor(), view(metrics.data(), 1, metrics_count));
   } else {  // those of the last policy update
     constexpr int first = column("actor_loss"), count = metrics_count - first;
-    assign(view(metrics.data() + first, 1, count), slice_columns(policy_metrics_.tensor(), first, count).tensor);
+    assign(view(metrics.data() + first, 1, count), slice_columns(policy_metrics_.tensor(), first, count).detached);
   }
   update_noise(step, metrics);
 }
@@ -198,20 +198,20 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   ArenaScope scope;
   Report report(*this, metrics);
   const int64_t rows = state.rows;
-  const Interval time = sampler_(times(sampler_, Purpose::interval_a, step, rows),
+  const FlowTimes time = sampler_(times(sampler_, Purpose::interval_a, step, rows),
                                  times(sampler_, Purpose::interval_b, step, rows));
   const Tensor start = settings_.start == "policy"
                            ? sample(state, normals(Purpose::policy_noise, step, rows, actions_))
                            : replay_action;
   const Schedule at = schedule(time.t);
   const Tensor noise = normals(Purpose::interpolation_noise, step, rows, actions_);
-  const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * Value(noise)).tensor;
+  const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * Value(noise)).detached;
 
   const Tensor action = proposals(x, at, normals(Purpose::score_noise, step, rows * settings_.proposals, actions_));
   const auto given_values = [&] {
     const auto v = vjp([&](Value a) { return (*given)(state, a); }, {action});
-    return ProposalValues{reshape(v.out[0], rows, settings_.proposals).tensor,
-                          v.pull({full(action.rows, 1, 1)})[0].tensor};
+    return ProposalValues{reshape(v.out[0], rows, settings_.proposals).detached,
+                          v.pull({full(action.rows, 1, 1)})[0].detached};
   };
   const ProposalValues values = given ? given_values() : proposal_values(state, action);
   const ProposalWeights weights = proposal_weights(values.q, settings_.standardise);
@@ -232,7 +232,7 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
           {"weights/softmax", weights.softmax}, {"weights/deviation", weights.deviation},
           {"score", direction}, {"velocity", v}, {"actor/loss", loss.loss}, {"actor/gradient", loss.gradient}});
   const auto effective_sample_size = [&](const char* standardise) {
-    return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).tensor;
+    return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).detached;
   };
   if (!metrics.empty()) {
     report_by_decile(report, column("ess_all_0"), time.t, effective_sample_size("all"));
@@ -255,7 +255,7 @@ void Som::update_noise(uint64_t step, std::span<float> metrics) {
   const Value entropy = double(actions_) * l + constant;
   // The derivative of -l (target - entropy), the bracket held.
   const Value gradient = entropy - settings_.noise_entropy_per_action * actions_;
-  noise_log_scale_.descend(gradient.tensor, {.learning_rate = settings_.noise_learning_rate},
+  noise_log_scale_.descend(gradient.detached, {.learning_rate = settings_.noise_learning_rate},
                            static_cast<int64_t>(step / interval));
 }
 

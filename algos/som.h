@@ -84,7 +84,7 @@ class Som final : public Learner, public PolicyLearner {
     Number loss;
     Tensor gradient;                        // [1, parameters]
   };
-  RegressionLoss actor_loss(Tensor state, Tensor x, const Interval& interval, Tensor velocity) const;
+  RegressionLoss actor_loss(Tensor state, Tensor x, const FlowTimes& times, Tensor velocity) const;
 
   // a = e - u(e, t = 1, r = 0), in [-1, 1]: K a state; noise [B K, A] -> [B K, A]
   Tensor sample(Tensor state, Tensor noise) { return policy_.sample(state, noise); }
@@ -103,12 +103,12 @@ class Som final : public Learner, public PolicyLearner {
   void update_noise(uint64_t step, std::span<float> metrics);
 
   SomSettings settings_;
-  IntervalSampler sampler_;
+  FlowTimesSampler sampler_;
   FlowNetwork mean_velocity_;
   TwinCritic critic_;
-  Trained actor_;
+  TrainState actor_;
   ParameterLayout noise_;                   // one number, l
-  Trained noise_log_scale_;
+  TrainState noise_log_scale_;
   Policy& policy_;
   FlowSampler& flow_;
   Buffer policy_metrics_;                   // of the last policy update, for the updates without one

@@ -87,7 +87,7 @@ const Operation& find_operation(const SafetensorsFile& file, const std::string& 
 
 CheckLine compare(const std::string& quantity, Value mine, std::span<const double> expected) {
   double worst = 0, largest = 0;
-  const Tensor numbers = fetched(mine.tensor);
+  const Tensor numbers = fetched(mine.detached);
   for (size_t i = 0; i < expected.size(); ++i) {
     const double x = mine ? double(numbers.f32()[i]) : 0;
     worst = std::max(worst, std::isfinite(x) ? std::abs(x - expected[i]) : INFINITY);
@@ -107,7 +107,7 @@ void verify_one(const Operation& operation, const Recording& recording, std::vec
   const auto f = [&](auto... v) { return operation.f(recording, std::vector<Value>{v...}); };
   const auto [y, dy] = jvp(f, x, dx);
   const std::string& name = recording.operation();
-  const int64_t size = y.tensor.size();
+  const int64_t size = y.detached.size();
   lines.push_back(compare(name + " value", y, recording.expected("out", "y", size)));
   lines.push_back(compare(name + " jvp", dy, recording.expected("jvp", "y", size)));
   const auto v = vjp(f, x);
@@ -115,7 +115,7 @@ void verify_one(const Operation& operation, const Recording& recording, std::vec
   const auto gradients = v.pull({reshape(recording.get("cot", "y"), y.rows(), y.cols())});
   for (size_t i = 0; i < N; ++i)
     lines.push_back(compare(name + " vjp " + operation.inputs[i], gradients[i],
-                            recording.expected("vjp", operation.inputs[i], x[i].tensor.size())));
+                            recording.expected("vjp", operation.inputs[i], x[i].detached.size())));
 }
 
 }  // namespace

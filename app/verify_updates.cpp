@@ -138,7 +138,7 @@ class UpdateCheck {
     phases_->policy.outdate();
     for (int n : networks) set(networks_[static_cast<size_t>(n)], from);
   }
-  void set(const Network& n, const std::string& from) { n.trained->params.set(recorded(n, from).data()); }
+  void set(const Network& n, const std::string& from) { n.train_state->params.set(recorded(n, from).data()); }
   std::vector<float> recorded(const Network& n, const std::string& from) {
     std::vector<float> flat(static_cast<size_t>(n.layout->size()));
     const int network = index(n);
@@ -227,7 +227,7 @@ class UpdateCheck {
     check("next_logp", next.log_prob);
     const Tensor next_action = out("next_action", 1, actions_);
     for (int i : {0, 1})
-      check(numbered("target_logits", i), critic.outputs(critic.target[i].tensor(), next_state, next_action).tensor);
+      check(numbered("target_logits", i), critic.outputs(critic.target[i].tensor(), next_state, next_action).detached);
 
     const int64_t atoms = settings_.atoms;
     const SoftTarget target =
@@ -247,27 +247,27 @@ class UpdateCheck {
     }
   }
 
-  Interval interval(const char* t, const char* r) const {
+  FlowTimes interval(const char* t, const char* r) const {
     return {out(t, 1, 1), out(r, 1, 1), batch_ - static_cast<int64_t>(double(batch_) * settings_.share_equal_times)};
   }
 
   Tensor first_proposal() const {
     const int64_t k1 = settings_.policy_proposals;
-    return slice_columns(out("k1_action", k1, actions_).reshape(batch_, k1 * actions_), 0, actions_).tensor;
+    return slice_columns(out("k1_action", k1, actions_).reshape(batch_, k1 * actions_), 0, actions_).detached;
   }
 
   void actor_phase() {
     set({2, 3}, update_ + "new/");
     const int64_t k1 = settings_.policy_proposals, k2 = settings_.gaussian_proposals;
     const Tensor state = batch("obs", observations_);
-    const Interval drawn = phases_->interval(noise("tr_normal_a", 1, 1), noise("tr_normal_b", 1, 1));
+    const FlowTimes drawn = phases_->flow_times(noise("tr_normal_a", 1, 1), noise("tr_normal_b", 1, 1));
     check("t", drawn.t);
     check("r", drawn.r);
     const auto policy = phases_->sample(state, noise("k1_z", k1, actions_));
     check("k1_action", policy.action);
     check("k1_logp", policy.log_prob);
 
-    const Interval time = interval("t", "r");
+    const FlowTimes time = interval("t", "r");
     const MfpoPhases::Sample recorded{out("k1_action", k1, actions_), out("k1_logp", k1, 1)};
     check("x_t", interpolate(first_proposal(), noise("xt_e", 1, actions_), time.t));
     const Tensor x = out("x_t", 1, actions_);
@@ -289,8 +289,8 @@ class UpdateCheck {
     check("logw_policy", w.log_policy);
     check("logw_gauss", w.log_gaussian);
     ProposalWeights weights{out("logw_policy", 1, k1), out("logw_gauss", 1, k2), {}, {}};
-    check("w_policy", softmax(weights.log_policy).tensor);
-    check("w_gauss", softmax(weights.log_gaussian).tensor);
+    check("w_policy", softmax(weights.log_policy).detached);
+    check("w_gauss", softmax(weights.log_gaussian).detached);
 
     weights.policy = out("w_policy", 1, k1);
     weights.gaussian = out("w_gauss", 1, k2);
@@ -305,20 +305,20 @@ class UpdateCheck {
 
     const auto a = phases_->actor_loss(state, x, time, out("v", 1, actions_));
     check("u", a.mean_field);
-    check_moving("du_dt", a.derivative, time.moving, actions_);
+    check_moving("du_dt", a.derivative, time.unequal, actions_);
     check("actor_target", a.target);
     check("actor_loss", a.loss);
     check_gradient(0, a.gradient);
-    check("entropy", (-mean_all(recorded.log_prob)).tensor);
+    check("entropy", (-mean_all(recorded.log_prob)).detached);
   }
 
   void divergence_phase() {
     set({0}, update_ + "new/");
     const Tensor state = batch("obs", observations_);
-    const Interval drawn = phases_->interval(noise("div_tr_normal_a", 1, 1), noise("div_tr_normal_b", 1, 1));
+    const FlowTimes drawn = phases_->flow_times(noise("div_tr_normal_a", 1, 1), noise("div_tr_normal_b", 1, 1));
     check("div_t", drawn.t);
     check("div_r", drawn.r);
-    const Interval time = interval("div_t", "div_r");
+    const FlowTimes time = interval("div_t", "div_r");
     check("div_x_t", interpolate(first_proposal(), noise("div_e", 1, actions_), time.t));
     const Tensor x = out("div_x_t", 1, actions_);
     const auto d = phases_->divergence_of_velocity(state, x, time.t, noise("div_probe", settings_.probes, actions_));
@@ -327,7 +327,7 @@ class UpdateCheck {
     check("div_estimate", d.estimate);
     const auto loss = phases_->divergence_loss(state, x, time, {out("div_v", 1, actions_), {}, out("div_estimate", 1, 1)});
     check("div_delta", loss.mean_field);
-    check_moving("div_ddelta", loss.derivative, time.moving, 1);
+    check_moving("div_ddelta", loss.derivative, time.unequal, 1);
     check("div_target", loss.target);
     check("div_loss", loss.loss);
     check_gradient(1, loss.gradient);
@@ -371,20 +371,20 @@ class UpdateCheck {
       else
         continue;   // recorded with norms only
       set(n, before_);
-      n.trained->descend(gradient, adam, u);
-      same(update_ + "adam/" + name, n, update_ + "new/", n.trained->params, rounding);
+      n.train_state->descend(gradient, adam, u);
+      same(update_ + "adam/" + name, n, update_ + "new/", n.train_state->params, rounding);
       const bool has_moments = file_.contains(update_ + "m/" + name + (i == log_alpha ? "" : "/params/" + n.layout->entries()[0].name));
       if (!has_moments) continue;
-      same(update_ + "m/" + name, n, update_ + "m/", n.trained->m);
-      same(update_ + "v/" + name, n, update_ + "v/", n.trained->v);
+      same(update_ + "m/" + name, n, update_ + "m/", n.train_state->m);
+      same(update_ + "v/" + name, n, update_ + "v/", n.train_state->v);
     }
     for (int i : {5, 6}) {
       const Network& n = networks[static_cast<size_t>(i)];
       const Network& critic = networks[static_cast<size_t>(i - 3)];
       set(n, before_);
       set(critic, update_ + "new/");
-      n.trained->follow(*critic.trained, settings_.target_rate);
-      same(update_ + "average/" + recorded_name[i], n, update_ + "new/", n.trained->params);
+      n.train_state->follow(*critic.train_state, settings_.target_rate);
+      same(update_ + "average/" + recorded_name[i], n, update_ + "new/", n.train_state->params);
     }
   }
 
@@ -456,7 +456,7 @@ class UpdateCheck {
   void compare_whole(const Network& n, std::vector<bool>& noisy) {
     const int network = index(n);
     const std::string name = recorded_name[network];
-    const std::vector<float> expected = recorded(n, update_ + "new/"), mine = n.trained->params.numbers();
+    const std::vector<float> expected = recorded(n, update_ + "new/"), mine = n.train_state->params.numbers();
     noisy.resize(static_cast<size_t>(n.layout->size()));
     // A target moves by its critic's step times the target rate: far below the tolerance, noise or not.
     if (network < log_alpha && file_.contains(update_ + "grad/" + name + "/params/" + n.layout->entries()[0].name)) {

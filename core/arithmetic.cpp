@@ -135,7 +135,7 @@ Value mix(Value t, Value a, Value b) {
   const bool single = t.dtype() == DType::float32 && a.dtype() == t.dtype() && b.dtype() == t.dtype();
   if (!fits || !single || !t.plain() || !a.plain() || !b.plain()) return (1 - t) * a + t * b;
   const Tensor y = empty(a.rows(), a.cols());
-  kernels::current().interpolate(y.rows, y.cols, t.tensor.f32(), a.tensor.f32(), b.tensor.f32(), y.f32());
+  kernels::current().interpolate(y.rows, y.cols, t.detached.f32(), a.detached.f32(), b.detached.f32(), y.f32());
   return y;
 }
 Value multiply(Value a, Value b) { return a && b ? perform(Multiply{}, {a, b})[0] : Value(); }
@@ -146,14 +146,14 @@ Value divide(Value a, Value b) {
 Value affine(Value x, double scale, double offset) { return x ? perform(Affine{scale, offset}, {x})[0] : Value(); }
 Value select(Value mask, Value a, Value b) { return perform(Select{}, {mask, a, b})[0]; }
 Value less(Value a, Value b) {
-  return binary("less", Binary::less, a.tensor, b.tensor);
+  return binary("less", Binary::less, a.detached, b.detached);
 }
 Value minimum(Value a, Value b) {
-  if (a.plain() && b.plain()) return binary("minimum", Binary::minimum, a.tensor, b.tensor);
+  if (a.plain() && b.plain()) return binary("minimum", Binary::minimum, a.detached, b.detached);
   return select(less(a, b), a, b);
 }
 Value maximum(Value a, Value b) {
-  if (a.plain() && b.plain()) return binary("maximum", Binary::maximum, a.tensor, b.tensor);
+  if (a.plain() && b.plain()) return binary("maximum", Binary::maximum, a.detached, b.detached);
   return select(less(b, a), a, b);
 }
 

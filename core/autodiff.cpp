@@ -23,13 +23,13 @@ Level& open_level(uint64_t id) {
 }
 
 Value lift_forward(uint64_t level, Value primal, Value tangent) {
-  Value v = primal.tensor;
+  Value v = primal.detached;
   v.lift = new (arena_array<Lift>(1)) Lift{level, primal, tangent, nullptr, 0};
   return v;
 }
 
 Value lift_reverse(uint64_t level, Value primal, Node* node, int output) {
-  Value v = primal.tensor;
+  Value v = primal.detached;
   v.lift = new (arena_array<Lift>(1)) Lift{level, primal, Value(), node, output};
   return v;
 }
@@ -81,10 +81,10 @@ Tensor Cotangents::accumulator(int input) {
     const Value& primal = parent->out[output];
     sum = zeros(primal.rows(), primal.cols(), primal.dtype());
   } else if (!parent->owned[output]) {
-    sum = copy(sum.tensor);
+    sum = copy(sum.detached);
   }
   parent->owned[output] = true;
-  return sum.tensor;
+  return sum.detached;
 }
 
 }  // namespace meander

@@ -38,16 +38,16 @@ namespace meander {
 struct Lift;
 
 struct Value {
-  Tensor tensor;               // the numbers, whatever the level
+  Tensor detached;             // the numbers without their derivatives, whatever the level
   const Lift* lift = nullptr;  // null: a plain tensor
 
   Value() = default;           // absent: a symbolic zero
-  Value(Tensor t) : tensor(t) {}
-  explicit operator bool() const { return tensor.data != nullptr; }
+  Value(Tensor t) : detached(t) {}
+  explicit operator bool() const { return detached.data != nullptr; }
   bool plain() const { return lift == nullptr; }
-  int64_t rows() const { return tensor.rows; }
-  int64_t cols() const { return tensor.cols; }
-  DType dtype() const { return tensor.dtype; }
+  int64_t rows() const { return detached.rows; }
+  int64_t cols() const { return detached.cols; }
+  DType dtype() const { return detached.dtype; }
 };
 
 template <int N> using Values = std::array<Value, N>;
@@ -138,7 +138,7 @@ Values<Op::outputs> perform(const Op& op, const Values<Op::inputs>& in) {
   for (const Value& v : in) highest = std::max(highest, detail::level_of(v));
   if (highest == 0) {
     Tensors<Op::inputs> tensors;
-    for (int i = 0; i < Op::inputs; ++i) tensors[i] = in[i].tensor;
+    for (int i = 0; i < Op::inputs; ++i) tensors[i] = in[i].detached;
     const Tensors<Op::outputs> result = op.value(tensors);
     Values<Op::outputs> out;
     for (int i = 0; i < Op::outputs; ++i) out[i] = result[i];
@@ -229,7 +229,7 @@ inline Value shaped_like(const Value&, const std::array<Value, 1>& v) { return v
 }  // namespace detail
 
 // The value again without derivatives, at any level.
-inline Value stop_gradient(Value v) { return v.tensor; }
+inline Value stop_gradient(Value v) { return v.detached; }
 
 // { f(primals), the derivative of f along the tangents }, as in jvp(f, {x, t}, {dx, dt}). f takes N Values and returns a
 // Value or an array of Values. An absent tangent is zero; one with fewer rows than its primal belongs to the last rows.

@@ -66,7 +66,7 @@ struct SoftmaxExpectation {
     const auto [x, v] = in;
     if (v.rows != 1 || v.cols != x.cols)
       throw Error(message("softmax_expectation: values ", detail::shape(v), " for logits ", detail::shape(x)));
-    if (x.dtype != DType::float32) return {sum_row(softmax(x) * Value(v)).tensor};
+    if (x.dtype != DType::float32) return {sum_row(softmax(x) * Value(v)).detached};
     const Tensor y = empty(x.rows, 1);
     kernels::current().softmax_expectation(x.rows, x.cols, x.f32(), v.f32(), y.f32());
     return {y};
@@ -100,7 +100,7 @@ struct Loss {
   void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
     constexpr int other = 1 - Op::slope_of;
     if (!c.wants(other) && in[0].plain() && in[1].plain() && dy[0].plain())
-      return c.add(Op::slope_of, Op::slope(in[0].tensor, in[1].tensor, dy[0].tensor));
+      return c.add(Op::slope_of, Op::slope(in[0].detached, in[1].detached, dy[0].detached));
     const auto cotangent = vjp([](Value a, Value b) { return Op::composite(a, b); }, {in[0], in[1]}).pull({dy[0]});
     for (int i : {0, 1}) c.add(i, cotangent[i]);
   }
@@ -307,7 +307,7 @@ Value normal_log_prob(Value x) {
   if (!x.plain() || x.dtype() != DType::float32)
     return -0.5 * sum_row(square(x)) - kernels::half_log_two_pi * double(x.cols());
   const Tensor y = empty(x.rows(), 1);
-  kernels::current().normal_log_prob(x.rows(), x.cols(), x.tensor.f32(), y.f32());
+  kernels::current().normal_log_prob(x.rows(), x.cols(), x.detached.f32(), y.f32());
   return y;
 }
 Value c51_project(Value prob, Value where, double v_min, double v_max) {

@@ -38,8 +38,8 @@ void pull_back_fused(const EmbeddingShape& shape, Value t, Value params, Value t
   const Tensor dparams = in_place ? c.accumulator(1) : zeros(1, params.cols());
   {
     ArenaScope scope;
-    kernels::current().embedding_backward(shape, params.tensor.f32(), t.rows(), t.tensor.f32(), tape.tensor.f32(),
-                                          dy.tensor.f32(), dparams.f32(), workspace(shape, t.rows()));
+    kernels::current().embedding_backward(shape, params.detached.f32(), t.rows(), t.detached.f32(), tape.detached.f32(),
+                                          dy.detached.f32(), dparams.f32(), workspace(shape, t.rows()));
   }
   if (!in_place) c.add(1, dparams);
 }
@@ -124,7 +124,7 @@ Value fourier_features(Value t, Value frequencies) {
 }
 
 Value time_embedding_composite(const EmbeddingShape& shape, Value params, Value t) {
-  check_input(shape, params.tensor, t.tensor);
+  check_input(shape, params.detached, t.detached);
   const auto layer = [&](Value x, int64_t weight, int64_t bias, int64_t in, int64_t out) {
     return dense(x, parameter(params, weight, in, out), parameter(params, bias, 1, out));
   };

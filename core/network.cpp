@@ -41,7 +41,7 @@ void pull_back_fused(const MlpShape& shape, Value x, Value params, Value tape, V
   const Tensor dx = c.wants(0) ? empty(x.rows(), x.cols()) : Tensor();
   {
     ArenaScope scope;
-    kernels::current().mlp_backward(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), tape.tensor.f32(), dy.tensor.f32(),
+    kernels::current().mlp_backward(shape, params.detached.f32(), x.rows(), x.detached.f32(), tape.detached.f32(), dy.detached.f32(),
                           dx ? dx.f32() : nullptr, dparams ? dparams.f32() : nullptr, workspace(shape, x.rows()));
   }
   c.add(0, dx);
@@ -147,7 +147,7 @@ Value rest_composite(const MlpShape& shape, Value params, Value x) {
 }  // namespace
 
 Value mlp_composite(const MlpShape& shape, Value params, Value x) {
-  check_input(shape, params.tensor, x.tensor);
+  check_input(shape, params.detached, x.detached);
   return rest_composite(shape, params, layer(shape, params, 0, x));
 }
 
@@ -167,16 +167,16 @@ std::pair<Value, Value> mlp_directions_composite(const MlpShape& shape, Value pa
 
 std::pair<Value, Value> mlp_directions(const MlpShape& shape, Value params, Value x, int64_t first_input, Value dx) {
   if (dx.rows() % x.rows() != 0 || dx.rows() == 0 || first_input < 0 || first_input + dx.cols() > x.cols())
-    throw Error(message("mlp_directions: dx ", detail::shape(dx.tensor), " at input ", first_input, " does not fit x ",
-                        detail::shape(x.tensor)));
+    throw Error(message("mlp_directions: dx ", detail::shape(dx.detached), " at input ", first_input, " does not fit x ",
+                        detail::shape(x.detached)));
   if (!params.plain() || !x.plain() || !dx.plain() || x.dtype() != DType::float32)
     return mlp_directions_composite(shape, params, x, first_input, dx);
-  check_input(shape, params.tensor, x.tensor);
+  check_input(shape, params.detached, x.detached);
   const int64_t out = shape.width[shape.layers];
   const Tensor y = empty(x.rows(), out), dy = empty(dx.rows(), out);
   ArenaScope scope;
-  kernels::current().mlp_value_and_directions(shape, params.tensor.f32(), x.rows(), x.tensor.f32(), dx.rows() / x.rows(),
-                                    first_input, dx.cols(), dx.tensor.f32(), y.f32(), dy.f32(),
+  kernels::current().mlp_value_and_directions(shape, params.detached.f32(), x.rows(), x.detached.f32(), dx.rows() / x.rows(),
+                                    first_input, dx.cols(), dx.detached.f32(), y.f32(), dy.f32(),
                                     workspace(shape, x.rows() + dx.rows()));
   return {y, dy};
 }
@@ -190,14 +190,14 @@ Value mlp_projected_composite(const MlpShape& shape, Value params, Value own, in
 Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t first_input, Value start,
                     const kernels::MlpProducts& products) {
   if (start.cols() != shape.width[1] || own.rows() % start.rows() != 0 || first_input + own.cols() > shape.width[0])
-    throw Error(message("mlp_projected: own ", detail::shape(own.tensor), " at input ", first_input, " and start ",
-                        detail::shape(start.tensor), " do not fit a network of ", shape.width[0], " inputs"));
+    throw Error(message("mlp_projected: own ", detail::shape(own.detached), " at input ", first_input, " and start ",
+                        detail::shape(start.detached), " do not fit a network of ", shape.width[0], " inputs"));
   if (!params.plain() || !own.plain() || !start.plain() || own.dtype() != DType::float32)
     return mlp_projected_composite(shape, params, own, first_input, start);
   const Tensor y = empty(own.rows(), shape.width[shape.layers]);
   ArenaScope scope;
-  kernels::current().mlp_forward_projected(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(), first_input,
-                                 own.rows() / start.rows(), start.tensor.f32(), y.f32(),
+  kernels::current().mlp_forward_projected(shape, params.detached.f32(), own.rows(), own.cols(), own.detached.f32(), first_input,
+                                 own.rows() / start.rows(), start.detached.f32(), y.f32(),
                                  workspace(shape, own.rows()), products);
   return y;
 }
@@ -209,13 +209,13 @@ Value mlp_shared_composite(const MlpShape& shape, Value params, Value own, Value
 
 Value mlp_shared(const MlpShape& shape, Value params, Value own, Value shared, bool own_leads,
                  const kernels::MlpProducts& products) {
-  check_shared("mlp_shared", shape, own.tensor, shared.tensor);
+  check_shared("mlp_shared", shape, own.detached, shared.detached);
   if (!params.plain() || !own.plain() || !shared.plain() || own.dtype() != DType::float32)
     return mlp_shared_composite(shape, params, own, shared, own_leads);
   const Tensor y = empty(own.rows(), shape.width[shape.layers]);
   ArenaScope scope;
-  kernels::current().mlp_forward_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
-                              own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
+  kernels::current().mlp_forward_shared(shape, params.detached.f32(), own.rows(), own.cols(), own.detached.f32(),
+                              own.rows() / shared.rows(), shared.detached.f32(), own_leads, y.f32(),
                               workspace(shape, own.rows()), products);
   return y;
 }
@@ -228,16 +228,16 @@ std::pair<Value, Value> mlp_shared_gradient_composite(const MlpShape& shape, Val
 
 std::pair<Value, Value> mlp_shared_gradient(const MlpShape& shape, Value params, Value own, Value shared,
                                             bool own_leads) {
-  check_shared("mlp_shared_gradient", shape, own.tensor, shared.tensor);
-  check_parameters(shape, params.tensor);
+  check_shared("mlp_shared_gradient", shape, own.detached, shared.detached);
+  check_parameters(shape, params.detached);
   if (shape.width[shape.layers] != 1)
     throw Error(message("mlp_shared_gradient: the network has ", shape.width[shape.layers], " outputs, not one"));
   if (!params.plain() || !own.plain() || !shared.plain() || own.dtype() != DType::float32)
     return mlp_shared_gradient_composite(shape, params, own, shared, own_leads);
   const Tensor y = empty(own.rows(), 1), gradient = empty(own.rows(), own.cols());
   ArenaScope scope;
-  kernels::current().mlp_value_and_gradient_shared(shape, params.tensor.f32(), own.rows(), own.cols(), own.tensor.f32(),
-                                         own.rows() / shared.rows(), shared.tensor.f32(), own_leads, y.f32(),
+  kernels::current().mlp_value_and_gradient_shared(shape, params.detached.f32(), own.rows(), own.cols(), own.detached.f32(),
+                                         own.rows() / shared.rows(), shared.detached.f32(), own_leads, y.f32(),
                                          gradient.f32(), workspace(shape, own.rows()));
   return {y, gradient};
 }

@@ -66,7 +66,7 @@ struct MeanAll {
   }
   Values<1> pushforward(Values<1>, Values<1>, Values<1> d) const { return {mean_all(d[0])}; }
   void pullback(Values<1> in, Values<1>, Values<1> dy, Cotangents c) const {
-    c.add(0, broadcast_to(dy[0] / double(in[0].tensor.size()), in[0].rows(), in[0].cols()));
+    c.add(0, broadcast_to(dy[0] / double(in[0].detached.size()), in[0].rows(), in[0].cols()));
   }
 };
 

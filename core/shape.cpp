@@ -18,7 +18,7 @@ struct ConcatColumns {
     const Tensor y = empty(rows, cols, in[0].dtype);
     detail::by_dtype(y.dtype, kernels::current().concat_columns, kernels::concat_columns<double>,
                      [&]<class T>(T, auto kernel) {
-                       std::array<kernels::ColumnsOf<T>, parts> of;
+                       std::array<kernels::ColumnsArguments<T>, parts> of;
                        for (int i = 0; i < parts; ++i) {
                          const Tensor x = in[i];
                          of[i] = {x.cols, x.as<T>(), x.rows == 1 ? rows : 1};
@@ -139,7 +139,7 @@ struct Parameter {
     if (!dy[0].plain() || !c.in_place(0)) return c.add(0, embed(dy[0], offset, in[0].cols()));
     const Tensor sum = c.accumulator(0);
     detail::by_dtype(sum.dtype, kernels::current().add_to, kernels::add_to<double>, [&]<class T>(T, auto kernel) {
-      kernel(rows * cols, dy[0].tensor.as<T>(), sum.as<T>() + offset);
+      kernel(rows * cols, dy[0].detached.as<T>(), sum.as<T>() + offset);
     });
   }
 };
@@ -192,9 +192,9 @@ struct GatherRow {
     });
     return {y};
   }
-  Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const { return {gather_row(d[0], in[1].tensor)}; }
+  Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const { return {gather_row(d[0], in[1].detached)}; }
   void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
-    c.add(0, Value(one_hot(in[1].tensor, in[0].cols(), dy[0].dtype())) * dy[0]);
+    c.add(0, Value(one_hot(in[1].detached, in[0].cols(), dy[0].dtype())) * dy[0]);
   }
 };
 
@@ -211,9 +211,9 @@ struct GatherRows {
     });
     return {y};
   }
-  Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const { return {gather_rows(d[0], in[1].tensor)}; }
+  Values<1> pushforward(Values<2> in, Values<1>, Values<2> d) const { return {gather_rows(d[0], in[1].detached)}; }
   void pullback(Values<2> in, Values<1>, Values<1> dy, Cotangents c) const {
-    c.add(0, product_tn(Value(one_hot(in[1].tensor, in[0].rows(), dy[0].dtype())), dy[0]));
+    c.add(0, product_tn(Value(one_hot(in[1].detached, in[0].rows(), dy[0].dtype())), dy[0]));
   }
 };
 

@@ -50,7 +50,7 @@ int main() {
   const Value difference = (gradient(params + h * v) - gradient(params - h * v)) / (2 * h);
   double worst = 0;
   for (int64_t i = 0; i < size; ++i) {
-    const double exact = product.tensor.as<double>()[i], near = difference.tensor.as<double>()[i];
+    const double exact = product.detached.as<double>()[i], near = difference.detached.as<double>()[i];
     if (i < 4) std::printf("(H v)[%d] = %10.6f   by differences %10.6f\n", static_cast<int>(i), exact, near);
     worst = std::max(worst, std::abs(exact - near));
   }

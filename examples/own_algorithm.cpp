@@ -62,7 +62,7 @@ class Shooting final : public Learner {
     Report report(*this, row);
     const Tensor next = best_candidate(critic_.target, batch.next_state, Purpose::next_action, step);
     const Tensor q = critic_.values(critic_.target, batch.next_state, next).chosen;
-    const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * Value(q))).tensor;
+    const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * Value(q))).detached;
     TwinCritic::Loss loss[2];
     for (const int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
     report.critic_losses(loss);
@@ -74,12 +74,12 @@ class Shooting final : public Learner {
           return Values<1>{mean_squared_error(mu, best)};
         },
         actor_.tensor());
-    check_finite({{"actor_loss", out[0].tensor, gradient.tensor}});
+    check_finite({{"actor_loss", out[0].detached, gradient.detached}});
     report({{"actor/loss", out[0]}});
     report.record();
 
     critic_.descend(loss, adam_, step, settings_.target_rate);
-    actor_.descend(gradient.tensor, adam_, static_cast<int64_t>(step));
+    actor_.descend(gradient.detached, adam_, static_cast<int64_t>(step));
     policy_.outdate();
   }
 
@@ -91,17 +91,17 @@ class Shooting final : public Learner {
     return {s.width, 2, kernels::Activation::silu, kernels::Norm::none};
   }
   // Of K uniform actions in [-1, 1] a state, [B K, A], the best by these critics, [B, A].
-  Tensor best_candidate(const Trained (&critics)[2], Tensor state, Purpose purpose, uint64_t step) const {
-    const Tensor actions = affine(uniforms(purpose, step, state.rows * settings_.candidates, actions_), 2, -1).tensor;
+  Tensor best_candidate(const TrainState (&critics)[2], Tensor state, Purpose purpose, uint64_t step) const {
+    const Tensor actions = affine(uniforms(purpose, step, state.rows * settings_.candidates, actions_), 2, -1).detached;
     const Tensor q = critic_.values(critics, state, actions).chosen;   // [B, K]
-    return gather_rows(actions, argmax_row(q, q.cols)).tensor;
+    return gather_rows(actions, argmax_row(q, q.cols)).detached;
   }
 
   ShootingSettings settings_;
   kernels::AdamConstants adam_;
   ParameterLayout layout_;
   kernels::MlpShape trunk_;
-  Trained actor_;
+  TrainState actor_;
   TwinCritic critic_;
   Policy& policy_;
 };

@@ -54,8 +54,8 @@ Tensor random_matrix(uint64_t seed) {
 
 double largest_difference(Value a, Value b) {
   double worst = 0;
-  for (int64_t i = 0; i < a.tensor.size(); ++i)
-    worst = std::max(worst, std::abs(a.tensor.as<double>()[i] - b.tensor.as<double>()[i]));
+  for (int64_t i = 0; i < a.detached.size(); ++i)
+    worst = std::max(worst, std::abs(a.detached.as<double>()[i] - b.detached.as<double>()[i]));
   return worst;
 }
 

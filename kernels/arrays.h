@@ -45,13 +45,13 @@ void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64
                  int64_t y_stride);
 // y[i] = [x_1[i / group_1], x_2[i / group_2], ...], at most 3 parts, x_p [rows / group_p, cols_p]
 template <class T>
-struct ColumnsOf {
+struct ColumnsArguments {
   int64_t cols;
   const T* x;
   int64_t group;
 };
 template <class T>
-void concat_columns(int64_t rows, std::span<const ColumnsOf<T>> parts, T* y);
+void concat_columns(int64_t rows, std::span<const ColumnsArguments<T>> parts, T* y);
 template <class T>
 void add_to(int64_t n, const T* x, T* y);                                // y += x
 // y [rows, cols] = sum over k < group of x[i group + k], in order.
@@ -71,18 +71,18 @@ void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* 
 
 // Sets *flag, if it is 0, to the number of an array with an element that is not finite: of several such to the smallest,
 // if the arrays come in the order of their numbers.
-struct FiniteOf {
+struct FiniteArguments {
   int64_t n;
   const float* x;
   uint32_t number;
 };
-void flag_not_finite(std::span<const FiniteOf>, uint32_t* flag);
+void flag_not_finite(std::span<const FiniteArguments>, uint32_t* flag);
 
 // y[to] = *from: numbers that lie here and there, in one array.
-struct NumberOf {
+struct NumberArguments {
   const float* from;
   int64_t to;
 };
-void gather_numbers(std::span<const NumberOf>, float* y);
+void gather_numbers(std::span<const NumberArguments>, float* y);
 
 }  // namespace meander::kernels

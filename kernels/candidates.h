@@ -13,7 +13,7 @@ namespace meander::kernels {
 
 // On a device with memory of its own `state` and `action` may as well lie in the host's where the device reaches it
 // (DeviceKernels' allocate_host): then nothing is copied.
-struct CandidatesOf {
+struct CandidatesArguments {
   int64_t candidates, observations, actions;   // K, S, A
   const float* state;                          // [S]
   RandomKey noise;
@@ -34,7 +34,7 @@ struct CandidatesOf {
 };
 
 // Only GPUs have these: on the CPU a launch costs nothing, and the functions that this one joins do as well.
-int64_t candidates_workspace(const CandidatesOf&);   // floats; 0: too large for this device to do in one go
-void best_candidate(const CandidatesOf&, float* workspace);
+int64_t candidates_workspace(const CandidatesArguments&);   // floats; 0: too large for this device to do in one go
+void best_candidate(const CandidatesArguments&, float* workspace);
 
 }  // namespace meander::kernels

@@ -28,7 +28,7 @@
   F(embedding_forward) F(embedding_value_and_tangent) F(embedding_backward)                                  \
   /* losses.h, mean_flow.h, mfpo.h, replay.h */                                                              \
   F(cross_entropy) F(cross_entropy_gradient) F(mean_squared_error) F(mean_squared_error_gradient)            \
-  F(interval) T(mean_flow_target)                                                                            \
+  F(flow_times) T(mean_flow_target)                                                                            \
   F(gaussian_proposals) F(proposal_weights) F(proposal_velocity) F(soft_target) F(hutchinson)                \
   F(replay_batch)
 
@@ -222,10 +222,10 @@ struct Touched {
   static constexpr auto mean_squared_error_gradient = [](auto& a, auto n, auto x, auto y, auto dloss, auto dx) {
     a(n, x, y, dx), a(1, dloss);
   };
-  static constexpr auto interval = [](auto& a, auto& i) { a(i.rows, i.a, i.b, i.t, i.r); };
-  static constexpr auto mean_flow_target = [](auto& a, auto rows, auto cols, auto still, auto t, auto r, auto field,
+  static constexpr auto flow_times = [](auto& a, auto& i) { a(i.rows, i.a, i.b, i.t, i.r); };
+  static constexpr auto mean_flow_target = [](auto& a, auto rows, auto cols, auto equal, auto t, auto r, auto field,
                                               auto derivative, auto y) {
-    a(rows, t, r), a(rows * cols, field, y), a((rows - still) * cols, derivative);
+    a(rows, t, r), a(rows * cols, field, y), a((rows - equal) * cols, derivative);
   };
 
   // ---- mfpo.h --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ void gaussian_proposals(int64_t batch, int64_t actions, int64_t proposals, const
 //   log w = Q / alpha + log N(x; (1 - t) a, t^2) - log pi(a)     policy proposals; of N without its constants:
 //                                                                -|x - (1 - t) a|^2 / (2 t^2)
 //   log w = Q / alpha                                            Gaussian proposals
-struct ProposalWeightsOf {
+struct ProposalWeightsArguments {
   int64_t batch, actions, policy_count, gaussian_count;   // gaussian_count may be 0: their results are null then
   const float *x, *t;                       // [B, A], [B]
   const float *policy_action, *log_prob;    // [B K1, A], [B K1]
@@ -26,13 +26,13 @@ struct ProposalWeightsOf {
   float *log_policy, *log_gaussian;         // [B, K1], [B, K2]
   float *policy, *gaussian;
 };
-void proposal_weights(const ProposalWeightsOf&);
+void proposal_weights(const ProposalWeightsArguments&);
 
 // The velocity at x_t from either set of proposals, mixed by their effective sample sizes.
 //   v_i = sum_k w_k (x - a_k) / t            ESS_i = 1 / sum_k w_k^2
 //   share = ESS1 / (ESS1 + ESS2 + 1e-10)     v = share v1 + (1 - share) v2
 enum class Mixture { ess, half, gaussian };  // share as above, 1/2, 0
-struct ProposalVelocityOf {
+struct ProposalVelocityArguments {
   int64_t batch, actions, policy_count, gaussian_count;   // gaussian_count 0: v2 = v = v1, ESS2 = 0, share = 1
   Mixture mixture;
   const float *x, *t;                       // [B, A], [B]
@@ -41,7 +41,7 @@ struct ProposalVelocityOf {
   float *policy, *gaussian, *mixed;         // v1, v2, v [B, A]
   float *ess_policy, *ess_gaussian, *share; // [B]
 };
-void proposal_velocity(const ProposalVelocityOf&);
+void proposal_velocity(const ProposalVelocityArguments&);
 
 // The soft Bellman target as a distribution over the atoms z_j of linspace(v_min, v_max, atoms).
 //   position_j = reward + discount mask (z_j - alpha log_prob)
@@ -49,7 +49,7 @@ void proposal_velocity(const ProposalVelocityOf&);
 //   mean_i = sum_j projected_ij z_j
 //   chosen = the projected distribution with the smaller mean, the second on a tie, or (not `smaller`) half of either
 //   clipped_low, clipped_high = mass of (p_1 + p_2) / 2 at positions below v_min, above v_max
-struct SoftTargetOf {
+struct SoftTargetArguments {
   int64_t batch, atoms;
   float v_min, v_max, discount;
   bool smaller;
@@ -60,7 +60,7 @@ struct SoftTargetOf {
   float *projected[2], *mean[2], *chosen;   // [B, atoms], [B], [B, atoms]
   float *clipped_low, *clipped_high;        // [B]
 };
-void soft_target(const SoftTargetOf&);
+void soft_target(const SoftTargetArguments&);
 
 // Hutchinson's estimate of a divergence from n probes z ~ N(0, I) a state and the derivatives J z along them:
 //   y_i = 1 / n sum_k z_ik . J z_ik            probe, derivative [B n, A] -> y [B]

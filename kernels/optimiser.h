@@ -10,7 +10,7 @@ struct AdamConstants {
 };
 
 // A network's part of one step of an optimiser. target: null, or the average that follows the parameters.
-struct AdamOf {
+struct AdamArguments {
   int64_t n;
   const float* gradient;
   float *params, *m, *v, *target;
@@ -22,7 +22,7 @@ struct AdamOf {
 // An m below the normal range becomes 0: it would decay among the subnormals, which are slow, where a unit is dead.
 // The constants, 1 - b1 and 1 - b2 among them, are rounded to float32 once: 1 - 0.999f in float32 is 1e-5 off.
 // Nothing changes where *stop is not 0; null: no such flag.
-void adam(std::span<const AdamOf>, const AdamConstants&, float tau, int64_t number, const uint64_t* step,
+void adam(std::span<const AdamArguments>, const AdamConstants&, float tau, int64_t number, const uint64_t* step,
           const uint32_t* stop);
 
 // target = (1 - tau) target + tau source, unless *stop is set as above.

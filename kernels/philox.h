@@ -23,13 +23,13 @@ void philox_block(const RandomKey&, uint32_t block, uint32_t out[4]);
 void philox_uniform(const RandomKey&, const uint64_t* step, int64_t n, float* out);
 void philox_normal(const RandomKey&, const uint64_t* step, int64_t n, float* out);
 // Several streams at once.
-struct DrawOf {
+struct DrawArguments {
   RandomKey key;
   bool normal;
   int64_t n;
   float* out;
 };
-void philox_draws(std::span<const DrawOf>, const uint64_t* step);
+void philox_draws(std::span<const DrawArguments>, const uint64_t* step);
 
 // On the CPU alone: the bits themselves, and integers in [0, bound), bound < 2^32, by (bits * bound) >> 32 (bias below
 // bound / 2^32).

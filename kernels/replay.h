@@ -9,13 +9,13 @@ namespace meander::kernels {
 // begins `stride` >= S + A + 1 numbers later. `row` names those of the n steps and that of the observation after them.
 //   state_i = observation of row_i0          action_ik = action of row_ik, k < h
 //   reward_ik = reward of row_ik, k < n      next_state_i = observation of row_in
-struct ReplayBatchOf {
+struct ReplayBatchArguments {
   int64_t batch, steps, chunk;                    // B, n, h
   int64_t observations, actions, stride;          // S, A
   const float* rows;
   const uint32_t* row;                            // [B, n + 1]
   float *state, *action, *reward, *next_state;    // [B, S], [B, h A], [B, n], [B, S]
 };
-void replay_batch(const ReplayBatchOf&);
+void replay_batch(const ReplayBatchArguments&);
 
 }  // namespace meander::kernels

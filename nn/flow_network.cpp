@@ -69,18 +69,18 @@ std::pair<Value, Value> FlowNetwork::directions(Value params, Value state, Value
   return mlp_directions(trunk_, params, concat_columns(x, state, times(params, t, r)), 0, dx);
 }
 
-Value FlowNetwork::share_of_state(Value params, Value state) const {
+Value FlowNetwork::project_state(Value params, Value state) const {
   const int64_t width = trunk_.width[1];
   return dense(state, parameter(params, trunk_.weight[0] + actions_ * width, observations_, width),
                parameter(params, trunk_.bias[0], 1, width));
 }
 
-Value FlowNetwork::share_of_times(Value params, Value t, Value r) const {
+Value FlowNetwork::project_times(Value params, Value t, Value r) const {
   const int64_t width = trunk_.width[1], first = actions_ + observations_;
   return product(times(params, t, r), parameter(params, trunk_.weight[0] + first * width, times_width_, width));
 }
 
-Value FlowNetwork::from_share(Value params, Value share, Value x, const kernels::MlpProducts& products) const {
+Value FlowNetwork::from_projection(Value params, Value share, Value x, const kernels::MlpProducts& products) const {
   return mlp_projected(trunk_, params, x, 0, share, products);
 }
 

@@ -43,10 +43,10 @@ struct FlowNetwork {
 
   // The same in parts, for several calls at the same states or times: what the state (with the bias) and what the times
   // contribute to the sums of the first layer, each computed once. t, r [T, 1].
-  Value share_of_state(Value params, Value state) const;            // [B, width]
-  Value share_of_times(Value params, Value t, Value r) const;       // [T, width]
+  Value project_state(Value params, Value state) const;            // [B, width]
+  Value project_times(Value params, Value t, Value r) const;       // [T, width]
   // share: the two added, [B, width]. Other products than the default's only where no derivative is wanted.
-  Value from_share(Value params, Value share, Value x, const kernels::MlpProducts& = {}) const;
+  Value from_projection(Value params, Value share, Value x, const kernels::MlpProducts& = {}) const;
 
   const kernels::MlpShape& trunk() const { return trunk_; }
 

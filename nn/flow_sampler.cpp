@@ -9,7 +9,7 @@ void FlowSampler::outdate() {
 
 Tensor FlowSampler::times_of(const FlowNetwork& network, Value params) const {
   const Tensor t = step_begin_.tensor().reshape(steps_, 1), r = step_end_.tensor().reshape(steps_, 1);
-  return network.share_of_times(params, t, euler_ ? Value() : Value(r)).tensor;
+  return network.project_times(params, t, euler_ ? Value() : Value(r)).detached;
 }
 
 Tensor FlowSampler::times() {

@@ -25,17 +25,17 @@ class FlowSampler {
   // position before each step.
   template <class F>
   Tensor operator()(Tensor state, Tensor noise, kernels::Precision precision, F&& at_step) {
-    const Value params = params_.tensor(), of_state = network_.share_of_state(params, state);
+    const Value params = params_.tensor(), of_state = network_.project_state(params, state);
     const Tensor of_times = times();
     const kernels::MlpProducts& products =
         ready_[static_cast<int>(precision)].of(network_.trunk(), params_, precision);
     Value x = noise;
     for (int64_t i = 0; i < steps_; ++i) {
-      at_step(i, x.tensor);
+      at_step(i, x.detached);
       x = add_scaled(x, -1.0 / double(steps_),
-                     network_.from_share(params, of_state + slice_rows(of_times, i, 1), x, products));
+                     network_.from_projection(params, of_state + slice_rows(of_times, i, 1), x, products));
     }
-    return x.tensor;
+    return x.detached;
   }
   Tensor operator()(Tensor state, Tensor noise, kernels::Precision precision = kernels::Precision::float32) {
     return (*this)(state, noise, precision, [](int64_t, Tensor) {});

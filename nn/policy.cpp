@@ -38,14 +38,14 @@ Tensor Policy::gaussian(Tensor state, Tensor noise) {
   const Value out = mlp_projected(network, params, state, 0, bias,
                                   ready_actor_.of(network, *description_.params, description_.precision));
   const Value mean = slice_columns(out, 0, size);
-  if (!noise) return mean.tensor;
+  if (!noise) return mean.detached;
   const Value sigma = exp(clip(slice_columns(out, size, size), head.log_sigma_low, head.log_sigma_high));
-  return (mean + sigma * Value(noise)).tensor;
+  return (mean + sigma * Value(noise)).detached;
 }
 
 Tensor Policy::sample(Tensor state, Tensor noise) {
   const Value x = flow_ ? (*flow_)(state, noise, description_.precision) : gaussian(state, noise);
-  return (description_.bound == PolicyDescription::Bound::tanh ? tanh(x) : clip(x, -1, 1)).tensor;
+  return (description_.bound == PolicyDescription::Bound::tanh ? tanh(x) : clip(x, -1, 1)).detached;
 }
 
 Choice Policy::best_candidate(Tensor state, Tensor noise) {
@@ -59,14 +59,14 @@ Choice Policy::best_candidate(Tensor state, Tensor noise) {
     return reshape(scores.atoms ? softmax_expectation(out, scores.atoms) : out, state.rows, action.rows / state.rows);
   };
   const Value first = value(0), second = value(1);
-  const Tensor q = (scores.smaller ? minimum(first, second) : 0.5 * (first + second)).tensor;
+  const Tensor q = (scores.smaller ? minimum(first, second) : 0.5 * (first + second)).detached;
   return {.action = action, .q = q, .best = argmax_row(q),
-          .chosen = gather_rows(action, argmax_row(q, q.cols)).tensor};
+          .chosen = gather_rows(action, argmax_row(q, q.cols)).detached};
 }
 
 Tensor Policy::with_noise(Tensor action, Tensor noise) const {
   const Value deviation = 0.1 * exp(description_.noise_log_scale->tensor());
-  return clip(Value(action) + deviation * Value(noise), -1, 1).tensor;
+  return clip(Value(action) + deviation * Value(noise), -1, 1).detached;
 }
 
 // ---- acting ---------------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ bool Policy::in_one_launch(const float* state, const kernels::RandomKey& noise, 
   if (!device.best_candidate || !flow_ || description_.precision != kernels::Precision::float32) return false;
   const PolicyDescription::Scores* const scores = candidates > 1 ? &*description_.scores : nullptr;
   const Tensor times = flow_->times();
-  const kernels::CandidatesOf c{
+  const kernels::CandidatesArguments c{
       .candidates = candidates, .observations = description_.observations, .actions = description_.numbers(),
       .state = state, .noise = noise,
       .flow = &flow_->network().trunk(), .flow_params = description_.params->data(), .steps = flow_->steps(),

@@ -7,11 +7,11 @@ TwinCritic::TwinCritic(int64_t observations, int64_t actions, const Hidden& hidd
 
 TwinCritic::TwinCritic(int64_t observations, int64_t actions, const Hidden& hidden, const Atoms& atoms, Chosen chosen,
                        uint64_t seed)
-    : online{Trained(0), Trained(0)}, target{Trained(0), Trained(0)},
+    : online{TrainState(0), TrainState(0)}, target{TrainState(0), TrainState(0)},
       trunk_(add_mlp(layout, observations + actions, hidden, atoms.count)), chosen_(chosen) {
   const Purpose purpose[] = {Purpose::initialise_critic1, Purpose::initialise_critic2};
   for (int i : {0, 1}) {
-    online[i] = Trained(layout.size()), target[i] = Trained(layout.size());
+    online[i] = TrainState(layout.size()), target[i] = TrainState(layout.size());
     layout.initialise(online[i].params, Stream(seed, purpose[i], 0));
     target[i].params.copy_from(online[i].params);
   }
@@ -42,13 +42,13 @@ Value TwinCritic::choose(Value q1, Value q2) const {
   return chosen_ == Chosen::smaller ? minimum(q1, q2) : 0.5 * (q1 + q2);
 }
 
-TwinCritic::Estimates TwinCritic::values(const Trained (&critics)[2], Tensor state, Tensor action,
+TwinCritic::Estimates TwinCritic::values(const TrainState (&critics)[2], Tensor state, Tensor action,
                                       kernels::Precision precision) const {
   const auto q = [&](int i) {
-    return reshape(value(critics[i].tensor(), state, action, precision), state.rows, action.rows / state.rows).tensor;
+    return reshape(value(critics[i].tensor(), state, action, precision), state.rows, action.rows / state.rows).detached;
   };
   const Tensor q1 = q(0), q2 = q(1);
-  return {{q1, q2}, choose(q1, q2).tensor};
+  return {{q1, q2}, choose(q1, q2).detached};
 }
 
 // ---- learning -------------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ TwinCritic::Loss TwinCritic::loss_of(int critic, Tensor state, Tensor action, au
         return Values<2>{error(y), y};
       },
       online[critic].tensor());
-  return {out[0].tensor, gradient.tensor, out[1].tensor};
+  return {out[0].detached, gradient.detached, out[1].detached};
 }
 
 TwinCritic::Loss TwinCritic::loss(int critic, Tensor state, Tensor action, Tensor y, Tensor weight,

@@ -5,7 +5,7 @@
 #include <meander/kernels/mlp_shape.h>
 #include <meander/kernels/optimiser.h>
 #include <meander/nn/mlp.h>
-#include <meander/nn/trained.h>
+#include <meander/nn/train_state.h>
 
 namespace meander {
 
@@ -20,7 +20,7 @@ struct Atoms {
 struct TwinCritic {
   enum class Chosen { smaller, mean };      // of the two values: clipped double Q, or half of either
   ParameterLayout layout;
-  Trained online[2], target[2];
+  TrainState online[2], target[2];
 
   // `actions`: numbers of the action, or of the whole chunk. Both are initialised, the targets equal.
   TwinCritic(int64_t observations, int64_t actions, const Hidden& hidden, Chosen chosen, uint64_t seed);
@@ -42,7 +42,7 @@ struct TwinCritic {
     std::array<Tensor, 2> q;
     Tensor chosen;
   };
-  Estimates values(const Trained (&critics)[2], Tensor state, Tensor action, kernels::Precision = kernels::Precision::float32) const;
+  Estimates values(const TrainState (&critics)[2], Tensor state, Tensor action, kernels::Precision = kernels::Precision::float32) const;
 
   struct Loss {
     Number loss;

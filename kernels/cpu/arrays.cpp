@@ -107,10 +107,10 @@ void copy_matrix(int64_t rows, int64_t cols, const T* x, int64_t x_stride, int64
 }
 
 template <class T>
-void concat_columns(int64_t rows, std::span<const ColumnsOf<T>> parts, T* y) {
+void concat_columns(int64_t rows, std::span<const ColumnsArguments<T>> parts, T* y) {
   int64_t cols = 0;
-  for (const ColumnsOf<T>& p : parts) cols += p.cols;
-  for (const ColumnsOf<T>& p : parts) copy_matrix(rows, p.cols, p.x, p.cols, p.group, y, cols), y += p.cols;
+  for (const ColumnsArguments<T>& p : parts) cols += p.cols;
+  for (const ColumnsArguments<T>& p : parts) copy_matrix(rows, p.cols, p.x, p.cols, p.group, y, cols), y += p.cols;
 }
 
 template <class T>
@@ -148,13 +148,13 @@ void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* 
   for (int64_t i = 0; i < rows; ++i) copy_row(x + row[i] * cols, cols, y + i * cols);
 }
 
-void flag_not_finite(std::span<const FiniteOf> all, uint32_t* flag) {
-  for (const FiniteOf& f : all)
+void flag_not_finite(std::span<const FiniteArguments> all, uint32_t* flag) {
+  for (const FiniteArguments& f : all)
     if (*flag == 0 && not_finite(f.n, f.x)) *flag = f.number;
 }
 
-void gather_numbers(std::span<const NumberOf> all, float* y) {
-  for (const NumberOf& n : all) y[n.to] = *n.from;
+void gather_numbers(std::span<const NumberArguments> all, float* y) {
+  for (const NumberArguments& n : all) y[n.to] = *n.from;
 }
 
 template void fill_value(int64_t, float, float*);
@@ -167,7 +167,7 @@ template void relu(int64_t, const float*, float*);
 template void clip(int64_t, float, float, const float*, float*);
 template void inside(int64_t, float, float, const float*, float*);
 template void copy_matrix(int64_t, int64_t, const float*, int64_t, int64_t, float*, int64_t);
-template void concat_columns(int64_t, std::span<const ColumnsOf<float>>, float*);
+template void concat_columns(int64_t, std::span<const ColumnsArguments<float>>, float*);
 template void add_to(int64_t, const float*, float*);
 template void sum_groups(int64_t, int64_t, int64_t, const float*, float*);
 template void argmax_row(int64_t, int64_t, int64_t, const float*, int32_t*);
@@ -185,7 +185,7 @@ template void relu(int64_t, const double*, double*);
 template void clip(int64_t, double, double, const double*, double*);
 template void inside(int64_t, double, double, const double*, double*);
 template void copy_matrix(int64_t, int64_t, const double*, int64_t, int64_t, double*, int64_t);
-template void concat_columns(int64_t, std::span<const ColumnsOf<double>>, double*);
+template void concat_columns(int64_t, std::span<const ColumnsArguments<double>>, double*);
 template void add_to(int64_t, const double*, double*);
 template void sum_groups(int64_t, int64_t, int64_t, const double*, double*);
 template void argmax_row(int64_t, int64_t, int64_t, const double*, int32_t*);

@@ -56,7 +56,7 @@ void embedding_forward(const EmbeddingShape& s, const float* params, int64_t row
 void embedding_value_and_tangent(const EmbeddingShape& s, const float* params, int64_t rows, const float* t,
                                  int64_t tangent_rows, const float* dt, float* y, float* dy, float* tape,
                                  float* workspace) {
-  const int64_t k = s.frequencies, still = rows - tangent_rows;
+  const int64_t k = s.frequencies, first_tangent = rows - tangent_rows;
   const IsaKernels& isa = active();
   const EmbeddingTape of = embedding_tape(s, rows, tape ? tape : workspace);
   const Scratch work = scratch(s, tangent_rows, workspace + (tape ? 0 : embedding_tape_size(s, rows)));
@@ -66,10 +66,10 @@ void embedding_value_and_tangent(const EmbeddingShape& s, const float* params, i
     float *const cosine = of.features + i * 2 * k, *const sine = cosine + k;
     for (int64_t j = 0; j < k; ++j) sine[j] = (two_pi * t[i]) * w[j];
     isa.sincos(k, sine, sine, cosine);
-    if (i < still) return;
-    float* const d = work.dfeatures + (i - still) * 2 * k;
+    if (i < first_tangent) return;
+    float* const d = work.dfeatures + (i - first_tangent) * 2 * k;
     for (int64_t j = 0; j < k; ++j) {
-      const float angle = (two_pi * dt[i - still]) * w[j];
+      const float angle = (two_pi * dt[i - first_tangent]) * w[j];
       d[j] = -sine[j] * angle;
       d[k + j] = cosine[j] * angle;
     }
@@ -79,7 +79,7 @@ void embedding_value_and_tangent(const EmbeddingShape& s, const float* params, i
   dense(rows, s.hidden, s.width, of.activated, params + s.weight1, params + s.bias1, y, work.product);
   if (tangent_rows == 0) return;
   dense(tangent_rows, 2 * k, s.hidden, work.dfeatures, params + s.weight0, nullptr, work.dhidden, work.product);
-  times_slope(s, tangent_rows, of.sum + still * s.hidden, work.slope, work.dhidden);
+  times_slope(s, tangent_rows, of.sum + first_tangent * s.hidden, work.slope, work.dhidden);
   dense(tangent_rows, s.hidden, s.width, work.dhidden, params + s.weight1, nullptr, dy, work.product);
 }
 

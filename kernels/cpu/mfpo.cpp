@@ -47,7 +47,7 @@ void gaussian_proposals(int64_t batch, int64_t actions, int64_t proposals, const
   });
 }
 
-void proposal_weights(const ProposalWeightsOf& p) {
+void proposal_weights(const ProposalWeightsArguments& p) {
   const IsaKernels& isa = active();
   const float alpha = *p.alpha;
   const int64_t k1 = p.policy_count, k2 = p.gaussian_count;
@@ -83,7 +83,7 @@ float one_velocity(int64_t actions, int64_t count, const float* x, float t, cons
 
 }  // namespace
 
-void proposal_velocity(const ProposalVelocityOf& p) {
+void proposal_velocity(const ProposalVelocityArguments& p) {
   const int64_t k1 = p.policy_count, k2 = p.gaussian_count, n = p.actions;
   for_states(p.batch, n * (k1 + k2), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -107,7 +107,7 @@ void proposal_velocity(const ProposalVelocityOf& p) {
   });
 }
 
-void soft_target(const SoftTargetOf& s) {
+void soft_target(const SoftTargetArguments& s) {
   const IsaKernels& isa = active();
   const int64_t m = s.atoms;
   const float alpha = *s.alpha;

@@ -19,14 +19,14 @@ void average(int64_t n, float tau, const float* source, float* target) {
 
 }  // namespace
 
-void adam(std::span<const AdamOf> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
+void adam(std::span<const AdamArguments> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
           const uint32_t* stop) {
   if (stop && *stop != 0) return;
   const double t = static_cast<double>(step ? static_cast<int64_t>(*step) : number);
   const float correction1 = static_cast<float>(1.0 / (1.0 - std::pow(constants.beta1, t)));
   const float correction2 = static_cast<float>(1.0 / (1.0 - std::pow(constants.beta2, t)));
   const auto function = active().adam;
-  for (const AdamOf& a : all) {
+  for (const AdamArguments& a : all) {
     parallel_for(a.n, grain, [&](int64_t i, int64_t end) {
       function(end - i, constants, correction1, correction2, a.gradient + i, a.params + i, a.m + i, a.v + i);
     });

@@ -67,8 +67,8 @@ void philox_normal(const RandomKey& key, const uint64_t* step, int64_t n, float*
   });
 }
 
-void philox_draws(std::span<const DrawOf> all, const uint64_t* step) {
-  for (const DrawOf& d : all) (d.normal ? philox_normal : philox_uniform)(d.key, step, d.n, d.out);
+void philox_draws(std::span<const DrawArguments> all, const uint64_t* step) {
+  for (const DrawArguments& d : all) (d.normal ? philox_normal : philox_uniform)(d.key, step, d.n, d.out);
 }
 
 void philox_index(const RandomKey& key, int64_t n, uint32_t bound, uint32_t* out) {

@@ -5,7 +5,7 @@
 
 namespace meander::kernels {
 
-void replay_batch(const ReplayBatchOf& p) {
+void replay_batch(const ReplayBatchArguments& p) {
   parallel_for(p.batch, 64, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const uint32_t* const row = p.row + i * (p.steps + 1);

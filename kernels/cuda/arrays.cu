@@ -98,13 +98,13 @@ struct Identity {
   __device__ float operator()(float x) const { return x; }
 };
 
-__global__ void concat_kernel(int64_t rows, int64_t cols, const __grid_constant__ List<ColumnsOf<float>, 3> parts,
+__global__ void concat_kernel(int64_t rows, int64_t cols, const __grid_constant__ List<ColumnsArguments<float>, 3> parts,
                               float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) {
     int64_t column = j;
     int p = 0;
     while (column >= parts.at[p].cols) column -= parts.at[p++].cols;
-    const ColumnsOf<float>& part = parts.at[p];
+    const ColumnsArguments<float>& part = parts.at[p];
     y[i * cols + j] = part.x[divide(i, part.group) * part.cols + column];
   });
 }
@@ -157,8 +157,8 @@ __global__ void gather_rows_kernel(int64_t rows, int64_t cols, const float* x, c
 
 constexpr int most_checked = 8, most_numbers = 32;
 
-__global__ void flag_kernel(const __grid_constant__ List<FiniteOf, most_checked> list, uint32_t* flag) {
-  const FiniteOf& array = list.at[blockIdx.y];
+__global__ void flag_kernel(const __grid_constant__ List<FiniteArguments, most_checked> list, uint32_t* flag) {
+  const FiniteArguments& array = list.at[blockIdx.y];
   const float* const x = array.x;
   const int64_t fours = aligned(x) ? array.n / 4 : 0;
   bool found = false;
@@ -176,8 +176,8 @@ __global__ void flag_kernel(const __grid_constant__ List<FiniteOf, most_checked>
   }
 }
 
-__global__ void numbers_kernel(const __grid_constant__ List<NumberOf, most_numbers> list, float* y) {
-  const NumberOf& number = list.at[threadIdx.x];
+__global__ void numbers_kernel(const __grid_constant__ List<NumberArguments, most_numbers> list, float* y) {
+  const NumberArguments& number = list.at[threadIdx.x];
   y[number.to] = *number.from;
 }
 
@@ -229,8 +229,8 @@ void copy_matrix(int64_t rows, int64_t cols, const float* x, int64_t x_stride, i
   launch(copy_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, x_stride, group, y, y_stride);
 }
 
-void concat_columns(int64_t rows, std::span<const ColumnsOf<float>> parts, float* y) {
-  List<ColumnsOf<float>, 3> list{};
+void concat_columns(int64_t rows, std::span<const ColumnsArguments<float>> parts, float* y) {
+  List<ColumnsArguments<float>, 3> list{};
   int64_t cols = 0;
   for (size_t p = 0; p < parts.size(); ++p) list.at[p] = parts[p], cols += parts[p].cols;
   const int64_t n = rows * cols;
@@ -259,13 +259,13 @@ void gather_rows(int64_t rows, int64_t cols, const float* x, const int32_t* row,
   if (rows * cols > 0) launch(gather_rows_kernel, element_blocks(rows * cols), element_block, 0, rows, cols, x, row, y);
 }
 
-void flag_not_finite(std::span<const FiniteOf> all, uint32_t* flag) {
+void flag_not_finite(std::span<const FiniteArguments> all, uint32_t* flag) {
   in_lists<most_checked>(all, [&](const auto& list, unsigned count) {
     launch(flag_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, flag);
   });
 }
 
-void gather_numbers(std::span<const NumberOf> all, float* y) {
+void gather_numbers(std::span<const NumberArguments> all, float* y) {
   in_lists<most_numbers>(all, [&](const auto& list, unsigned count) { launch(numbers_kernel, 1, count, 0, list, y); });
 }
 

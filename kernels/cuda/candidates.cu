@@ -32,7 +32,7 @@ struct SharedNetwork {
 };
 
 struct Plan {
-  CandidatesOf c;
+  CandidatesArguments c;
   SharedNetwork flow, critic;
   // Shared memory, in floats: activations [K, pitch], at first the state, x [K up to a multiple of 8, A], partial sums,
   // slices.
@@ -71,7 +71,7 @@ __device__ void fetch_slices(float* shared, const View& v, bool whole_last) {
 }
 
 // x_k ~ N(0, I), and zeros up to a multiple of 8 rows.
-__device__ void draw_noise(const CandidatesOf& c, float* x) {
+__device__ void draw_noise(const CandidatesArguments& c, float* x) {
   const int n = static_cast<int>(c.candidates * c.actions), all = static_cast<int>((c.candidates + 7) / 8 * 8 * c.actions);
   for (int e = static_cast<int>(threadIdx.x) * 4; e < all; e += chain_threads * 4) {
     I word[4];
@@ -83,7 +83,7 @@ __device__ void draw_noise(const CandidatesOf& c, float* x) {
 }
 
 // v.start = bias + state W over the inputs first_input, ...: the block's columns of it.
-__device__ void share_of_state(const CandidatesOf& c, const View& v, int first_input, const float* state, float* partial) {
+__device__ void project_state(const CandidatesArguments& c, const View& v, int first_input, const float* state, float* partial) {
   const int n = v.width(1), columns = v.network.columns[0], splits = chain_threads / columns;
   const int col = static_cast<int>(threadIdx.x) % columns, split = static_cast<int>(threadIdx.x) / columns;
   const int j = v.part * columns + col;
@@ -240,7 +240,7 @@ __device__ float value_of(const float* outputs, int n, const float* atoms) {
 }
 
 __device__ void choose(const Plan& p, const float* outputs, const float* x, float* q) {
-  const CandidatesOf& c = p.c;
+  const CandidatesArguments& c = p.c;
   const int rows = static_cast<int>(c.candidates), actions = static_cast<int>(c.actions);
   if (c.critic) {
     const int n = static_cast<int>(p.critic.shape.width[p.critic.shape.layers]);
@@ -265,7 +265,7 @@ __device__ void choose(const Plan& p, const float* outputs, const float* x, floa
 // ---- the kernel -----------------------------------------------------------------------------------------------------
 
 __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_constant__ Plan p) {
-  const CandidatesOf& c = p.c;
+  const CandidatesArguments& c = p.c;
   float* const shared = shared_memory<float>();
   float* const activations = shared;
   float* const x = shared + p.x;
@@ -283,7 +283,7 @@ __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_
   for (int n = 0; n < (c.critic ? 2 : 1); ++n) {
     const View v = view(n);
     fetch_slices(shared, v, n == 0);
-    share_of_state(c, v, n == 0 ? actions : 0, activations, shared + p.partial);
+    project_state(c, v, n == 0 ? actions : 0, activations, shared + p.partial);
   }
   copy_async_commit();
   copy_async_wait<0>();
@@ -351,7 +351,7 @@ bool fits(const MlpShape& shape) {
 }
 
 // The plan for so many blocks, but for where device memory is.
-Plan plan_for(const CandidatesOf& c, int blocks) {
+Plan plan_for(const CandidatesArguments& c, int blocks) {
   Plan p{};
   p.c = c;
   int64_t widest = 0, most_columns = 32;
@@ -379,7 +379,7 @@ Plan plan_for(const CandidatesOf& c, int blocks) {
 
 // As many blocks as give each 8 columns of the policy's layers and 16 of its critic's, or as many as there is room for;
 // 0 if the networks are too large for that.
-int blocks_for(const CandidatesOf& c) {
+int blocks_for(const CandidatesArguments& c) {
   if (c.actions > most_width || !fits(*c.flow) || (c.critic && !fits(*c.critic))) return 0;
   int64_t columns = 0;
   for (int l = 1; l < c.flow->layers; ++l) columns = std::max(columns, c.flow->width[l]);
@@ -394,18 +394,18 @@ int blocks_for(const CandidatesOf& c) {
   return 0;
 }
 
-int64_t start_size(const CandidatesOf& c) {
+int64_t start_size(const CandidatesArguments& c) {
   return whole(std::max(c.flow->width[1], c.critic ? c.critic->width[1] : 0), 4);
 }
 
 }  // namespace
 
-int64_t candidates_workspace(const CandidatesOf& c) {
+int64_t candidates_workspace(const CandidatesArguments& c) {
   const int blocks = blocks_for(c);
   return blocks ? 3 * start_size(c) + 4 * c.candidates * plan_for(c, blocks).sums_pitch : 0;
 }
 
-void best_candidate(const CandidatesOf& c, float* workspace) {
+void best_candidate(const CandidatesArguments& c, float* workspace) {
   const int blocks = blocks_for(c);
   Plan p = plan_for(c, blocks);
   for (int i = 0; i < 3; ++i) p.start[i] = workspace + i * start_size(c);

@@ -9,13 +9,13 @@ namespace {
 constexpr int block_rows = 4, block = 256;
 constexpr float two_pi = 6.28318531f;
 
-// What a pass is asked for. The last rows, from first_moving on, have tangents.
+// What a pass is asked for. The last rows, from first_tangent on, have tangents.
 struct EmbeddingPass {
   EmbeddingShape shape;
   const float* params;
   int64_t rows;
   const float* t;
-  int64_t first_moving;
+  int64_t first_tangent;
   const float* dt;
   float *y, *dy;
   EmbeddingTape tape;      // null where none is kept
@@ -66,8 +66,8 @@ __global__ void __launch_bounds__(block) embedding_kernel(EmbeddingPass pass) {
       pass.tape.features[row * 2 * k + j] = cosine;
       pass.tape.features[row * 2 * k + k + j] = sine;
     }
-    if (row < pass.first_moving) return;
-    const float angle = (two_pi * pass.dt[row - pass.first_moving]) * w[j];
+    if (row < pass.first_tangent) return;
+    const float angle = (two_pi * pass.dt[row - pass.first_tangent]) * w[j];
     dfeatures[r * 2 * k + j] = -sine * angle;
     dfeatures[r * 2 * k + k + j] = cosine * angle;
   });
@@ -81,15 +81,15 @@ __global__ void __launch_bounds__(block) embedding_kernel(EmbeddingPass pass) {
       pass.tape.sum[row * hidden + j] = sum;
       pass.tape.activated[row * hidden + j] = value;
     }
-    if (row >= pass.first_moving)
+    if (row >= pass.first_tangent)
       dactivated[r * hidden + j] = chain(2 * k, dfeatures + r * 2 * k, weight, hidden, 0.0f) * slope_of(s, sum);
   });
   __syncthreads();
   for_block(pass.rows, width, [&](int r, int64_t row, int j) {
     const float* const weight = params + s.weight1 + j;
     pass.y[row * width + j] = chain(hidden, activated + r * hidden, weight, width, params[s.bias1 + j]);
-    if (row >= pass.first_moving)
-      pass.dy[(row - pass.first_moving) * width + j] = chain(hidden, dactivated + r * hidden, weight, width, 0.0f);
+    if (row >= pass.first_tangent)
+      pass.dy[(row - pass.first_tangent) * width + j] = chain(hidden, dactivated + r * hidden, weight, width, 0.0f);
   });
 }
 

@@ -36,7 +36,7 @@ __device__ inline void softmax_of(const Row& row, const float* x, float* y) {
   const float largest = row_max(row, x), total = row_exp_sum(row, x, largest);
   for_lane(row, [&](int64_t j) { y[j] = exp(x[j] - largest) / total; });
 }
-__global__ void proposal_weights_kernel(int64_t batch, int64_t k1, ProposalWeightsOf p) {
+__global__ void proposal_weights_kernel(int64_t batch, int64_t k1, ProposalWeightsArguments p) {
   const float alpha = *p.alpha;
   const int64_t k2 = p.gaussian_count, n = p.actions;
   for_rows(batch, k1, [&](Row row) {
@@ -67,7 +67,7 @@ __device__ inline float velocity_of(int64_t count, int64_t actions, float x, flo
 __device__ inline float effective_sample_size(const Row& row, const float* w) {
   return 1.0f / row_sum_of(row, [&](int64_t k) { return w[k] * w[k]; });
 }
-__global__ void proposal_velocity_kernel(int64_t batch, int64_t n, ProposalVelocityOf p) {
+__global__ void proposal_velocity_kernel(int64_t batch, int64_t n, ProposalVelocityArguments p) {
   const int64_t k1 = p.policy_count, k2 = p.gaussian_count;
   for_rows(batch, n, [&](Row row) {
     const int64_t i = row.index;
@@ -93,7 +93,7 @@ __global__ void proposal_velocity_kernel(int64_t batch, int64_t n, ProposalVeloc
 // ---- the soft Bellman target, a warp a state -------------------------------------------------------------------------
 
 // Either half of the warp has one of the two critics where their rows are summed, and one end of the support.
-__global__ void soft_target_kernel(SoftTargetOf s) {
+__global__ void soft_target_kernel(SoftTargetArguments s) {
   MEANDER_SHARED(Share<2>, shares, project_block);
   const int64_t m = s.atoms;
   const int lane = static_cast<int>(threadIdx.x % 32), half = lane / lanes;
@@ -151,13 +151,13 @@ void gaussian_proposals(int64_t batch, int64_t actions, int64_t proposals, const
            uniform, lower, upper, noise, action);
 }
 
-void proposal_weights(const ProposalWeightsOf& p) {
+void proposal_weights(const ProposalWeightsArguments& p) {
   launch_rows(proposal_weights_kernel, p.batch, p.policy_count, p);
 }
 
-void proposal_velocity(const ProposalVelocityOf& p) { launch_rows(proposal_velocity_kernel, p.batch, p.actions, p); }
+void proposal_velocity(const ProposalVelocityArguments& p) { launch_rows(proposal_velocity_kernel, p.batch, p.actions, p); }
 
-void soft_target(const SoftTargetOf& s) {
+void soft_target(const SoftTargetArguments& s) {
   const size_t masses = static_cast<size_t>(project_block / 32 * 2 * s.atoms) * sizeof(float);
   if (s.batch * s.atoms > 0)
     launch(soft_target_kernel, blocks_for(s.batch * 32, project_block), project_block, masses, s);

@@ -12,7 +12,7 @@ __host__ __device__ inline float bias_correction(double beta, double step) {
 
 // The betas count where the step is read from device memory; else the factors hold the corrections already.
 constexpr int most_networks = 4;
-__global__ void adam_kernel(const __grid_constant__ List<AdamOf, most_networks> list, AdamFactors factors, float tau,
+__global__ void adam_kernel(const __grid_constant__ List<AdamArguments, most_networks> list, AdamFactors factors, float tau,
                             double beta1, double beta2, const uint64_t* step, const uint32_t* stop) {
   if (stop && *stop) return;
   if (step) {
@@ -23,7 +23,7 @@ __global__ void adam_kernel(const __grid_constant__ List<AdamOf, most_networks> 
     factors.correction1 = corrections[0];
     factors.correction2 = corrections[1];
   }
-  const AdamOf a = list.at[blockIdx.y];
+  const AdamArguments a = list.at[blockIdx.y];
   const auto average = [=](float from, float to) { return exponential_average(tau, from, to); };
   const bool wide = aligned(a.gradient) && aligned(a.params) && aligned(a.m) && aligned(a.v) && aligned(a.target);
   const int64_t fours = wide ? a.n / 4 : 0;
@@ -59,7 +59,7 @@ __global__ void average_kernel(int64_t n, float tau, const float* source, float*
 
 }  // namespace
 
-void adam(std::span<const AdamOf> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
+void adam(std::span<const AdamArguments> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
           const uint32_t* stop) {
   const double t = static_cast<double>(number);
   const AdamFactors factors = adam_factors(constants, step ? 0 : bias_correction(constants.beta1, t),

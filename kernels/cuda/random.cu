@@ -34,8 +34,8 @@ void philox(const RandomKey& key, const uint64_t* step, int64_t n, Make make, fl
 
 // Several streams in one launch.
 constexpr int most_draws = 16;
-__global__ void draws_kernel(const __grid_constant__ List<DrawOf, most_draws> list, const uint64_t* step) {
-  const DrawOf& d = list.at[blockIdx.y];
+__global__ void draws_kernel(const __grid_constant__ List<DrawArguments, most_draws> list, const uint64_t* step) {
+  const DrawArguments& d = list.at[blockIdx.y];
   if (d.normal) draw(d.key, step, d.n, Normal{}, d.out);
   else draw(d.key, step, d.n, Uniform{}, d.out);
 }
@@ -55,7 +55,7 @@ struct NormalMassRatio {
 
 }  // namespace
 
-void philox_draws(std::span<const DrawOf> all, const uint64_t* step) {
+void philox_draws(std::span<const DrawArguments> all, const uint64_t* step) {
   in_lists<most_draws>(all, [&](const auto& list, unsigned count) {
     launch(draws_kernel, dim3(blocks_for_all(all, 4, element_block), count), element_block, 0, list, step);
   });

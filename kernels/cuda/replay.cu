@@ -4,7 +4,7 @@
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-__global__ void replay_batch_kernel(ReplayBatchOf p) {
+__global__ void replay_batch_kernel(ReplayBatchArguments p) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int64_t S = p.observations, A = p.actions, named = p.steps + 1;
   const bool wide = S % 4 == 0 && p.stride % 4 == 0 && aligned(p.rows) && aligned(p.state) && aligned(p.next_state);
@@ -27,7 +27,7 @@ __global__ void replay_batch_kernel(ReplayBatchOf p) {
 
 }  // namespace
 
-void replay_batch(const ReplayBatchOf& p) {
+void replay_batch(const ReplayBatchArguments& p) {
   const int64_t threads = p.batch * (p.steps + 1) * 32;
   if (threads > 0) launch(replay_batch_kernel, blocks_for(threads, element_block), element_block, 0, p);
 }

@@ -73,25 +73,25 @@ inline const Network& network(Learner& learner, const std::string& name) {
 inline std::vector<float> all_parameters(Learner& learner) {
   std::vector<float> all;
   for (const Network& n : learner.networks())
-    for (const Buffer* b : {&n.trained->params, &n.trained->m, &n.trained->v})
+    for (const Buffer* b : {&n.train_state->params, &n.train_state->m, &n.train_state->v})
       all.insert(all.end(), b->data(), b->data() + b->size());
   return all;
 }
 
 inline std::vector<float> parameters(Learner& learner, const std::string& name) {
-  const Buffer& b = network(learner, name).trained->params;
+  const Buffer& b = network(learner, name).train_state->params;
   return {b.data(), b.data() + b.size()};
 }
 
 inline Tensor in_double(Learner& learner, const std::string& name) {
-  return cast(network(learner, name).trained->tensor(), DType::float64);
+  return cast(network(learner, name).train_state->tensor(), DType::float64);
 }
 
 // Every output of the network becomes `value`, whatever its input.
 inline void make_constant(const Network& n, double value) {
-  std::fill_n(n.trained->params.data(), n.trained->params.size(), 0.0f);
+  std::fill_n(n.train_state->params.data(), n.train_state->params.size(), 0.0f);
   const ParameterInfo& bias = n.layout->entries().back();   // of the last layer
-  std::fill_n(n.trained->params.data() + bias.offset, bias.size(), static_cast<float>(value));
+  std::fill_n(n.train_state->params.data() + bias.offset, bias.size(), static_cast<float>(value));
 }
 inline void make_constant(Learner& learner, const std::string& name, double value) {
   make_constant(network(learner, name), value);
@@ -99,7 +99,7 @@ inline void make_constant(Learner& learner, const std::string& name, double valu
 
 // The gradient of a network's first update: Adam's first moment, from 0, over 1 - b1 = .1.
 inline Tensor first_gradient(Learner& learner, const std::string& name) {
-  const Buffer& m = network(learner, name).trained->m;
+  const Buffer& m = network(learner, name).train_state->m;
   const Tensor g = empty(1, m.size(), DType::float64);
   for (int64_t i = 0; i < m.size(); ++i) g.as<double>()[i] = double(m.data()[i]) / 0.1;
   return g;
@@ -127,7 +127,7 @@ template <class U>
 Tensor mean_flow_target(U&& u, Value x, Value t, Value r, Value v) {
   const double step = 1e-5;
   const auto at = [&](double by) { return u(x + by * v, t + by, r); };
-  return (v - (t - r) * ((at(step) - at(-step)) / (2 * step))).tensor;
+  return (v - (t - r) * ((at(step) - at(-step)) / (2 * step))).detached;
 }
 
 }  // namespace meander::testing

@@ -38,8 +38,8 @@ TEST_CASE("the identity holds for the mean velocity of a Gaussian flow, and one 
   const GaussianFlow flow{0.4, 0.3};
   const auto u = [&](Value x, Value t, Value r) { return flow.mean_velocity(x, t, r); };
   const Tensor x = random_matrix(3, 2, 1);
-  const Interval all{column({1.0, 0.8, 0.5}), column({0.0, 0.4, 0.45}), 3};
-  const Tensor v = flow.velocity(x, all.t).tensor;
+  const FlowTimes all{column({1.0, 0.8, 0.5}), column({0.0, 0.4, 0.45}), 3};
+  const Tensor v = flow.velocity(x, all.t).detached;
   const MeanFlowIdentity i = mean_flow_identity(u, x, all, v, v);
   CHECK(difference(i.mean_field, i.target) < 1e-12);
   // du/dt along the path, by central differences of the closed form.
@@ -66,14 +66,14 @@ TEST_CASE("rows with r = t regress on the velocity itself, without a derivative"
   const GaussianFlow flow{0.4, 0.3};
   const auto u = [&](Value x, Value t, Value r) { return flow.mean_velocity(x, t, r - 1e-9); };
   const Tensor x = random_matrix(3, 2, 1);
-  const Interval last{column({0.9, 0.8, 0.5}), column({0.9, 0.4, 0.45}), 2};
-  const Tensor v = flow.velocity(x, last.t).tensor;
+  const FlowTimes last{column({0.9, 0.8, 0.5}), column({0.9, 0.4, 0.45}), 2};
+  const Tensor v = flow.velocity(x, last.t).detached;
   const MeanFlowIdentity i = mean_flow_identity(u, x, last, v, v);
   CHECK(i.derivative.rows() == 2);
   CHECK(difference(slice_rows(i.target, 0, 1), v.slice_rows(0, 1)) == 0);
   CHECK(difference(i.mean_field, i.target) < 1e-6);
 
-  const Interval none{last.t, last.t, 0};
+  const FlowTimes none{last.t, last.t, 0};
   const MeanFlowIdentity still = mean_flow_identity(u, x, none, v, v);
   CHECK(!still.derivative);
   CHECK(difference(still.target, v) == 0);
@@ -82,7 +82,7 @@ TEST_CASE("rows with r = t regress on the velocity itself, without a derivative"
 TEST_CASE("the gradient of the regression flows through the mean field alone") {
   ArenaScope scope;
   const Tensor x = random_matrix(4, 2, 1), v = random_matrix(4, 2, 2);
-  const Interval time{column({0.9, 0.8, 0.5, 0.7}), column({0.9, 0.8, 0.45, 0.2}), 2};
+  const FlowTimes time{column({0.9, 0.8, 0.5, 0.7}), column({0.9, 0.8, 0.45, 0.2}), 2};
   const auto loss = [&](Value a) {
     const auto field = [&](Value x, Value t, Value r) { return a * x * (t + exp(r)); };
     const MeanFlowIdentity m = mean_flow_identity(field, x, time, v, v);
@@ -97,19 +97,19 @@ TEST_CASE("the gradient of the regression flows through the mean field alone") {
 TEST_CASE("intervals: the logistic of normals, ordered, r = t in the leading share") {
   ArenaScope scope;
   const Tensor a = cast(random_matrix(100, 1, 1), DType::float32), b = cast(random_matrix(100, 1, 2), DType::float32);
-  const Interval time = IntervalSampler{}(a, b);
-  CHECK(time.moving == 25);
+  const FlowTimes time = FlowTimesSampler{}(a, b);
+  CHECK(time.unequal == 25);
   for (int i = 0; i < 100; ++i) {
     const double p = 1 / (1 + std::exp(0.4 - double(a.f32()[i]))), q = 1 / (1 + std::exp(0.4 - double(b.f32()[i])));
     CHECK(time.t.f32()[i] == doctest::Approx(std::max(p, q)).epsilon(1e-6));
     CHECK(time.r.f32()[i] == doctest::Approx(i < 75 ? std::max(p, q) : std::min(p, q)).epsilon(1e-6));
   }
-  CHECK(IntervalSampler{.share_equal = 1}(a, b).moving == 0);
+  CHECK(FlowTimesSampler{.share_equal = 1}(a, b).unequal == 0);
 
-  const Tensor p = sigmoid(a).tensor, q = sigmoid(b).tensor;   // as if uniform
-  const Interval pair = IntervalSampler{.draw = IntervalSampler::Draw::uniform, .share_equal = 0}(p, q);
-  const Interval below = IntervalSampler{.draw = IntervalSampler::Draw::uniform_below, .share_equal = 0.5}(p, q);
-  CHECK(below.moving == 50);
+  const Tensor p = sigmoid(a).detached, q = sigmoid(b).detached;   // as if uniform
+  const FlowTimes pair = FlowTimesSampler{.draw = FlowTimesSampler::Draw::uniform, .share_equal = 0}(p, q);
+  const FlowTimes below = FlowTimesSampler{.draw = FlowTimesSampler::Draw::uniform_below, .share_equal = 0.5}(p, q);
+  CHECK(below.unequal == 50);
   for (int i = 0; i < 100; ++i) {
     CHECK(pair.t.f32()[i] == std::max(p.f32()[i], q.f32()[i]));
     CHECK(pair.r.f32()[i] == std::min(p.f32()[i], q.f32()[i]));

@@ -17,8 +17,8 @@ Tensor single(Tensor x) { return cast(x, DType::float32); }
 Tensor numbers(int64_t rows, int64_t cols, uint64_t seed, double scale = 1) {
   return cast(single(random_matrix(rows, cols, seed, scale)), DType::float64);
 }
-Tensor times() { return sigmoid(numbers(batch, 1, 1)).tensor; }
-Tensor weights(int64_t k, uint64_t seed) { return softmax(numbers(batch, k, seed)).tensor; }
+Tensor times() { return sigmoid(numbers(batch, 1, 1)).detached; }
+Tensor weights(int64_t k, uint64_t seed) { return softmax(numbers(batch, k, seed)).detached; }
 
 // float32 against double: a few ulp of sums of a few terms, and a factor 1 / t of about 10.
 constexpr double tolerance = 1e-5;
@@ -27,7 +27,7 @@ constexpr double tolerance = 1e-5;
 
 TEST_CASE("Gaussian proposals follow their formula") {
   ArenaScope scope;
-  const Tensor x = numbers(batch, actions, 2), t = times(), f = sigmoid(numbers(batch * k2, actions, 3)).tensor;
+  const Tensor x = numbers(batch, actions, 2), t = times(), f = sigmoid(numbers(batch * k2, actions, 3)).detached;
   const GaussianProposals p = gaussian_proposals(single(x), single(t), single(f));
   const Value lower = (Value(x) - (1 - Value(t))) / t, upper = (Value(x) + (1 - Value(t))) / t;
   const Value noise = truncated_normal(repeat_rows(lower, k2), repeat_rows(upper, k2), f);
@@ -42,7 +42,7 @@ TEST_CASE("Gaussian proposals follow their formula") {
 TEST_CASE("weights and velocity of the proposals follow their formulas") {
   ArenaScope scope;
   const Tensor x = numbers(batch, actions, 2), t = times(), alpha = full(1, 1, 0.5, DType::float64);
-  const Tensor a1 = tanh(numbers(batch * k1, actions, 3)).tensor, a2 = tanh(numbers(batch * k2, actions, 4)).tensor;
+  const Tensor a1 = tanh(numbers(batch * k1, actions, 3)).detached, a2 = tanh(numbers(batch * k2, actions, 4)).detached;
   const Tensor log_prob = numbers(batch * k1, 1, 5), q = numbers(batch, k1 + k2, 6);
   const ProposalWeights w =
       proposal_weights(single(x), single(t), single(a1), single(log_prob), single(q), single(alpha));
@@ -77,7 +77,7 @@ TEST_CASE("weights and velocity of the proposals follow their formulas") {
   }
   // Policy proposals alone.
   const ProposalWeights alone = proposal_weights(single(x), single(t), single(a1), single(log_prob),
-                                                 single(slice_columns(q, 0, k1).tensor), single(alpha));
+                                                 single(slice_columns(q, 0, k1).detached), single(alpha));
   CHECK(difference(alone.policy, softmax(log_policy)) < tolerance);
   CHECK(!alone.gaussian);
   const ProposalVelocity v = proposal_velocity(kernels::Mixture::ess, single(x), single(t), {{}, {}, single(w1), {}},

@@ -51,10 +51,10 @@ TEST_CASE("the average divergence of a Gaussian flow satisfies the identity and 
     x.as<double>()[0] = a, x.as<double>()[1] = b;
     return x;
   };
-  const Interval time{column(0.9, 0.5), column(0.2, 0.45), 2};
+  const FlowTimes time{column(0.9, 0.5), column(0.2, 0.45), 2};
   const Value t = time.t, share = (t - (s * s) * (1 - t)) / square(deviation(t));
-  const Tensor x = random_matrix(2, A, 1), velocity = (share * (x - m * (1 - t)) - m).tensor;
-  const Tensor divergence = (A * share).tensor;
+  const Tensor x = random_matrix(2, A, 1), velocity = (share * (x - m * (1 - t)) - m).detached;
+  const Tensor divergence = (A * share).detached;
   const MeanFlowIdentity i = mean_flow_identity(delta, x, time, velocity, divergence);
   CHECK(difference(i.mean_field, i.target) < 1e-12);
 

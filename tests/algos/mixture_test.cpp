@@ -56,7 +56,7 @@ TEST_CASE("the log-density and its derivative, term by term") {
   const Tensor action = empty(n, 2);
   for (int i = 0; i < 2 * n; ++i) action.f32()[i] = points[static_cast<size_t>(i)] / float(GaussianMixture::box);
   const auto v = vjp([&](Value a) { return mixture.log_density(a); }, {action});
-  const Tensor gradient = v.pull({full(n, 1, 1)})[0].tensor;
+  const Tensor gradient = v.pull({full(n, 1, 1)})[0].detached;
   for (int i = 0; i < n; ++i) {
     const double x = GaussianMixture::box * double(action.f32()[2 * i]);
     const double y = GaussianMixture::box * double(action.f32()[2 * i + 1]);
@@ -146,7 +146,7 @@ TEST_CASE("a policy that follows the density goes where it is higher") {
       const Tensor action = empty(500, 2);
       for (uint64_t i = 0; i < 500; ++i)
         agent->explore(std::span(ones).first(1), i, std::span(action.f32() + 2 * i, 2));
-      return double(*mean_all(mixture.log_density(action)).tensor.f32());
+      return double(*mean_all(mixture.log_density(action)).detached.f32());
     };
     const double before = mean_log_density();
     for (uint64_t u = 1; u <= 150; ++u)

@@ -48,7 +48,7 @@ TEST_CASE("which rows have which times") {
   struct Case {
     const char* constraint;
     double lambda, share_equal;
-    int64_t batch, all, first, moving;
+    int64_t batch, all, first, unequal;
   };
   for (const Case& c : {Case{"split", 1, 0, 8, 8, 4, 4}, Case{"split", 1, 0, 5, 5, 2, 3},
                         Case{"split", 1, 0.5, 8, 8, 4, 2}, Case{"split", 0, 0, 8, 8, 0, 8},
@@ -66,11 +66,11 @@ TEST_CASE("which rows have which times") {
       const Tensor state = single(random_matrix(c.batch, S, 1)), action = single(random_matrix(c.batch, h * A, 2));
       const Tensor noise = single(random_matrix(c.all, h * A, 3));
       Tensor a = single(random_matrix(c.all, 1, 4)), b = single(random_matrix(c.all, 1, 5));
-      if (uniform) a = sigmoid(a).tensor, b = sigmoid(b).tensor;   // in [0, 1]
+      if (uniform) a = sigmoid(a).detached, b = sigmoid(b).detached;   // in [0, 1]
       const Tensor valid = full(c.batch, h * A, 1);
       const Mvp::Rows rows = agent.rows(state, action, valid, noise, a, b);
       CHECK(rows.constraint == c.first);
-      CHECK(rows.time.moving == c.moving);
+      CHECK(rows.time.unequal == c.unequal);
       CHECK(rows.noise.data == noise.data);
       for (const Tensor& t : {rows.state, rows.action, rows.valid, rows.time.t, rows.time.r}) CHECK(t.rows == c.all);
       const auto drawn = [&](const Tensor& x, int64_t i) {
@@ -85,7 +85,7 @@ TEST_CASE("which rows have which times") {
         const int64_t from = split && i < c.first ? c.first + i : i;
         const double larger = std::max(drawn(a, from), drawn(b, from));
         const double smaller = std::min(drawn(a, from), drawn(b, from));
-        const bool equal = i < c.all - c.moving;
+        const bool equal = i < c.all - c.unequal;
         CHECK(rows.time.t.f32()[i] == doctest::Approx(larger).epsilon(1e-6));
         CHECK(rows.time.r.f32()[i] == doctest::Approx(equal ? larger : smaller).epsilon(1e-6));
       }
@@ -123,7 +123,7 @@ TEST_CASE("both losses in all their forms") {
           const Value action = twofold(rows.action), noise = twofold(rows.noise);
           const Value x = (1 - t) * action + t * noise, v = noise - action;
           const auto u = [&](Value x, Value t, Value r) { return shape()(params, state, x, t, r); };
-          const Tensor target = mean_flow_target(u, x, t, r, v), value = u(x, t, r).tensor;
+          const Tensor target = mean_flow_target(u, x, t, r, v), value = u(x, t, r).detached;
           const Tensor weight = empty(all, h * A, DType::float64);   // of each squared error in the total
           double sum[2] = {};
           for (int64_t i = 0; i < all; ++i)
@@ -169,7 +169,7 @@ TEST_CASE("one step, and how far it is from the flow") {
     return gap;
   };
   CHECK(check() > 1e-3);
-  network(agent, "actor/").trained->params.data()[0] += 0.5f;
+  network(agent, "actor/").train_state->params.data()[0] += 0.5f;
   check();
   update(agent, random_batch(8, S, A, 5, h, h).batch);   // what is kept for the 20 steps is outdated too
   check();

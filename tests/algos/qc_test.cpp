@@ -133,7 +133,7 @@ TEST_CASE("the best candidate by the mean of the online critics, valued by the m
   }
   CHECK(difference(2 * Value(choice.q), reshape(q, B, K)) < rounding);
 
-  network(agent, "target1/").trained->params.data()[1] += 0.3f;   // not the online critics'
+  network(agent, "target1/").train_state->params.data()[1] += 0.3f;   // not the online critics'
   Data data = random_batch(B, S, A, 5, h, h);
   std::copy_n(single(state).f32(), B, data.batch.next_state.f32());
   const Value next = twofold(choice.chosen);
@@ -182,11 +182,11 @@ TEST_CASE("flow matching on the chunks of the example") {
   ArenaScope scope;
   Qc agent(S, A, small(), seed);
   const Data data = worked_example(h, h);
-  const Tensor noise = random_matrix(5, h * A, 1), t = sigmoid(random_matrix(5, 1, 2)).tensor;
+  const Tensor noise = random_matrix(5, h * A, 1), t = sigmoid(random_matrix(5, 1, 2)).detached;
   const auto loss = agent.actor_loss(data.batch, single(noise), single(t));
   const FlowNetwork net(S, h * A, {16, 2, kernels::Activation::gelu, kernels::Norm::none}, h * A, Times::plain_t);
   const Tensor action = twofold(data.batch.action), state = twofold(data.batch.state);
-  const Tensor x = ((1 - Value(t)) * Value(action) + Value(t) * Value(noise)).tensor;
+  const Tensor x = ((1 - Value(t)) * Value(action) + Value(t) * Value(noise)).detached;
   const auto expected = [&](Value params) {
     const Value v = net(params, state, x, t, Value());
     double sum = 0;

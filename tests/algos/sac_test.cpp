@@ -73,7 +73,7 @@ TEST_CASE("the density of one action integrates to 1 over (-1, 1)") {
   SacSettings s = small();
   Sac agent(S, 1, s, seed);
   constexpr int n = 4001;
-  const Tensor state = repeat_rows(random_matrix(1, S, 1), n).tensor, noise = empty(n, 1, DType::float64);
+  const Tensor state = repeat_rows(random_matrix(1, S, 1), n).detached, noise = empty(n, 1, DType::float64);
   for (int i = 0; i < n; ++i) noise.as<double>()[i] = -8 + 16.0 * i / (n - 1);
   const Sac::Sample sample = agent.sample(in_double(agent, "actor/"), state, noise);
   double integral = 0;

@@ -80,10 +80,10 @@ TEST_CASE("the exact velocity is the flow of Gaussian data, from noise at t = 1 
   };
   const auto u = [&](Value x, Value t, Value r) { return (x - at(x, t, r)) / (t - r); };
 
-  const Interval time{times({0.99, 0.8, 0.5, 0.1}), times({0.0, 0.4, 0.45, 0.0}), 4};
+  const FlowTimes time{times({0.99, 0.8, 0.5, 0.1}), times({0.0, 0.4, 0.45, 0.0}), 4};
   const Tensor x = random_matrix(4, A, 1);
   const Value score = -1 * ((Value(x) - m * mu(time.t)) / square(deviation(time.t)));
-  const Tensor v = agent.velocity(x, agent.schedule(time.t), score.tensor);
+  const Tensor v = agent.velocity(x, agent.schedule(time.t), score.detached);
   const double step = 1e-5;
   const Value later = Value(time.t) + step, earlier = Value(time.t) - step;
   CHECK(difference(v, (at(x, time.t, later) - at(x, time.t, earlier)) / (2 * step)) < 1e-7);
@@ -138,7 +138,7 @@ TEST_CASE("the raw score of a quadratic Q is the closed form") {
     const Tensor x = single(random_matrix(1, A, 7));
     const Tensor noise = agent_normals(1, Purpose::test, static_cast<uint64_t>(100 * t), K, A);
     const Tensor action = agent.proposals(x, schedule, noise);
-    const Tensor q = reshape((-0.5 * c) * sum_row(square(action)), 1, K).tensor, gradient = (-c * Value(action)).tensor;
+    const Tensor q = reshape((-0.5 * c) * sum_row(square(action)), 1, K).detached, gradient = (-c * Value(action)).detached;
     const auto weights = agent.proposal_weights(q, "none");
     const Tensor score = agent.score(weights, gradient, schedule);
     const double mu = *schedule.mu.f32(), variance = std::pow(double(*schedule.sigma.f32()), 2);
@@ -229,7 +229,7 @@ TEST_CASE("the actor's loss weighs samples by their error") {
   ArenaScope scope;
   const Tensor state = random_matrix(6, S, 1), x = random_matrix(6, A, 2), v = random_matrix(6, A, 3);
   const Tensor t = times({0.9, 0.3, 0.2, 0.8, 0.5, 1.0}), r = times({0.9, 0.3, 0.1, 0.5, 0.0, 0.0});
-  const Interval time{single(t), single(r), 4};
+  const FlowTimes time{single(t), single(r), 4};
   const FlowNetwork net(S, A, {16, 2, kernels::Activation::mish, kernels::Norm::none}, A, Times::sinusoidal);
   for (const bool adaptive : {true, false}) {
     Som agent = made([&](SomSettings& s) { s.adaptive_weight = adaptive; });
@@ -237,7 +237,7 @@ TEST_CASE("the actor's loss weighs samples by their error") {
     const Tensor params = in_double(agent, "actor/");
     const auto u = [&](Value x, Value t, Value r) { return net(params, state, x, t, r); };
     const Tensor target = mean_flow_target(u, x, t, r, v);
-    const Tensor error = mean_row(square(u(x, t, r) - target)).tensor, weight = full(6, 1, 1, DType::float64);
+    const Tensor error = mean_row(square(u(x, t, r) - target)).detached, weight = full(6, 1, 1, DType::float64);
     double sum = 0;
     for (int i = 0; i < 6; ++i) {
       if (adaptive) weight.as<double>()[i] = 1 / (error.as<double>()[i] + 1e-3);
@@ -271,7 +271,7 @@ TEST_CASE("the critics' target") {
     }
   }
   SUBCASE("at the action that acting would choose") {
-    network(agent, "target1/").trained->params.data()[1] += 0.3f;   // not the online critics'
+    network(agent, "target1/").train_state->params.data()[1] += 0.3f;   // not the online critics'
     const Choice choice = agent.best_candidate(b.next_state, agent_normals(seed, Purpose::next_action, 1, 32 * 4, A));
     const Value noise = twofold(agent_normals(seed, Purpose::next_exploration_noise, 1, 32, A));
     const Value next = clip(Value(twofold(choice.chosen)) + 0.5 * noise, -1, 1), state = twofold(b.next_state);

@@ -21,14 +21,14 @@ inline Tensor random_matrix(int64_t rows, int64_t cols, uint64_t seed, double sc
 
 inline double element(Value v, int64_t i) {
   if (!v) return 0;
-  return v.dtype() == DType::float64 ? v.tensor.as<double>()[i] : double(v.tensor.as<float>()[i]);
+  return v.dtype() == DType::float64 ? v.detached.as<double>()[i] : double(v.detached.as<float>()[i]);
 }
 
 // The largest difference of a and b over 1 + the largest value of b. An absent value is zero.
 inline double difference(Value a, Value b) {
   double worst = 0, largest = 0;
-  const int64_t n = a ? a.tensor.size() : b ? b.tensor.size() : 0;
-  if (a && b) REQUIRE(a.tensor.size() == b.tensor.size());
+  const int64_t n = a ? a.detached.size() : b ? b.detached.size() : 0;
+  if (a && b) REQUIRE(a.detached.size() == b.detached.size());
   for (int64_t i = 0; i < n; ++i) {
     const double d = std::abs(element(a, i) - element(b, i));
     worst = std::isfinite(d) ? std::max(worst, d) : INFINITY;
@@ -40,7 +40,7 @@ inline double difference(Value a, Value b) {
 inline double dot(Value a, Value b) {
   double sum = 0;
   if (a && b)
-    for (int64_t i = 0; i < a.tensor.size(); ++i) sum += element(a, i) * element(b, i);
+    for (int64_t i = 0; i < a.detached.size(); ++i) sum += element(a, i) * element(b, i);
   return sum;
 }
 

@@ -69,7 +69,7 @@ TEST_CASE("the fused embedding is its composite") {
           CHECK(difference(mine[i], exact[i]) < tolerance);
         }
         CHECK(mine[1].rows() == tangent_rows);
-        for (int64_t i = 0; i < (learnt ? before : s.weight0); ++i) CHECK(mine[2].tensor.f32()[i] == 0);
+        for (int64_t i = 0; i < (learnt ? before : s.weight0); ++i) CHECK(mine[2].detached.f32()[i] == 0);
       }
 }
 

@@ -89,7 +89,7 @@ TEST_CASE("the fused network is its composite, with every activation and norm") 
         }
         CHECK(mine.dy.rows() == tangent_rows);
         // Nothing leaks into the parameters around the network.
-        for (int64_t i = 0; i < 7; ++i) CHECK(mine.dparams.tensor.f32()[i] == 0);
+        for (int64_t i = 0; i < 7; ++i) CHECK(mine.dparams.detached.f32()[i] == 0);
       }
 }
 

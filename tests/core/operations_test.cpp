@@ -177,7 +177,7 @@ TEST_CASE("what a kernel of its own computes in float32") {
     exact[i++][2] = jvp(f, {x}, {Value(b)}).second;
   });
   i = 0;
-  losses(single(a), single(b), single(target.tensor), [&](auto f, Value x) {
+  losses(single(a), single(b), single(target.detached), [&](auto f, Value x) {
     CAPTURE(i);
     CHECK(difference(f(x), exact[i][0]) < tolerance);
     CHECK(difference(2 * grad([&](Value v) { return 0.5 * f(v); }, x), exact[i][1]) < tolerance);
@@ -193,7 +193,7 @@ TEST_CASE("Fourier features") {
 
 TEST_CASE("shapes that do not fit are refused with both shapes named") {
   ArenaScope scope;
-  const Value a = random_matrix(3, 4, 1), b = random_matrix(2, 4, 2), c = cast(a.tensor, DType::float32);
+  const Value a = random_matrix(3, 4, 1), b = random_matrix(2, 4, 2), c = cast(a.detached, DType::float32);
   CHECK_THROWS_WITH_AS(a + b, "add: shapes [3, 4] float64 and [2, 4] float64 do not fit", Error);
   CHECK_THROWS_AS(a + c, Error);
   CHECK_THROWS_AS(product(a, b), Error);

@@ -105,7 +105,7 @@ TEST_CASE("rows side by side and between two others") {
         const int64_t b_cols = 5;
         const Floats a = numbers(shape.rows * shape.cols, 1), b = numbers(shape.rows / group * b_cols, 2);
         for (const bool twice : {false, true}) {   // [a, b] and [a, b, a]
-          using Parts = std::vector<kernels::ColumnsOf<float>>;
+          using Parts = std::vector<kernels::ColumnsArguments<float>>;
           Parts here{{shape.cols, a.data(), 1}, {b_cols, b.data(), group}};
           Parts there{{shape.cols, d.up(a), 1}, {b_cols, d.up(b), group}};
           if (twice) here.push_back(here[0]), there.push_back(there[0]);
@@ -203,14 +203,14 @@ TEST_CASE("a number that is not finite raises the flag") {
           Floats x = normals(n, 9);
           x[static_cast<size_t>(at)] = bad;
           const auto flag = d.up(std::vector<uint32_t>{0});
-          using Arrays = std::vector<kernels::FiniteOf>;
+          using Arrays = std::vector<kernels::FiniteArguments>;
           d.k.flag_not_finite(Arrays{{n, d.up(x), 3}, {2, d.up(normals(2, 1)), 5}}, flag);
           CHECK(d.down(flag)[0] == (std::isfinite(bad) ? 0u : 3u));
           d.k.flag_not_finite(Arrays{{n, d.up(x), 4}}, flag);   // the first one stays
           CHECK(d.down(flag)[0] == (std::isfinite(bad) ? 0u : 3u));
         }
     const auto flag = d.up(std::vector<uint32_t>{1});
-    d.k.flag_not_finite(std::vector<kernels::FiniteOf>{{3, d.up(normals(3, 1)), 2}}, flag);
+    d.k.flag_not_finite(std::vector<kernels::FiniteArguments>{{3, d.up(normals(3, 1)), 2}}, flag);
     CHECK(d.down(flag)[0] == 1u);
   });
 }
@@ -220,7 +220,7 @@ TEST_CASE("numbers are gathered") {
   on_each_device([](OnDevice& d) {
     const Floats x = normals(50, 3);
     const auto from = d.up(x), y = d.up(Floats(60, 7.0f));
-    std::vector<kernels::NumberOf> numbers;
+    std::vector<kernels::NumberArguments> numbers;
     Floats want(60, 7.0f);
     for (int64_t i = 0; i < 40; ++i) {
       numbers.push_back({from + (i * 7) % 50, 59 - i});

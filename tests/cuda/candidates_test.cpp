@@ -126,7 +126,7 @@ TEST_CASE("the best candidate in one launch is that of single steps") {
       const auto action = d.room(static_cast<size_t>(c.actions));
       const auto flow_params = d.up(flow.params), state_there = d.up(state), times_there = d.up(times);
       const auto atoms_there = d.up(atoms);
-      kernels::CandidatesOf of{
+      kernels::CandidatesArguments of{
           .candidates = c.candidates, .observations = c.observations, .actions = c.actions, .state = state_there,
           .noise = noise, .flow = &flow.shape, .flow_params = flow_params, .steps = c.steps, .times = times_there,
           .squash = c.squash, .critic = c.outputs ? &critic[0].shape : nullptr, .critic_params = {params1, params2},
@@ -167,7 +167,7 @@ TEST_CASE("the best candidate in one launch is that of single steps") {
 TEST_CASE("networks too large for one launch are declined") {
   const Network wide(7, {600, 600}, 3, Activation::gelu, Norm::none, 1);
   on_each_device([&](OnDevice& d) {
-    kernels::CandidatesOf c{};
+    kernels::CandidatesArguments c{};
     c.candidates = 1, c.observations = 4, c.actions = 3, c.steps = 1, c.flow = &wide.shape;
     CHECK(d.k.candidates_workspace(c) == 0);
   });

@@ -37,14 +37,14 @@ TEST_CASE("Adam takes the CPU's step") {
             if (n > 2) gradient[2] = 0;
             const auto p = here.up(state.params), m = here.up(state.m), v = here.up(state.v), g = here.up(gradient);
             const auto number = here.up(std::vector<uint64_t>{static_cast<uint64_t>(step)});
-            const kernels::AdamOf alone[] = {{n, gradient.data() + shift, state.params.data() + shift,
+            const kernels::AdamArguments alone[] = {{n, gradient.data() + shift, state.params.data() + shift,
                                               state.m.data() + shift, state.v.data() + shift, nullptr}};
             kernels::adam(alone, constants, 0, step, nullptr, nullptr);
             // Beside it another network of another length, whose target follows.
             const int64_t others = 5;
             const auto p2 = here.up(normals(others, 5)), m2 = here.up(Floats(5)), v2 = here.up(Floats(5));
             const auto g2 = here.up(normals(others, 6)), target = here.up(normals(others, 7));
-            const std::vector<kernels::AdamOf> networks = {{n, g + shift, p + shift, m + shift, v + shift, nullptr},
+            const std::vector<kernels::AdamArguments> networks = {{n, g + shift, p + shift, m + shift, v + shift, nullptr},
                                                         {others, g2, p2, m2, v2, target}};
             d.k.adam(networks, constants, 0.25f, in_memory ? 999 : step, in_memory ? number.data : nullptr, nullptr);
             Floats want = normals(others, 7);
@@ -86,7 +86,7 @@ TEST_CASE("nothing changes where the stop flag is set") {
       const auto g = d.up(gradient), target = d.up(gradient);
       const auto step = d.up(std::vector<uint64_t>{3});
       const auto led = d.up(gradient);
-      const std::vector<kernels::AdamOf> networks = {{9, g, p, m, v, led}};
+      const std::vector<kernels::AdamArguments> networks = {{9, g, p, m, v, led}};
       d.k.adam(networks, {}, 0.5f, 0, step, stop);
       d.k.exponential_average(9, 0.5f, p, target, stop);
       CHECK((d.down(led) == gradient) == (set == 1));

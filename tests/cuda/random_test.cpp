@@ -46,7 +46,7 @@ TEST_CASE("the streams of Philox are the CPU's") {
 // one launch takes.
 TEST_CASE("streams drawn together are those drawn alone") {
   on_each_device([](OnDevice& d) {
-    std::vector<kernels::DrawOf> draws;
+    std::vector<kernels::DrawArguments> draws;
     std::vector<OnDevice::Array<float>> results;
     for (int64_t i = 0; i < 20; ++i) {
       kernels::RandomKey other = key;

@@ -147,7 +147,7 @@ TEST_CASE("a number that is not finite raises the flag") {
     for (const float bad : {nan, infinity, -infinity, std::numeric_limits<float>::max()}) {
       Numbers<float> x(99, -1.0f);
       x[at] = bad;
-      const FiniteOf all[] = {{static_cast<int64_t>(at), x.data(), 1}, {99, x.data(), 2}, {99, x.data(), 3}};
+      const FiniteArguments all[] = {{static_cast<int64_t>(at), x.data(), 1}, {99, x.data(), 2}, {99, x.data(), 3}};
       uint32_t flag = 0;
       flag_not_finite(all, &flag);
       CHECK(flag == (std::isfinite(bad) ? 0u : 2u));

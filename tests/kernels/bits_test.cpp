@@ -144,7 +144,7 @@ const Kernel kernels[] = {
     {"adam", 0xc0ecb1d5233f4bef,
      [] {
        Floats p = normals(5003, 1), m = normals(5003, 2), v = uniforms(5003, 3);
-       adam(std::array{AdamOf{5003, normals(5003, 4).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 7, nullptr,
+       adam(std::array{AdamArguments{5003, normals(5003, 4).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 7, nullptr,
             nullptr);
        return p;
      }},

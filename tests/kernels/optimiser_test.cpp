@@ -14,7 +14,7 @@ TEST_CASE("Adam") {
     Floats p = normals(n, 1), m(n), v(n);
     for (int64_t step = 1; step <= 5; ++step) {
       const Floats g = normals(n, 10 + static_cast<uint64_t>(step));
-      adam(std::array{AdamOf{n, g.data(), p.data(), m.data(), v.data(), nullptr}}, constants, 0, step, nullptr,
+      adam(std::array{AdamArguments{n, g.data(), p.data(), m.data(), v.data(), nullptr}}, constants, 0, step, nullptr,
            nullptr);
     }
     return p;
@@ -38,7 +38,7 @@ TEST_CASE("Adam's mean leaves the normal range") {
   const Floats got = same_on_every_path([&] {
     Floats p(n, 1.0f), m(n, 1.2e-38f), v(n, 1e-10f);
     m[1] = -1.2e-38f, m[2] = 2e-38f;
-    adam(std::array{AdamOf{n, Floats(n).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 1000, nullptr, nullptr);
+    adam(std::array{AdamArguments{n, Floats(n).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 1000, nullptr, nullptr);
     return m;
   });
   CHECK(got[0] == 0);

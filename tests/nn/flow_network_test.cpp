@@ -32,10 +32,10 @@ TEST_CASE("a flow network's shortcuts are the long way") {
     CHECK(shortcut.cols() == 3);
     CHECK(difference(shortcut, long_way) < 1e-6);   // another order of the first layer's sum
     const auto column = [](Value a, Value b) { return reshape(concat_columns(a, b), 2, 1); };
-    const Value times = net.share_of_times(params, column(full(1, 1, 0.75), t), column(full(1, 1, 0.5), r));
-    const Value share = net.share_of_state(params, state) + slice_rows(times, 1, 1);
-    CHECK(difference(net.from_share(params, share, x), long_way) < 1e-6);
-    const Value rounded = net.from_share(params, share, x, kernels::Precision::bfloat16);
+    const Value times = net.project_times(params, column(full(1, 1, 0.75), t), column(full(1, 1, 0.5), r));
+    const Value share = net.project_state(params, state) + slice_rows(times, 1, 1);
+    CHECK(difference(net.from_projection(params, share, x), long_way) < 1e-6);
+    const Value rounded = net.from_projection(params, share, x, kernels::Precision::bfloat16);
     CHECK(difference(rounded, long_way) > 1e-5);
     CHECK(difference(rounded, long_way) < 3e-2);    // two roundings of 2^-9 at every product
     // t and r have inputs or embeddings of their own, and no r is r = t.
@@ -57,7 +57,7 @@ TEST_CASE("a flow network's derivatives by position, times and parameters, in do
     if (kind != Times::plain_t)
       check_derivatives(
           [&](Value state, Value x, Value r) {
-            return net.from_share(params, net.share_of_state(params, state) + net.share_of_times(params, t, r), x);
+            return net.from_projection(params, net.project_state(params, state) + net.project_times(params, t, r), x);
           },
           Inputs<3>{state, random_matrix(3, 2, 3), r});
     // Along the parameters to first order: the buffer is large.

@@ -20,7 +20,7 @@ const Hidden shapes[] = {{16, 2, kernels::Activation::mish, kernels::Norm::none}
                          {16, 2, kernels::Activation::relu, kernels::Norm::none, Initial::fan_in_uniform}};
 
 Tensor single(Tensor x) { return cast(x, DType::float32); }
-Tensor in_double(const Trained& network) { return cast(network.tensor(), DType::float64); }
+Tensor in_double(const TrainState& network) { return cast(network.tensor(), DType::float64); }
 
 // Q of one action a state in double, from the layer-by-layer composite.
 Value exact(const TwinCritic& critic, Value params, Value state, Value action) {
@@ -34,7 +34,7 @@ constexpr double rounding = 1e-5;
 
 TEST_CASE("two critics that differ, targets equal to them") {
   const TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), same(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), other(S, A, shapes[0], TwinCritic::Chosen::smaller, 4);
-  const auto equal = [](const Trained& a, const Trained& b) {
+  const auto equal = [](const TrainState& a, const TrainState& b) {
     return std::equal(a.params.data(), a.params.data() + a.params.size(), b.params.data());
   };
   CHECK(!equal(critic.online[0], critic.online[1]));
@@ -108,8 +108,8 @@ TEST_CASE("with atoms the value is the mean of the distribution, and the smaller
     }
     CHECK(difference(of_online.q[0], critic.values(critic.target, state, action).q[0]) > 1e-4);
 
-    const Tensor distribution = softmax(single(random_matrix(6, 11, 5))).tensor;
-    const auto loss = critic.cross_entropy(1, states.tensor, action, distribution);
+    const Tensor distribution = softmax(single(random_matrix(6, 11, 5))).detached;
+    const auto loss = critic.cross_entropy(1, states.detached, action, distribution);
     const Value log_softmax_of = log_softmax(critic.outputs(critic.online[1].tensor(), states, action));
     CHECK(loss.loss == doctest::Approx(-element(mean_column(sum_row(Value(distribution) * log_softmax_of)), 0))
                            .epsilon(rounding));

@@ -8,11 +8,11 @@
 
 #include "../folder.h"
 #include <meander/algos/settings.h>
-#include "batches.h"
+#include "../algos/batches.h"
 #include "devices.h"
 #include <meander/kernels/cuda/emulator/executor.h>
 #include <meander/kernels/device.h>
-#include "runs.h"
+#include "../algos/runs.h"
 
 using namespace meander;
 using namespace meander::testing;

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "../folder.h"
-#include "batches.h"
+#include "../algos/batches.h"
 #include <meander/core/arena.h>
 #include <meander/kernels/device.h>
 #include "devices.h"
@@ -26,7 +26,7 @@ class LateCopies {
     late = device, real() = &device;
     late.copy = [](void* to, const void* from, size_t bytes) { queued().push_back({to, from, bytes}); };
     late.synchronise = [] { finish(), real()->synchronise(); };
-    late.replay_batch = [](const kernels::ReplayBatchOf& p) { finish(), real()->replay_batch(p); };
+    late.replay_batch = [](const kernels::ReplayBatchArguments& p) { finish(), real()->replay_batch(p); };
     return late;
   }
 

@@ -1,4 +1,4 @@
-#include <meander/nn/trained.h>
+#include <meander/nn/train_state.h>
 
 #include <cassert>
 #include <iterator>
@@ -8,22 +8,22 @@
 
 namespace meander {
 
-void Trained::follow(const Trained& source, double rate) {
+void TrainState::follow(const TrainState& source, double rate) {
   kernels::current().exponential_average(params.size(), static_cast<float>(rate), source.params.data(), params.data(),
                                          QueuedUpdate::failed_flag());
 }
 
-void Trained::descend(Tensor gradient, const kernels::AdamConstants& constants, int64_t step) {
+void TrainState::descend(Tensor gradient, const kernels::AdamConstants& constants, int64_t step) {
   meander::descend({{*this, gradient}}, constants, step);
 }
 
 void descend(std::initializer_list<Descent> descents, const kernels::AdamConstants& constants, int64_t step,
              double rate) {
-  kernels::AdamOf all[4];
+  kernels::AdamArguments all[4];
   size_t count = 0;
   assert(descents.size() <= std::size(all));
   for (const Descent& d : descents) {
-    Trained& n = d.network;
+    TrainState& n = d.network;
     all[count++] = {n.params.size(), d.gradient.f32(), n.params.data(), n.m.data(), n.v.data(),
                     d.target ? d.target->params.data() : nullptr};
   }
