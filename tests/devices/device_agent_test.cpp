@@ -69,6 +69,58 @@ TEST_CASE("an agent on a device learns and acts as on the CPU") {
     }
 }
 
+namespace {
+
+// Before it goes online its parameters grow by 1 an update; then they are frozen, and grow by what was frozen.
+class Freezing final : public Agent {
+ public:
+  Freezing() : params_(rows), grows_by_(rows), frozen_(rows) {
+    grows_by_.set(std::vector<float>(rows, 1).data());
+    frozen_.set(std::vector<float>(rows, -1).data());
+  }
+  int observations() const override { return S; }
+  int actions() const override { return A; }
+  int batch_size() const override { return rows; }
+  const PolicyDescription& policy() const override { return policy_; }
+  void explore(std::span<const float>, uint64_t, std::span<float>) override {}
+  void act(std::span<const float>, uint64_t, std::span<float>) override {}
+  std::span<const char* const> metric_names() const override { return names_; }
+  int kind_of_update(const Batch&) const override { return 0; }
+  void begin_online() override {
+    frozen_.copy_from(params_);
+    online_ = true;
+  }
+  void update(const Batch&, uint64_t, std::span<float> metrics) override {
+    const Buffer& by = online_ ? frozen_ : grows_by_;
+    kernels::current().add_scaled(rows, params_.data(), 1, by.data(), params_.data());
+    assign(view(metrics.data(), 1, 1), view(params_.data(), 1, 1));
+  }
+  void save(SafetensorsWriter&) const override {}
+  void load(const SafetensorsFile&) override {}
+
+ private:
+  static constexpr const char* names_[] = {"parameter"};
+  Buffer params_, grows_by_, frozen_;
+  bool online_ = false;
+  PolicyDescription policy_{};
+};
+
+}  // namespace
+
+// Protects what an agent freezes when offline training ends: the record of an offline update is not repeated online.
+TEST_CASE("an agent on a device that goes online is recorded anew") {
+  for (const kernels::DeviceKernels* device : devices()) {
+    CAPTURE(device->name);
+    DeviceAgent agent(*device, [] { return std::make_unique<Freezing>(); });
+    const Data data = random_batch(rows, S, A, 1);
+    uint64_t u = 0;
+    const auto parameter = [&] { return update(agent, data.batch, ++u)[0]; };
+    for (const float expected : {1, 2, 3}) CHECK(parameter() == expected);
+    agent.begin_online();
+    for (const float expected : {6, 9, 12, 15}) CHECK(parameter() == expected);
+  }
+}
+
 // Protects the branches of a recorded update: whichever order the device takes (the emulator another one each time), it
 // ends with the bits of one kernel after the other.
 TEST_CASE("an agent on a device learns the same in branches and in order") {
