@@ -61,17 +61,12 @@ PolicyDescription ChunkLearner::best_of_candidates(const ChunkFlow& flow, int64_
           .explore_candidates = options_.candidates, .act_candidates = options_.candidates};
 }
 
-Tensor ChunkLearner::candidate_noise(Purpose purpose, uint64_t step, int64_t states) const {
-  return normals(purpose, step, states * options_.candidates, chunk_actions());
-}
-
 Tensor ChunkLearner::valid_actions(const Batch& batch) const {
   const Value column = reshape(slice_columns(batch.valid, 0, chunk()), batch.state.rows * chunk(), 1);
   return reshape(broadcast_to(column, column.rows(), actions_), batch.state.rows, chunk_actions()).detached;
 }
 
-ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, uint64_t step, Report& report) {
-  const Tensor noise = candidate_noise(Purpose::next_action, step, batch.state.rows);
+ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, Tensor noise, Report& report) {
   const Tensor next = best_candidate(batch.next_state, noise).chosen, target = critics_.target(batch, next);
   const ChunkCritics::Losses loss{critics_.loss(0, batch, target), critics_.loss(1, batch, target)};
   report.critic_losses(loss.of);

@@ -77,9 +77,8 @@ class ChunkLearner : public Learner {
 
   // Acting by the best of N chunks of T steps of this flow.
   PolicyDescription best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const;
-  // The two critics' losses of one update, by the best of N candidates at s'; checked and reported.
-  ChunkCritics::Losses critic_losses(const Batch& batch, uint64_t step, Report& report);
-  Tensor candidate_noise(Purpose purpose, uint64_t step, int64_t states) const;
+  // The two critics' losses of one update, by the best of N candidates at s' from noise [B N, h A]; checked and reported.
+  ChunkCritics::Losses critic_losses(const Batch& batch, Tensor noise, Report& report);
   int64_t chunk_actions() const { return options_.horizon * actions_; }   // h A
 
   ChunkOptions options_;

@@ -90,25 +90,37 @@ Number Mvp::one_step_gap(Tensor state, Tensor noise) {
 // ---- one update -----------------------------------------------------------------------------------------------------
 static constexpr int64_t gap_states = 8;
 
-// Actor and critics step together, from the parameters before the update; then the targets follow.
 void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
-  Report report(*this, metrics);
-  const ChunkCritics::Losses critic = critic_losses(batch, step, report);
-
+  const int64_t rows = batch.state.rows, all = row_count(rows), candidates = rows * options_.candidates;
+  const auto column = [&](DrawTogether& draw, Purpose purpose) {
+    return sampler_.from_normals() ? draw.normals(purpose, all, 1) : draw.uniforms(purpose, all, 1);
+  };
+  DrawTogether draw(*this, step);
+  Draws draws;
+  draws.next_candidate_noise = draw.normals(Purpose::next_action, candidates, chunk_actions());
   // The policy follows the data while it has not acted, and then what the critics like best of its own.
-  const int64_t n = row_count(batch.state.rows);
-  const bool best = !batch.offline && settings_.target == "best";
-  const Tensor action =
-      best ? best_candidate(batch.state, candidate_noise(Purpose::candidate_noise, step, batch.state.rows)).chosen
-           : batch.action;
+  if (!batch.offline && settings_.target == "best")
+    draws.candidate_noise = draw.normals(Purpose::candidate_noise, candidates, chunk_actions());
+  draws.interpolation_noise = draw.normals(Purpose::interpolation_noise, all, chunk_actions());
+  draws.interval_a = column(draw, Purpose::interval_a);
+  draws.interval_b = column(draw, Purpose::interval_b);
+  draws.gap_noise = draw.normals(Purpose::gap_noise, std::min(gap_states, rows), chunk_actions());
+  draw.now();
+  update(batch, draws, step, metrics);
+}
+
+// Actor and critics step together, from the parameters before the update; then the targets follow.
+void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
+  Report report(*this, metrics);
+  const ChunkCritics::Losses critic = critic_losses(batch, draws.next_candidate_noise, report);
+
+  const bool best = bool(draws.candidate_noise);
+  const Tensor action = best ? best_candidate(batch.state, draws.candidate_noise).chosen : batch.action;
   const RegressionLoss actor = actor_loss(rows(batch.state, action, best ? Tensor() : valid_actions(batch),
-                                               normals(Purpose::interpolation_noise, step, n, chunk_actions()),
-                                               times(sampler_, Purpose::interval_a, step, n),
-                                               times(sampler_, Purpose::interval_b, step, n)));
+                                               draws.interpolation_noise, draws.interval_a, draws.interval_b));
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
-  const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
-  const Number gap = one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()));
+  const Number gap = one_step_gap(batch.state.slice_rows(0, draws.gap_noise.rows), draws.gap_noise);
   report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
           {"actor/constraint_loss", actor.constraint.tensor ? actor.constraint : zeros(1, 1)},
           {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});

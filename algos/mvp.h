@@ -53,6 +53,15 @@ class Mvp final : public ChunkLearner {
   Number one_step_gap(Tensor state, Tensor noise);
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  // All random numbers of one update, and an update with the given ones. R = row_count(B).
+  struct Draws {
+    Tensor next_candidate_noise;            // [B N, h A]
+    Tensor candidate_noise;                 // of what the policy regresses on, likewise; absent: on the batch's chunks
+    Tensor interpolation_noise;             // [R, h A]
+    Tensor interval_a, interval_b;          // [R, 1]
+    Tensor gap_noise;                       // of the first states, [up to 8, h A]
+  };
+  void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   int kind_of_update(const Batch& batch) const override { return batch.offline; }
 
  private:

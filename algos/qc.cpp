@@ -32,14 +32,22 @@ Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) co
   return {out[0].detached, gradient.detached};
 }
 
-// Actor and critics step together, from the parameters before the update; then the targets follow.
 void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
+  const int64_t rows = batch.state.rows;
+  DrawTogether draw(*this, step);
+  const Draws draws{draw.normals(Purpose::next_action, rows * options_.candidates, chunk_actions()),
+                    draw.normals(Purpose::interpolation_noise, rows, chunk_actions()),
+                    draw.uniforms(Purpose::interval_a, rows, 1)};
+  draw.now();
+  update(batch, draws, step, metrics);
+}
+
+// Actor and critics step together, from the parameters before the update; then the targets follow.
+void Qc::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
   Report report(*this, metrics);
-  const ChunkCritics::Losses critic = critic_losses(batch, step, report);
-  const RegressionLoss actor = actor_loss(batch, normals(Purpose::interpolation_noise, step, batch.state.rows,
-                                                         chunk_actions()),
-                                          uniforms(Purpose::interval_a, step, batch.state.rows, 1));
+  const ChunkCritics::Losses critic = critic_losses(batch, draws.next_candidate_noise, report);
+  const RegressionLoss actor = actor_loss(batch, draws.interpolation_noise, draws.time);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
   report({{"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
   report.record();

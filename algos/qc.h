@@ -29,6 +29,12 @@ class Qc final : public ChunkLearner {
   RegressionLoss actor_loss(const Batch& batch, Tensor noise, Tensor t) const;
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  // All random numbers of one update, and an update with the given ones.
+  struct Draws {
+    Tensor next_candidate_noise;            // [B N, h A]
+    Tensor interpolation_noise, time;       // [B, h A], [B, 1]
+  };
+  void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   int kind_of_update(const Batch&) const override { return 0; }
 
  private:

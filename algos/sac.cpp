@@ -66,25 +66,32 @@ Sac::Sample Sac::sample(Value params, Value state, Value noise) const {
 // ---- one update -----------------------------------------------------------------------------------------------------
 void Sac::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
-  update_critics(batch, step, metrics);
+  DrawTogether draw(*this, step);
+  const Draws draws{draw.normals(Purpose::next_action, batch.state.rows, actions_),
+                    draw.normals(Purpose::policy_noise, batch.state.rows, actions_)};
+  draw.now();
+  update(batch, draws, step, metrics);
+}
+
+void Sac::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
+  update_critics(batch, draws.next_noise, step, metrics);
   const ActionValue smaller = [this](Value state, Value action) {
     return critic_.choose(critic_.value(critic_.online[0].tensor(), state, action),
                           critic_.value(critic_.online[1].tensor(), state, action));
   };
-  update_policy(batch.state, smaller, step, metrics);
+  update_policy(batch.state, smaller, draws.policy_noise, step, metrics);
 }
 
 void Sac::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
   ArenaScope scope;
-  update_policy(state, q, step, {});
+  update_policy(state, q, normals(Purpose::policy_noise, step, state.rows, actions_), step, {});
 }
 
 // Q towards r + gamma mask (min Q'(s', a') - alpha log pi(a'|s')), a' ~ pi(s'): half the sum of the mean squared errors.
-void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
+void Sac::update_critics(const Batch& batch, Tensor noise, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   Report report(*this, metrics);
-  const int64_t rows = batch.state.rows;
-  const Sample next = sample(actor_.tensor(), batch.next_state, normals(Purpose::next_action, step, rows, actions_));
+  const Sample next = sample(actor_.tensor(), batch.next_state, noise);
   const auto q = critic_.values(critic_.target, batch.next_state, next.action.detached);
   const Value soft = Value(q.chosen) - alpha() * next.log_prob;
   const Tensor target = (Value(batch.reward) + settings_.discount * (Value(batch.mask) * soft)).detached;
@@ -99,10 +106,9 @@ void Sac::update_critics(const Batch& batch, uint64_t step, std::span<float> met
 
 // Actor: mean of alpha log pi(a|s) - Q(s, a), a = tanh(mean + sigma noise). Temperature, by the alpha of before:
 // - log alpha (log pi + target entropy).
-void Sac::update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics) {
+void Sac::update_policy(Tensor state, const ActionValue& q, Tensor noise, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   Report report(*this, metrics);
-  const Tensor noise = normals(Purpose::policy_noise, step, state.rows, actions_);
   const Value alpha = this->alpha();
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {

@@ -40,12 +40,17 @@ class Sac final : public Learner, public PolicyLearner {
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  // All random numbers of one update, and an update with the given ones.
+  struct Draws {
+    Tensor next_noise, policy_noise;        // of a' and of the actor's own action, [B, A] each
+  };
+  void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   int kind_of_update(const Batch&) const override { return 0; }
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:
-  void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
-  void update_policy(Tensor state, const ActionValue& q, uint64_t step, std::span<float> metrics);
+  void update_critics(const Batch& batch, Tensor noise, uint64_t step, std::span<float> metrics);
+  void update_policy(Tensor state, const ActionValue& q, Tensor noise, uint64_t step, std::span<float> metrics);
   Value alpha() const;                      // [1, 1]
 
   SacSettings settings_;

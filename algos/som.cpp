@@ -79,13 +79,11 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
 }
 
 // ---- 1. critics: clipped double target, the next action chosen as for acting ----------------------------------------
-void Som::update_critics(const Batch& batch, uint64_t step, std::span<float> metrics) {
+void Som::update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   Report report(*this, metrics);
-  const Tensor noise = normals(Purpose::next_action, step, batch.state.rows * settings_.candidates, actions_);
-  Tensor next = best_candidate(batch.next_state, noise).chosen;
-  if (settings_.exploration_noise)
-    next = policy_.with_noise(next, normals(Purpose::next_exploration_noise, step, next.rows, actions_));
+  Tensor next = best_candidate(batch.next_state, draws.next_candidate_noise).chosen;
+  if (draws.next_exploration_noise) next = policy_.with_noise(next, draws.next_exploration_noise);
   const auto q = critic_.values(critic_.target, batch.next_state, next);
   const Tensor target = (settings_.reward_scale * Value(batch.reward) +
                          settings_.discount * (Value(batch.mask) * Value(q.chosen))).detached;
@@ -174,10 +172,32 @@ void Som::report_by_decile(Report& report, int first_metric, Tensor t, Tensor es
 
 void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
-  update_critics(batch, step, metrics);
+  const int64_t rows = batch.state.rows;
+  const uint64_t interval = static_cast<uint64_t>(settings_.policy_interval);
+  Draws draws;
+  draws.next_candidate_noise = normals(Purpose::next_action, step, rows * settings_.candidates, actions_);
+  if (settings_.exploration_noise)
+    draws.next_exploration_noise = normals(Purpose::next_exploration_noise, step, rows, actions_);
+  if (step % interval == 0) draws.policy = draw_policy(step / interval, rows);
+  update(batch, draws, step, metrics);
+}
+
+// Of the policy's update number `step`.
+Som::PolicyDraws Som::draw_policy(uint64_t step, int64_t rows) const {
+  PolicyDraws d;
+  d.interval_a = times(sampler_, Purpose::interval_a, step, rows);
+  d.interval_b = times(sampler_, Purpose::interval_b, step, rows);
+  d.interpolation_noise = normals(Purpose::interpolation_noise, step, rows, actions_);
+  d.score_noise = normals(Purpose::score_noise, step, rows * settings_.proposals, actions_);
+  if (settings_.start == "policy") d.policy_noise = normals(Purpose::policy_noise, step, rows, actions_);
+  return d;
+}
+
+void Som::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
+  update_critics(batch, draws, step, metrics);
   const uint64_t interval = static_cast<uint64_t>(settings_.policy_interval);
   if (step % interval == 0) {
-    update_policy(batch.state, batch.action, nullptr, step / interval, metrics);
+    update_policy(batch.state, batch.action, nullptr, draws.policy, step / interval, metrics);
     critic_.follow(settings_.target_rate);
     assign(policy_metrics_.tensor(), view(metrics.data(), 1, metrics_count));
   } else {  // those of the last policy update
@@ -189,25 +209,22 @@ void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 
 void Som::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {
   ArenaScope scope;
-  const Tensor start = sample(state, normals(Purpose::policy_noise, step, state.rows, actions_));
-  update_policy(state, start, &q, step, {});
+  PolicyDraws draws = draw_policy(step, state.rows);   // there is no replay: it starts from the policy's own actions
+  draws.policy_noise = normals(Purpose::policy_noise, step, state.rows, actions_);
+  update_policy(state, {}, &q, draws, step, {});
 }
 
-void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
-                        std::span<float> metrics) {
+void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* given, const PolicyDraws& draws,
+                        uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   Report report(*this, metrics);
   const int64_t rows = state.rows;
-  const FlowTimes time = sampler_(times(sampler_, Purpose::interval_a, step, rows),
-                                 times(sampler_, Purpose::interval_b, step, rows));
-  const Tensor start = settings_.start == "policy"
-                           ? sample(state, normals(Purpose::policy_noise, step, rows, actions_))
-                           : replay_action;
+  const FlowTimes time = sampler_(draws.interval_a, draws.interval_b);
+  const Tensor start = draws.policy_noise ? sample(state, draws.policy_noise) : replay_action;
   const Schedule at = schedule(time.t);
-  const Tensor noise = normals(Purpose::interpolation_noise, step, rows, actions_);
-  const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * Value(noise)).detached;
+  const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * Value(draws.interpolation_noise)).detached;
 
-  const Tensor action = proposals(x, at, normals(Purpose::score_noise, step, rows * settings_.proposals, actions_));
+  const Tensor action = proposals(x, at, draws.score_noise);
   const auto given_values = [&] {
     const auto v = vjp([&](Value a) { return (*given)(state, a); }, {action});
     return ProposalValues{reshape(v.out[0], rows, settings_.proposals).detached,

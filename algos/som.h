@@ -91,14 +91,28 @@ class Som final : public Learner, public PolicyLearner {
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
+  // The random numbers of the policy's part of an update, and of all of it; and an update with the given ones.
+  struct PolicyDraws {
+    Tensor interval_a, interval_b;          // [B, 1]
+    Tensor interpolation_noise;             // [B, A]
+    Tensor score_noise;                     // [B K, A]
+    Tensor policy_noise;                    // of a_0 where it is the policy's action, [B, A]; else absent
+  };
+  struct Draws {
+    Tensor next_candidate_noise;            // [B N, A]
+    Tensor next_exploration_noise;          // [B, A]; absent without exploration noise
+    PolicyDraws policy;                     // absent tensors in updates without the policy
+  };
+  void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:
   void save(SafetensorsWriter& file) const override;
   void load(const SafetensorsFile& file) override;
-  void update_critics(const Batch& batch, uint64_t step, std::span<float> metrics);
-  void update_policy(Tensor state, Tensor replay_action, const ActionValue* given, uint64_t step,
-                     std::span<float> metrics);
+  PolicyDraws draw_policy(uint64_t step, int64_t rows) const;
+  void update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
+  void update_policy(Tensor state, Tensor replay_action, const ActionValue* given, const PolicyDraws& draws,
+                     uint64_t step, std::span<float> metrics);
   void report_by_decile(Report& report, int first_metric, Tensor t, Tensor ess) const;
   void update_noise(uint64_t step, std::span<float> metrics);
 
