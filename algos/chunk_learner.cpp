@@ -67,10 +67,12 @@ Tensor ChunkLearner::valid_actions(const Batch& batch) const {
 }
 
 ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, Tensor noise, Report& report) {
-  const Tensor next = best_candidate(batch.next_state, noise).chosen, target = critics_.target(batch, next);
+  const Choice choice = best_candidate(batch.next_state, noise);
+  const Tensor next = choice.chosen, target = critics_.target(batch, next);
   const ChunkCritics::Losses loss{critics_.loss(0, batch, target), critics_.loss(1, batch, target)};
   report.critic_losses(loss.of);
-  report({{"next/action", next}, {"target/return", target}});
+  report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q}, {"next/best", choice.best},
+          {"next/action", next}, {"target/return", target}});
   return loss;
 }
 

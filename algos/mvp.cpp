@@ -73,12 +73,14 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
         if (settings_.adaptive_weight) error = error / sqrt(stop_gradient(error) + 1e-3);
         if (rows.valid) error = error * Value(rows.valid);
         const Value mean_flow = mean_all(slice_rows(error, rows.constraint, x.rows - rows.constraint));
-        if (rows.constraint == 0) return Values<3>{mean_flow, mean_flow, Value()};
-        const Value constraint = mean_all(slice_rows(error, 0, rows.constraint));
-        return Values<3>{mean_flow + settings_.lambda * constraint, mean_flow, constraint};
+        const Value constraint =
+            rows.constraint == 0 ? Value() : Value(mean_all(slice_rows(error, 0, rows.constraint)));
+        return Values<6>{constraint ? mean_flow + settings_.lambda * constraint : mean_flow, mean_flow, constraint,
+                         m.mean_field, m.derivative, m.target};
       },
       actor_.train_state.tensor());
-  return {out[0].detached, out[1].detached, out[2].detached, gradient.detached};
+  return {out[0].detached, out[1].detached, out[2].detached, x, velocity,
+          out[3].detached, out[4].detached, out[5].detached, gradient.detached};
 }
 
 Number Mvp::one_step_gap(Tensor state, Tensor noise) {
@@ -117,10 +119,14 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
 
   const bool best = bool(draws.candidate_noise);
   const Tensor action = best ? best_candidate(batch.state, draws.candidate_noise).chosen : batch.action;
-  const RegressionLoss actor = actor_loss(rows(batch.state, action, best ? Tensor() : valid_actions(batch),
-                                               draws.interpolation_noise, draws.interval_a, draws.interval_b));
+  const Rows regressed = rows(batch.state, action, best ? Tensor() : valid_actions(batch), draws.interpolation_noise,
+                              draws.interval_a, draws.interval_b);
+  const RegressionLoss actor = actor_loss(regressed);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
   const Number gap = one_step_gap(batch.state.slice_rows(0, draws.gap_noise.rows), draws.gap_noise);
+  report({{"actor/row_action", regressed.action}, {"actor/valid", regressed.valid}, {"actor/t", regressed.time.t},
+          {"actor/r", regressed.time.r}, {"actor/x", actor.x}, {"actor/velocity", actor.velocity},
+          {"actor/u", actor.mean_field}, {"actor/derivative", actor.derivative}, {"actor/target", actor.target}});
   report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
           {"actor/constraint_loss", actor.constraint.tensor ? actor.constraint : zeros(1, 1)},
           {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});

@@ -44,6 +44,8 @@ class Mvp final : public ChunkLearner {
   // with w = stopgrad((d^2 + 1e-3)^-1/2) of the difference d itself, or 1.
   struct RegressionLoss {
     Number loss, mean_flow, constraint;
+    Tensor x, velocity;                     // x_t and v, [R, h A]
+    Tensor mean_field, derivative, target;  // u, du/dt and what u is drawn to, as MeanFlowIdentity's
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(const Rows& rows) const;

@@ -26,10 +26,10 @@ Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) co
   const auto [out, gradient] = value_and_grad(
       [&](Value params) {
         const Value v = actor_.network(params, batch.state, x, t, Value());
-        return Values<1>{mean_all(square(v - velocity) * Value(valid))};
+        return Values<2>{mean_all(square(v - velocity) * Value(valid)), v};
       },
       actor_.train_state.tensor());
-  return {out[0].detached, gradient.detached};
+  return {out[0].detached, x, velocity.detached, out[1].detached, gradient.detached};
 }
 
 void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
@@ -49,7 +49,8 @@ void Qc::update(const Batch& batch, const Draws& draws, uint64_t step, std::span
   const ChunkCritics::Losses critic = critic_losses(batch, draws.next_candidate_noise, report);
   const RegressionLoss actor = actor_loss(batch, draws.interpolation_noise, draws.time);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
-  report({{"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
+  report({{"actor/x", actor.x}, {"actor/velocity", actor.velocity}, {"actor/u", actor.predicted},
+          {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);

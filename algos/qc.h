@@ -24,6 +24,7 @@ class Qc final : public ChunkLearner {
   // noise [B, h A], t [B, 1].
   struct RegressionLoss {
     Number loss;
+    Tensor x, velocity, predicted;          // x_t, e - a, v(s, x_t, t); [B, h A]
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(const Batch& batch, Tensor noise, Tensor t) const;

@@ -82,15 +82,17 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
 void Som::update_critics(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   Report report(*this, metrics);
-  Tensor next = best_candidate(batch.next_state, draws.next_candidate_noise).chosen;
-  if (draws.next_exploration_noise) next = policy_.with_noise(next, draws.next_exploration_noise);
+  const Choice choice = best_candidate(batch.next_state, draws.next_candidate_noise);
+  Tensor next = choice.chosen;
+  if (settings_.exploration_noise) next = policy_.with_noise(next, draws.next_exploration_noise);
   const auto q = critic_.values(critic_.target, batch.next_state, next);
   const Tensor target = (settings_.reward_scale * Value(batch.reward) +
                          settings_.discount * (Value(batch.mask) * Value(q.chosen))).detached;
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
   report.critic_losses(loss);
-  report({{"next/action", next}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]}, {"target/q", q.chosen},
+  report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q}, {"next/best", choice.best},
+          {"next/chosen", choice.chosen}, {"next/action", next}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]}, {"target/q", q.chosen},
           {"target/return", target}});
   report.record();
   critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);
@@ -152,10 +154,11 @@ Som::RegressionLoss Som::actor_loss(Tensor state, Tensor x, const FlowTimes& tim
         const MeanFlowIdentity m = mean_flow_identity(u, x, times, velocity, velocity);
         const Value error = mean_row(square(m.mean_field - m.target));
         const Value weight = full(1, 1, 1) / (stop_gradient(error) + 1e-3);
-        return Values<1>{mean_column(settings_.adaptive_weight ? weight * error : error)};
+        return Values<5>{mean_column(settings_.adaptive_weight ? weight * error : error), m.mean_field, m.derivative,
+                         m.target, settings_.adaptive_weight ? weight : full(error.rows(), 1, 1)};
       },
       actor_.tensor());
-  return {out[0].detached, gradient.detached};
+  return {out[0].detached, out[1].detached, out[2].detached, out[3].detached, out[4].detached, gradient.detached};
 }
 
 // ---- one update -----------------------------------------------------------------------------------------------------
@@ -220,7 +223,8 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   Report report(*this, metrics);
   const int64_t rows = state.rows;
   const FlowTimes time = sampler_(draws.interval_a, draws.interval_b);
-  const Tensor start = draws.policy_noise ? sample(state, draws.policy_noise) : replay_action;
+  const bool from_policy = given || settings_.start == "policy";
+  const Tensor start = from_policy ? sample(state, draws.policy_noise) : replay_action;
   const Schedule at = schedule(time.t);
   const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * Value(draws.interpolation_noise)).detached;
 
@@ -247,7 +251,8 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
           {"diffusion/beta", at.beta}, {"diffusion/mu", at.mu}, {"diffusion/sigma", at.sigma},
           {"proposals/action", action}, {"proposals/q", values.q}, {"proposals/gradient", values.gradient},
           {"weights/softmax", weights.softmax}, {"weights/deviation", weights.deviation},
-          {"score", direction}, {"velocity", v}, {"actor/loss", loss.loss}, {"actor/gradient", loss.gradient}});
+          {"score", direction}, {"velocity", v}, {"actor/u", loss.mean_field}, {"actor/derivative", loss.derivative},
+          {"actor/target", loss.target}, {"actor/sample_weight", loss.sample_weight}, {"actor/loss", loss.loss}, {"actor/gradient", loss.gradient}});
   const auto effective_sample_size = [&](const char* standardise) {
     return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).detached;
   };
@@ -272,6 +277,7 @@ void Som::update_noise(uint64_t step, std::span<float> metrics) {
   const Value entropy = double(actions_) * l + constant;
   // The derivative of -l (target - entropy), the bracket held.
   const Value gradient = entropy - settings_.noise_entropy_per_action * actions_;
+  report({{"noise/entropy", entropy}, {"noise/gradient", gradient}});
   noise_log_scale_.descend(gradient.detached, {.learning_rate = settings_.noise_learning_rate},
                            static_cast<int64_t>(step / interval));
 }

@@ -82,6 +82,8 @@ class Som final : public Learner, public PolicyLearner {
 
   struct RegressionLoss {
     Number loss;
+    Tensor mean_field, derivative, target;  // u, du/dt and what u is drawn to, as MeanFlowIdentity's
+    Tensor sample_weight;                   // [B, 1]
     Tensor gradient;                        // [1, parameters]
   };
   RegressionLoss actor_loss(Tensor state, Tensor x, const FlowTimes& times, Tensor velocity) const;
@@ -96,12 +98,12 @@ class Som final : public Learner, public PolicyLearner {
     Tensor interval_a, interval_b;          // [B, 1]
     Tensor interpolation_noise;             // [B, A]
     Tensor score_noise;                     // [B K, A]
-    Tensor policy_noise;                    // of a_0 where it is the policy's action, [B, A]; else absent
+    Tensor policy_noise;                    // of a_0 where it is the policy's action, [B, A]
   };
   struct Draws {
     Tensor next_candidate_noise;            // [B N, A]
-    Tensor next_exploration_noise;          // [B, A]; absent without exploration noise
-    PolicyDraws policy;                     // absent tensors in updates without the policy
+    Tensor next_exploration_noise;          // where there is exploration noise, [B, A]
+    PolicyDraws policy;                     // in updates with the policy
   };
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;

@@ -13,6 +13,7 @@ namespace {
 
 std::vector<CheckLine> check(const SafetensorsFile& file) {
   if (is_environment_golden(file)) return verify_environment(file);
+  if (is_learner_reference(file)) return verify_learner(file);
   if (is_update_reference(file)) return verify_updates(file);
   if (is_operation_reference(file)) return verify_operations(file);
   throw Error(file.path() + ": neither a recorded update, nor recorded operations, nor an environment golden");

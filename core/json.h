@@ -35,6 +35,7 @@ class Json {
   std::string dump() const;
 
   bool is_object() const { return holds<Object>(); }
+  bool is_text() const { return holds<std::string>(); }
   // What it holds. Throws Error if it is something else; number() takes a whole number as well.
   bool boolean() const { return get<bool>("true or false"); }
   int64_t whole() const { return get<int64_t>("a whole number"); }

@@ -1,0 +1,277 @@
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+
+#include <meander/algos/mvp.h>
+#include <meander/algos/qc.h>
+#include <meander/algos/sac.h>
+#include <meander/algos/som.h>
+#include <meander/app/verify_reference.h>
+#include <meander/core/json.h>
+#include <meander/kernels/error.h>
+
+namespace meander {
+namespace {
+
+constexpr double floor = 2e-6;     // of the largest value of each tensor: sums of some tens of float32 products
+constexpr double margin = 16;      // times the recording's own float32 error, which is that of one order of rounding
+
+// What an update reports, and what recordings call it. Gradients and parameters go by their networks' names.
+constexpr std::pair<const char*, const char*> recorded_quantity[] = {
+    // critics
+    {"next/candidates", "next_candidates"}, {"next/candidate_q", "next_q"}, {"next/best", "next_best"},
+    {"next/chosen", "next_chosen"}, {"next/action", "next_action"}, {"next/log_prob", "next_log_prob"},
+    {"target/q1", "target_q1"}, {"target/q2", "target_q2"}, {"target/rewards", "discounted_rewards"},
+    {"target/return", "critic_target"}, {"critic1/outputs", "data_q1"}, {"critic2/outputs", "data_q2"},
+    {"critic1/loss", "critic_loss1"}, {"critic2/loss", "critic_loss2"},
+    // the flow
+    {"actor/t", "t"}, {"actor/r", "r"}, {"actor/x", "x_t"}, {"actor/velocity", "velocity"}, {"actor/u", "u"},
+    {"actor/derivative", "du_dt"}, {"actor/target", "actor_target"}, {"actor/loss", "actor_loss"},
+    {"actor/sample_weight", "sample_weight"}, {"actor/element_weight", "element_weight"},
+    {"actor/mean_flow_loss", "mean_flow_loss"}, {"actor/constraint_loss", "constraint_loss"},
+    {"actor/row_action", "row_action"}, {"actor/valid", "row_valid"}, {"actor/candidates", "candidates"},
+    {"actor/candidate_q", "candidate_q"}, {"actor/best", "best"},
+    // SOM
+    {"actor/start", "start_action"}, {"diffusion/beta", "beta"}, {"diffusion/mu", "mu"}, {"diffusion/sigma", "sigma"},
+    {"proposals/action", "proposals"}, {"proposals/q", "q"}, {"proposals/gradient", "q_gradient"},
+    {"weights/softmax", "weights"}, {"weights/deviation", "deviation"}, {"score", "score"}, {"velocity", "velocity"},
+    {"ess/all", "ess_all"}, {"ess/state", "ess_state"}, {"actor/learning_rate", "policy_learning_rate"},
+    {"noise/entropy", "noise_entropy"}, {"noise/gradient", "noise_gradient"},
+    // SAC
+    {"actor/action", "action"}, {"actor/log_prob", "log_prob"}, {"temperature/loss", "temperature_loss"},
+};
+
+// A recording's tensor as matrices of whatever rows are asked for.
+class LearnerCheck {
+ public:
+  explicit LearnerCheck(const SafetensorsFile& file) : file_(file) {
+    try {
+      const Json s = Json::parse(file.metadata("settings"));
+      settings_ = make_algorithm(s.at("algorithm").text());
+      task_.observations = static_cast<int>(s.at("obs").whole());
+      task_.actions = static_cast<int>(s.at("act").whole());
+      batch_ = s.at("batch").whole();
+      for (const Json& offline : s.at("offline").list()) offline_.push_back(offline.boolean());
+      set(*settings_, "batch_size", s.at("batch_size").dump());
+      for (const auto& [name, value] : s.at("settings").object())
+        set(*settings_, name, value.is_text() ? value.text() : value.dump());
+      const Json errors = Json::parse(file.metadata("float32_error"));
+      for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
+    } catch (const std::exception& e) {
+      throw Error(message(file.path(), ": the metadata do not describe recorded updates (", e.what(), ")"));
+    }
+    if (batch_ < 1 || task_.observations < 1 || task_.actions < 1)
+      throw Error(message(file.path(), ": the metadata hold an impossible size"));
+    agent_ = settings_->make_agent(task_.observations, task_.actions, 0);
+    learner_ = dynamic_cast<Learner*>(agent_.get());
+    learner_->observe([this](const Quantity& q) {
+      const Tensor x = fetched(q.value.dtype == DType::int32 ? as_numbers(q.value) : q.value);
+      seen_[q.name].assign(x.f32(), x.f32() + x.size());
+    });
+  }
+
+  std::vector<CheckLine> run() {
+    for (size_t u = 1; u <= offline_.size(); ++u) {
+      ArenaScope scope;
+      seen_.clear();
+      const std::string update = "u" + std::to_string(u) + "/";
+      const std::string before = u == 1 ? "init/" : "u" + std::to_string(u - 1) + "/";
+      restore(before, u == 1);
+      perform(update, u);
+      compare_quantities(update);
+      for (const Network& n : learner_->networks()) compare_network(update, n);
+    }
+    acting();
+    return std::move(lines_);
+  }
+
+ private:
+  // ---- reading -------------------------------------------------------------------------------------------------------
+  bool has(const std::string& name) const { return file_.contains(name); }
+  std::vector<float> numbers(const std::string& name) const {
+    const FileTensor& tensor = file_.at(name);
+    if (tensor.dtype != DType::int32) {
+      const auto x = file_.values<float>(name);
+      return {x.begin(), x.end()};
+    }
+    const auto x = file_.values<int32_t>(name);
+    return {x.begin(), x.end()};
+  }
+  // [rows, the rest], on the current device; absent where the recording has none.
+  Tensor matrix(const std::string& name, int64_t rows) const {
+    if (!has(name)) return {};
+    const auto x = file_.values<float>(name);
+    if (rows < 1 || std::ssize(x) % rows != 0)
+      throw Error(message(file_.path(), ": ", quoted(name), " has ", x.size(), " numbers, which are not ", rows, " rows"));
+    return placed(view(x.data(), rows, std::ssize(x) / rows));
+  }
+  // A column of the action's numbers: as many rows as there are.
+  Tensor actions(const std::string& name, int64_t cols) const {
+    if (!has(name)) return {};
+    return matrix(name, std::ssize(file_.values<float>(name)) / cols);
+  }
+  Tensor column(const std::string& name) const {
+    return has(name) ? matrix(name, std::ssize(file_.values<float>(name))) : Tensor();
+  }
+  static Tensor as_numbers(Tensor whole) {
+    const Tensor there = fetched(whole), y = empty(whole.rows, whole.cols);
+    for (int64_t i = 0; i < y.size(); ++i) y.f32()[i] = static_cast<float>(there.as<int32_t>()[i]);
+    return y;
+  }
+
+  void restore(const std::string& before, bool first) {
+    const std::string params = first ? before : before + "new/";
+    for (const Network& n : learner_->networks()) {
+      std::vector<float> flat(static_cast<size_t>(n.layout->size()));
+      const auto load = [&](const std::string& prefix, Buffer& to) {
+        n.layout->load(file_, prefix + n.name + "params/", flat.data());
+        to.set(flat.data());
+      };
+      load(params, n.train_state->params);
+      if (first || !n.optimised) continue;   // moments begin as zeros
+      load(before + "m/", n.train_state->m);
+      load(before + "v/", n.train_state->v);
+    }
+  }
+
+  Batch batch(const std::string& update, bool offline) const {
+    const std::string from = update + "batch/";
+    Batch b{matrix(from + "obs", batch_), matrix(from + "act", batch_), matrix(from + "rew", batch_),
+            matrix(from + "mask", batch_), matrix(from + "next_obs", batch_), matrix(from + "valid", batch_), {}, offline};
+    if (!b.state || !b.action || !b.reward || !b.mask || !b.next_state)
+      throw Error(message(file_.path(), ": ", from, " lacks a tensor of the batch"));
+    return b;
+  }
+
+  // The update with the recorded draws.
+  void perform(const std::string& update, uint64_t step) {
+    const Batch b = batch(update, offline_[step - 1]);
+    const std::string from = update + "noise/";
+    const int64_t chunk = agent_->chunk() * task_.actions;
+    std::vector<float> metrics(agent_->metric_names().size());
+    const auto noise = [&](const char* name) { return actions(from + name, chunk); };
+    if (auto* som = dynamic_cast<Som*>(learner_)) {
+      som->update(b, {noise("next_candidate_noise"), noise("next_exploration_noise"),
+                      {column(from + "interval_a"), column(from + "interval_b"), noise("interpolation_noise"),
+                       noise("score_noise"), noise("policy_noise")}},
+                  step, metrics);
+    } else if (auto* mvp = dynamic_cast<Mvp*>(learner_)) {
+      const bool best = !b.offline && static_cast<const MvpSettings&>(*settings_).target == "best";
+      mvp->update(b, {noise("next_candidate_noise"), best ? noise("candidate_noise") : Tensor(),
+                      noise("interpolation_noise"), column(from + "interval_a"), column(from + "interval_b"),
+                      zeros(std::min<int64_t>(batch_, 8), chunk)},
+                  step, metrics);
+    } else if (auto* qc = dynamic_cast<Qc*>(learner_)) {
+      qc->update(b, {noise("next_candidate_noise"), noise("interpolation_noise"), column(from + "time")}, step, metrics);
+    } else if (auto* sac = dynamic_cast<Sac*>(learner_)) {
+      sac->update(b, {noise("next_noise"), noise("policy_noise")}, step, metrics);
+    } else {
+      throw Error(message(file_.path(), ": no recorded updates of ", settings_->name(), " can be replayed"));
+    }
+  }
+
+  // ---- comparing -----------------------------------------------------------------------------------------------------
+  // error and tolerance are relative to the largest expected value.
+  CheckLine line(const std::string& quantity, std::span<const float> mine, std::span<const float> expected,
+                 double absolute_error, const std::string& note = "") const {
+    if (mine.size() != expected.size())
+      throw Error(message(file_.path(), ": ", quantity, " has ", expected.size(), " numbers, expected ", mine.size()));
+    double scale = 1e-30, worst = 0;
+    for (size_t i = 0; i < mine.size(); ++i) {
+      scale = std::max(scale, std::abs(double(expected[i])));
+      const double d = std::abs(double(mine[i]) - double(expected[i]));
+      worst = std::isfinite(d) ? std::max(worst, d) : INFINITY;
+    }
+    return {quantity, worst / scale, std::max(floor, margin * absolute_error / scale), note};
+  }
+  double float32_error(const std::string& name) const {
+    const auto found = float32_error_.find(name);
+    return found == float32_error_.end() ? 0 : found->second;
+  }
+  void compare(const std::string& quantity, std::span<const float> mine, const std::string& recorded) {
+    lines_.push_back(line(quantity, mine, numbers(recorded), float32_error(recorded)));
+  }
+
+  void compare_quantities(const std::string& update) {
+    for (const auto& [ours, theirs] : recorded_quantity) {
+      const auto found = seen_.find(ours);
+      const std::string recorded = update + "out/" + theirs;
+      if (found == seen_.end() || !has(recorded)) continue;
+      std::vector<float> expected = numbers(recorded);
+      // Where only the last rows have a derivative the recording has it of all.
+      if (found->second.size() < expected.size() && std::string_view(ours) == "actor/derivative")
+        expected.erase(expected.begin(), expected.end() - std::ssize(found->second));
+      lines_.push_back(line(update + theirs, found->second, expected, float32_error(recorded)));
+    }
+  }
+
+  // Gradient, new parameters and moments; a line each, that of the tensor nearest to its tolerance.
+  void compare_network(const std::string& update, const Network& n) {
+    const std::string name(n.name, std::string_view(n.name).size() - 1);
+    const auto worst_of = [&](const char* what, std::span<const float> mine) {
+      const std::string prefix = update + what + "/" + name;
+      std::optional<CheckLine> worst;
+      for (const ParameterInfo& p : n.layout->entries()) {
+        const std::string tensor = prefix + "/params/" + p.name;
+        if (!has(tensor)) continue;
+        const CheckLine one = line(prefix, mine.subspan(static_cast<size_t>(p.offset), static_cast<size_t>(p.size())),
+                                   numbers(tensor), float32_error(prefix), p.name);
+        if (!worst || !(one.error / one.tolerance <= worst->error / worst->tolerance)) worst = one;
+      }
+      if (worst) lines_.push_back(*worst);
+    };
+    if (const auto found = seen_.find(name + "/gradient"); found != seen_.end()) worst_of("grad", found->second);
+    worst_of("new", n.train_state->params.numbers());
+    if (!n.optimised) return;
+    worst_of("m", n.train_state->m.numbers());
+    worst_of("v", n.train_state->v.numbers());
+  }
+
+  // Candidates, their values, the choice and the action, by the networks after the last update.
+  void acting() {
+    if (!has("eval/obs")) return;
+    ArenaScope scope;
+    learner_->networks();   // what was kept of them is outdated
+    const int64_t chunk = agent_->chunk() * task_.actions;
+    const int64_t states = std::ssize(file_.values<float>("eval/obs")) / task_.observations;
+    const Tensor obs = matrix("eval/obs", states);
+    const auto span = [](Tensor x) { return std::span<const float>(fetched(x).f32(), static_cast<size_t>(x.size())); };
+    if (const Tensor noise = actions("eval/noise", chunk)) {
+      const Choice choice = learner_->best_candidate(obs, noise);
+      compare("eval/candidates", span(choice.action), "eval/candidates");
+      compare("eval/q", span(choice.q), "eval/q");
+      compare("eval/best", span(as_numbers(choice.best)), "eval/best");
+      compare("eval/action", span(choice.chosen), "eval/action");
+    } else {
+      std::vector<float> action(static_cast<size_t>(states * chunk));
+      const Tensor here = fetched(obs);
+      for (int64_t i = 0; i < states; ++i)
+        agent_->act({here.f32() + i * obs.cols, static_cast<size_t>(obs.cols)}, 1,
+                    std::span(action).subspan(static_cast<size_t>(i * chunk), static_cast<size_t>(chunk)));
+      compare("eval/action", action, "eval/action");
+    }
+  }
+
+  const SafetensorsFile& file_;
+  std::unique_ptr<AlgorithmSettings> settings_;
+  EnvironmentInfo task_;
+  int64_t batch_ = 0;
+  std::vector<bool> offline_;
+  std::map<std::string, double> float32_error_;
+  std::unique_ptr<Agent> agent_;
+  Learner* learner_ = nullptr;
+  std::map<std::string, std::vector<float>> seen_;
+  std::vector<CheckLine> lines_;
+};
+
+}  // namespace
+
+bool is_learner_reference(const SafetensorsFile& file) {
+  const auto found = file.metadata().find("settings");
+  return found != file.metadata().end() && found->second.find("\"algorithm\"") != std::string::npos;
+}
+
+std::vector<CheckLine> verify_learner(const SafetensorsFile& file) { return LearnerCheck(file).run(); }
+
+}  // namespace meander
