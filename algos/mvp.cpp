@@ -44,12 +44,12 @@ Tensor stack(Tensor a, Tensor b) {
 }  // namespace
 
 int64_t Mvp::row_count(int64_t batch) const {
-  return settings_.lambda > 0 && settings_.constraint == "separate" ? 2 * batch : batch;
+  return settings_.constraint == "separate" ? 2 * batch : batch;
 }
 
 Mvp::Rows Mvp::rows(Tensor state, Tensor action, Tensor valid, Tensor noise, Tensor a, Tensor b) const {
   const int64_t batch = state.rows, all = row_count(batch);
-  const int64_t constraint = settings_.lambda == 0 ? 0 : all / 2, unequal = all - constraint;
+  const int64_t constraint = all / 2, unequal = all - constraint;
   const auto last = [&](Tensor x) { return x.slice_rows(constraint, unequal); };
   const FlowTimes time = sampler_(last(a), last(b));
   // Split, the constraint's rows have the times t of the others; separate, draws of their own.
@@ -73,10 +73,10 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
         if (settings_.adaptive_weight) error = error / sqrt(stop_gradient(error) + 1e-3);
         if (rows.valid) error = error * Value(rows.valid);
         const Value mean_flow = mean_all(slice_rows(error, rows.constraint, x.rows - rows.constraint));
-        const Value constraint =
-            rows.constraint == 0 ? Value() : Value(mean_all(slice_rows(error, 0, rows.constraint)));
-        return Values<6>{constraint ? mean_flow + settings_.lambda * constraint : mean_flow, mean_flow, constraint,
-                         m.mean_field, m.derivative, m.target};
+        const Value constraint =   // a batch of one leaves it no row
+            rows.constraint > 0 ? mean_all(slice_rows(error, 0, rows.constraint)) : Value(zeros(1, 1, x.dtype));
+        return Values<6>{mean_flow + settings_.lambda * constraint, mean_flow, constraint, m.mean_field, m.derivative,
+                         m.target};
       },
       actor_.train_state.tensor());
   return {out[0].detached, out[1].detached, out[2].detached, x, velocity,
@@ -128,7 +128,7 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
           {"actor/r", regressed.time.r}, {"actor/x", actor.x}, {"actor/velocity", actor.velocity},
           {"actor/u", actor.mean_field}, {"actor/derivative", actor.derivative}, {"actor/target", actor.target}});
   report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
-          {"actor/constraint_loss", actor.constraint.tensor ? actor.constraint : zeros(1, 1)},
+          {"actor/constraint_loss", actor.constraint},
           {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});
   report.record();
 

@@ -37,6 +37,7 @@ class Sac final : public Learner, public PolicyLearner {
     Value action, log_prob;                 // [B, A], [B, 1]
   };
   Sample sample(Value params, Value state, Value noise) const;
+  Sample sample(Tensor state, Tensor noise) const { return sample(actor_.tensor(), state, noise); }
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;

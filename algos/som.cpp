@@ -201,12 +201,13 @@ void Som::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
   const uint64_t interval = static_cast<uint64_t>(settings_.policy_interval);
   if (step % interval == 0) {
     update_policy(batch.state, batch.action, nullptr, draws.policy, step / interval, metrics);
-    critic_.follow(settings_.target_rate);
     assign(policy_metrics_.tensor(), view(metrics.data(), 1, metrics_count));
   } else {  // those of the last policy update
     constexpr int first = column("actor_loss"), count = metrics_count - first;
     assign(view(metrics.data() + first, 1, count), slice_columns(policy_metrics_.tensor(), first, count).detached);
   }
+  const int64_t targets = settings_.target_interval > 0 ? settings_.target_interval : settings_.policy_interval;
+  if (step % static_cast<uint64_t>(targets) == 0) critic_.follow(settings_.target_rate);
   update_noise(step, metrics);
 }
 
@@ -242,7 +243,7 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   check_finite({{"actor_loss", loss.loss, loss.gradient}});
 
   const double decayed = std::clamp(
-      double(static_cast<int64_t>(step) - settings_.decay_start) / double(settings_.decay_length), 0.0, 1.0);
+      double(static_cast<int64_t>(step) - 1 - settings_.decay_start) / double(settings_.decay_length), 0.0, 1.0);
   const double rate = settings_.learning_rate + decayed * (settings_.final_learning_rate - settings_.learning_rate);
   actor_.descend(loss.gradient, {.learning_rate = rate}, static_cast<int64_t>(step));
   flow_.outdate();

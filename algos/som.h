@@ -16,7 +16,8 @@ struct SomSettings final : AlgorithmSettings {
   double discount = 0.99;
   double target_rate = 0.005;                 // tau
   double reward_scale = 0.2;
-  int64_t policy_interval = 2;                // updates from one of policy and targets to the next
+  int64_t policy_interval = 2;                // updates from one of the policy to the next
+  int64_t target_interval = 0;                // and of the targets; 0: as the policy's
   double learning_rate = 3e-4, final_learning_rate = 3e-5;
   int64_t decay_start = 25'000, decay_length = 50'000;   // of the policy's rate, in its own updates
   int64_t actor_width = 256, actor_layers = 3;           // hidden, Mish
@@ -90,6 +91,8 @@ class Som final : public Learner, public PolicyLearner {
 
   // a = e - u(e, t = 1, r = 0), in [-1, 1]: K a state; noise [B K, A] -> [B K, A]
   Tensor sample(Tensor state, Tensor noise) { return policy_.sample(state, noise); }
+  // The action with exploration noise, [B, A], kept in [-1, 1].
+  Tensor with_noise(Tensor action, Tensor noise) const { return policy_.with_noise(action, noise); }
 
   int batch_size() const override { return static_cast<int>(settings_.batch_size); }
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;

@@ -106,13 +106,9 @@ class LearnerCheck {
       throw Error(message(file_.path(), ": ", quoted(name), " has ", x.size(), " numbers, which are not ", rows, " rows"));
     return placed(view(x.data(), rows, std::ssize(x) / rows));
   }
-  // A column of the action's numbers: as many rows as there are.
-  Tensor actions(const std::string& name, int64_t cols) const {
-    if (!has(name)) return {};
-    return matrix(name, std::ssize(file_.values<float>(name)) / cols);
-  }
-  Tensor column(const std::string& name) const {
-    return has(name) ? matrix(name, std::ssize(file_.values<float>(name))) : Tensor();
+  // Likewise with its size given. Throws Error if the recording has none, or one of another size.
+  Tensor matrix(const std::string& name, int64_t rows, int64_t cols) const {
+    return placed(view(file_.values<float>(name, rows * cols).data(), rows, cols));
   }
   static Tensor as_numbers(Tensor whole) {
     const Tensor there = fetched(whole), y = empty(whole.rows, whole.cols);
@@ -137,37 +133,54 @@ class LearnerCheck {
 
   Batch batch(const std::string& update, bool offline) const {
     const std::string from = update + "batch/";
-    Batch b{matrix(from + "obs", batch_), matrix(from + "act", batch_), matrix(from + "rew", batch_),
-            matrix(from + "mask", batch_), matrix(from + "next_obs", batch_), matrix(from + "valid", batch_), {}, offline};
-    if (!b.state || !b.action || !b.reward || !b.mask || !b.next_state)
-      throw Error(message(file_.path(), ": ", from, " lacks a tensor of the batch"));
+    const auto needed = [&](const char* name) {
+      file_.at(from + name);   // throws if it is missing
+      return matrix(from + name, batch_);
+    };
+    const Batch b{needed("obs"), needed("act"), needed("rew"), needed("mask"), needed("next_obs"),
+                  matrix(from + "valid", batch_), {}, offline};
+    if (b.state.cols != task_.observations || b.next_state.cols != task_.observations ||
+        b.action.cols != agent_->chunk() * task_.actions || b.mask.cols != 1 || b.reward.cols != agent_->return_steps() ||
+        (b.valid && b.valid.cols != b.reward.cols))
+      throw Error(message(file_.path(), ": ", from, " holds tensors of other shapes than its settings say"));
     return b;
   }
 
   // The update with the recorded draws.
   void perform(const std::string& update, uint64_t step) {
     const Batch b = batch(update, offline_[step - 1]);
-    const std::string from = update + "noise/";
     const int64_t chunk = agent_->chunk() * task_.actions;
     std::vector<float> metrics(agent_->metric_names().size());
-    const auto noise = [&](const char* name) { return actions(from + name, chunk); };
+    const auto noise = [&](const char* name, int64_t a_state = 1) {
+      return matrix(update + "noise/" + name, batch_ * a_state, chunk);
+    };
+    const auto column = [&](const char* name, int64_t rows) { return matrix(update + "noise/" + name, rows, 1); };
     if (auto* som = dynamic_cast<Som*>(learner_)) {
-      som->update(b, {noise("next_candidate_noise"), noise("next_exploration_noise"),
-                      {column(from + "interval_a"), column(from + "interval_b"), noise("interpolation_noise"),
-                       noise("score_noise"), noise("policy_noise")}},
-                  step, metrics);
+      const auto& s = static_cast<const SomSettings&>(*settings_);
+      Som::Draws d;
+      d.next_candidate_noise = noise("next_candidate_noise", s.candidates);
+      if (s.exploration_noise) d.next_exploration_noise = noise("next_exploration_noise");
+      d.policy = {column("interval_a", batch_), column("interval_b", batch_), noise("interpolation_noise"),
+                  noise("score_noise", s.proposals), s.start == "policy" ? noise("policy_noise") : Tensor()};
+      som->update(b, d, step, metrics);
     } else if (auto* mvp = dynamic_cast<Mvp*>(learner_)) {
-      const bool best = !b.offline && static_cast<const MvpSettings&>(*settings_).target == "best";
-      mvp->update(b, {noise("next_candidate_noise"), best ? noise("candidate_noise") : Tensor(),
-                      noise("interpolation_noise"), column(from + "interval_a"), column(from + "interval_b"),
-                      zeros(std::min<int64_t>(batch_, 8), chunk)},
-                  step, metrics);
+      const auto& s = static_cast<const MvpSettings&>(*settings_);
+      const int64_t rows = mvp->row_count(batch_);
+      Mvp::Draws d;
+      d.next_candidate_noise = noise("next_candidate_noise", s.chunk.candidates);
+      if (!b.offline && s.target == "best") d.candidate_noise = noise("candidate_noise", s.chunk.candidates);
+      d.interpolation_noise = matrix(update + "noise/interpolation_noise", rows, chunk);
+      d.interval_a = column("interval_a", rows), d.interval_b = column("interval_b", rows);
+      d.gap_noise = zeros(std::min<int64_t>(batch_, 8), chunk);   // what it measures is recorded by itself
+      mvp->update(b, d, step, metrics);
     } else if (auto* qc = dynamic_cast<Qc*>(learner_)) {
-      qc->update(b, {noise("next_candidate_noise"), noise("interpolation_noise"), column(from + "time")}, step, metrics);
+      const int64_t candidates = static_cast<const QcSettings&>(*settings_).chunk.candidates;
+      qc->update(b, {noise("next_candidate_noise", candidates), noise("interpolation_noise"), column("time", batch_)},
+                 step, metrics);
     } else if (auto* sac = dynamic_cast<Sac*>(learner_)) {
       sac->update(b, {noise("next_noise"), noise("policy_noise")}, step, metrics);
     } else {
-      throw Error(message(file_.path(), ": no recorded updates of ", settings_->name(), " can be replayed"));
+      throw Error(message(file_.path(), ": recorded updates of ", settings_->name(), " cannot be replayed"));
     }
   }
 
@@ -228,29 +241,44 @@ class LearnerCheck {
     worst_of("v", n.train_state->v.numbers());
   }
 
-  // Candidates, their values, the choice and the action, by the networks after the last update.
+  // Candidates, their values, the choice and the action, by the networks after the last update; and what else is recorded
+  // of acting.
   void acting() {
     if (!has("eval/obs")) return;
     ArenaScope scope;
     learner_->networks();   // what was kept of them is outdated
     const int64_t chunk = agent_->chunk() * task_.actions;
     const int64_t states = std::ssize(file_.values<float>("eval/obs")) / task_.observations;
-    const Tensor obs = matrix("eval/obs", states);
-    const auto span = [](Tensor x) { return std::span<const float>(fetched(x).f32(), static_cast<size_t>(x.size())); };
-    if (const Tensor noise = actions("eval/noise", chunk)) {
-      const Choice choice = learner_->best_candidate(obs, noise);
-      compare("eval/candidates", span(choice.action), "eval/candidates");
-      compare("eval/q", span(choice.q), "eval/q");
-      compare("eval/best", span(as_numbers(choice.best)), "eval/best");
-      compare("eval/action", span(choice.chosen), "eval/action");
+    const Tensor obs = matrix("eval/obs", states, task_.observations);
+    const auto check = [&](const char* recorded, Tensor mine) {
+      const Tensor here = fetched(mine);
+      compare(recorded, {here.f32(), static_cast<size_t>(here.size())}, recorded);
+    };
+    Tensor chosen;
+    if (has("eval/noise")) {
+      const int64_t rows = std::ssize(file_.values<float>("eval/noise")) / chunk;
+      const Choice choice = learner_->best_candidate(obs, matrix("eval/noise", rows, chunk));
+      check("eval/candidates", choice.action), check("eval/q", choice.q);
+      check("eval/best", as_numbers(choice.best)), check("eval/action", choice.chosen);
+      chosen = choice.chosen;
     } else {
-      std::vector<float> action(static_cast<size_t>(states * chunk));
       const Tensor here = fetched(obs);
+      std::vector<float> action(static_cast<size_t>(states * chunk));
       for (int64_t i = 0; i < states; ++i)
         agent_->act({here.f32() + i * obs.cols, static_cast<size_t>(obs.cols)}, 1,
                     std::span(action).subspan(static_cast<size_t>(i * chunk), static_cast<size_t>(chunk)));
       compare("eval/action", action, "eval/action");
     }
+    if (has("explore/noise")) {
+      const Tensor noise = matrix("explore/noise", states, chunk);
+      if (const auto* som = dynamic_cast<Som*>(learner_)) check("explore/action", som->with_noise(chosen, noise));
+      if (const auto* sac = dynamic_cast<Sac*>(learner_)) {
+        const Sac::Sample sample = sac->sample(obs, noise);
+        check("explore/action", sample.action.detached), check("explore/log_prob", sample.log_prob.detached);
+      }
+    }
+    if (auto* mvp = dynamic_cast<Mvp*>(learner_); mvp && has("gap/noise"))
+      check("gap/mean_absolute_clipped", mvp->one_step_gap(obs, matrix("gap/noise", states, chunk)).tensor);
   }
 
   const SafetensorsFile& file_;

@@ -51,9 +51,9 @@ TEST_CASE("which rows have which times") {
     int64_t batch, all, first, unequal;
   };
   for (const Case& c : {Case{"split", 1, 0, 8, 8, 4, 4}, Case{"split", 1, 0, 5, 5, 2, 3},
-                        Case{"split", 1, 0.5, 8, 8, 4, 2}, Case{"split", 0, 0, 8, 8, 0, 8},
+                        Case{"split", 1, 0.5, 8, 8, 4, 2}, Case{"split", 0, 0, 8, 8, 4, 4},
                         Case{"separate", 0.5, 0, 5, 10, 5, 5}, Case{"separate", 0.5, 0.75, 4, 8, 4, 1},
-                        Case{"separate", 0, 0, 8, 8, 0, 8}})
+                        Case{"separate", 0, 0, 8, 16, 8, 8}, Case{"split", 1, 0, 1, 1, 0, 1}})
     for (const bool uniform : {false, true}) {
       CAPTURE(c.constraint);
       CAPTURE(c.lambda);

@@ -338,9 +338,13 @@ TEST_CASE("exploring adds the noise, acting does not, and it can be off") {
   CHECK(std::sqrt(sum / count) == doctest::Approx(0.1).epsilon(0.13));
 }
 
-TEST_CASE("policy and targets move every second update, the critics every time") {
-  for (const int64_t interval : {1, 2, 3}) {
-    Som agent = made([&](SomSettings& s) { s.policy_interval = interval; });
+// Policy and targets at intervals of their own; the targets at the policy's if nothing is said. The critics every time.
+TEST_CASE("policy and targets move at their intervals, the critics every time") {
+  struct Intervals {
+    int64_t policy, targets, said;
+  };
+  for (const Intervals& interval : {Intervals{1, 1, 0}, {2, 2, 0}, {3, 3, 0}, {2, 1, 1}, {1, 3, 3}}) {
+    Som agent = made([&](SomSettings& s) { s.policy_interval = interval.policy, s.target_interval = interval.said; });
     const Data data = random_batch(32, S, A, 5);
     std::vector<float> metrics;
     for (uint64_t u = 1; u <= 6; ++u) {
@@ -348,8 +352,10 @@ TEST_CASE("policy and targets move every second update, the critics every time")
       std::vector<float> before[5];
       for (int i = 0; i < 5; ++i) before[i] = parameters(agent, names[i]);
       const std::vector<float> last = std::exchange(metrics, update(agent, data.batch, u));
-      const bool due = u % static_cast<uint64_t>(interval) == 0;
-      for (int i = 0; i < 5; ++i) CHECK((parameters(agent, names[i]) != before[i]) == (due || i >= 3));
+      const bool due = u % static_cast<uint64_t>(interval.policy) == 0;
+      const bool follow = u % static_cast<uint64_t>(interval.targets) == 0;
+      for (int i = 0; i < 5; ++i)
+        CHECK((parameters(agent, names[i]) != before[i]) == (i == 0 ? due : i < 3 ? follow : true));
       // Between policy updates its metrics are those of the last one.
       if (u > 1 && !due) CHECK(metric(agent, metrics, "actor_loss") == metric(agent, last, "actor_loss"));
       for (const float x : metrics) CHECK(std::isfinite(x));
@@ -372,9 +378,9 @@ TEST_CASE("the policy's rate falls from one end to the other, by its own updates
     for (size_t i = 0; i < after.size(); ++i) largest = std::max(largest, std::abs(after[i] - before[i]));
     return largest;
   };
-  CHECK(largest_move(1) == doctest::Approx(1e-2).epsilon(1e-3));     // not begun
-  CHECK(largest_move(0) == doctest::Approx(5.5e-3).epsilon(1e-3));   // half way
-  CHECK(largest_move(-1) == doctest::Approx(1e-3).epsilon(1e-3));    // over
+  CHECK(largest_move(0) == doctest::Approx(1e-2).epsilon(1e-3));      // not begun: updates before this one count
+  CHECK(largest_move(-1) == doctest::Approx(5.5e-3).epsilon(1e-3));   // half way
+  CHECK(largest_move(-2) == doctest::Approx(1e-3).epsilon(1e-3));     // over
 }
 
 TEST_CASE("switches do what they say") {
