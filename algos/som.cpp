@@ -143,7 +143,12 @@ Tensor Som::velocity(Tensor x, const Schedule& schedule, Tensor score) const {
   const Value direction = settings_.velocity == "exact"
                               ? Value(score)
                               : settings_.weight * (Value(score) / (sqrt(sum_row(square(score))) + 1e-8));
-  return (-0.5 * (Value(schedule.beta) * (Value(x) + direction))).detached;
+  const Value free = -0.5 * (Value(schedule.beta) * (Value(x) + direction));
+  if (settings_.velocity != "clipped") return free.detached;
+  // The difference to the free field, so that nothing cancels where nothing is clipped.
+  const Value variance = square(schedule.sigma), denoised = (Value(x) + variance * direction) / schedule.mu;
+  const Value outside = denoised - clip(denoised, -1, 1);
+  return (free + 0.5 * (Value(schedule.beta) * (Value(schedule.mu) / variance)) * outside).detached;
 }
 
 // ---- 3. actor: regress the mean velocity; each sample weighs 1 / (its mean squared error + 1e-3) --------------------

@@ -26,7 +26,7 @@ struct SomSettings final : AlgorithmSettings {
   int64_t proposals = 100;                    // K
   double inverse_temperature = 1;             // alpha of the paper
   std::string standardise = "all";            // all, state, none: over which values Q is standardised in the score
-  std::string velocity = "unit_score";        // unit_score, exact
+  std::string velocity = "unit_score";        // unit_score, clipped, exact
   double weight = 25;                         // w of the unit score
   std::string start = "replay";               // replay, policy: the action a_0 that the noise is added to
   std::string times = "uniform_below";        // uniform_below, logit_normal
@@ -78,7 +78,9 @@ class Som final : public Learner, public PolicyLearner {
   Tensor score(const ProposalWeights& weights, Tensor gradient, const Schedule& schedule) const;   // [B, A]
 
   // -1/2 beta (a_t + w score / |score|)                                                                  (paper, eq. 8)
-  // or, exact, the probability-flow ODE: -1/2 beta (a_t + score).
+  // or, exact, the probability-flow ODE: -1/2 beta (a_t + score);
+  // or, clipped, the field of the first whose implied denoised action is kept in the box, where the critics know something:
+  //   1/2 beta (mu / sigma^2) (mu a_t - clip(D, -1, 1)),   D = (a_t + sigma^2 w score / |score|) / mu.
   Tensor velocity(Tensor x, const Schedule& schedule, Tensor score) const;
 
   struct RegressionLoss {

@@ -200,6 +200,39 @@ TEST_CASE("Q is standardised over everything, over each state or not at all") {
   }
 }
 
+// Against the formula in double. Times from 0.05 on: before, sigma^2 is so small that float32's x / mu decides.
+TEST_CASE("the clipped velocity keeps the denoised action in the box") {
+  ArenaScope scope;
+  const Tensor t = single(times({0.05, 0.2, 0.6, 1.0})), x = single(random_matrix(4, A, 1));
+  const Tensor score = single(random_matrix(4, A, 2));
+  const auto velocity = [&](const char* kind, double weight) {
+    const Som agent = made([&](SomSettings& s) { s.velocity = kind, s.weight = weight; });
+    return agent.velocity(x, agent.schedule(t), score);
+  };
+  const Som agent = made([](SomSettings&) {});
+  const auto schedule = agent.schedule(t);
+  for (const double weight : {0.1, 3.0, 25.0}) {
+    const Tensor clipped = velocity("clipped", weight), free = velocity("unit_score", weight);
+    int inside = 0, outside = 0;
+    for (int b = 0; b < 4; ++b) {
+      const double mu = schedule.mu.f32()[b], sigma = schedule.sigma.f32()[b], beta = schedule.beta.f32()[b];
+      double length = 0;
+      for (int j = 0; j < A; ++j) length += std::pow(double(score.f32()[b * A + j]), 2);
+      for (int j = 0; j < A; ++j) {
+        const int i = b * A + j;
+        const double unit = score.f32()[i] / std::sqrt(length);
+        const double denoised = (x.f32()[i] + sigma * sigma * weight * unit) / mu;
+        const double expected = 0.5 * beta * mu / (sigma * sigma) * (mu * x.f32()[i] - std::clamp(denoised, -1.0, 1.0));
+        CHECK(clipped.f32()[i] == doctest::Approx(expected).epsilon(1e-4));
+        (std::abs(denoised) <= 1 ? inside : outside) += 1;
+        if (std::abs(denoised) <= 1) CHECK(clipped.f32()[i] == free.f32()[i]);
+      }
+    }
+    CHECK(outside > 0);
+    if (weight == 0.1) CHECK(inside > 0);
+  }
+}
+
 TEST_CASE("a proposal's value is the smaller critic's, its gradient that one's") {
   ArenaScope scope;
   Som agent = made([](SomSettings&) {});
@@ -396,6 +429,7 @@ TEST_CASE("switches do what they say") {
       run([](SomSettings& s) { s.standardise = "state"; }),
       run([](SomSettings& s) { s.standardise = "none"; }),
       run([](SomSettings& s) { s.velocity = "exact"; }),
+      run([](SomSettings& s) { s.velocity = "clipped"; }),
       run([](SomSettings& s) { s.start = "policy"; }),
       run([](SomSettings& s) { s.times = "logit_normal"; }),
       run([](SomSettings& s) { s.adaptive_weight = false; }),
