@@ -65,10 +65,7 @@ class LearnerCheck {
       throw Error(message(file.path(), ": the metadata hold an impossible size"));
     agent_ = settings_->make_agent(task_.observations, task_.actions, 0);
     learner_ = dynamic_cast<Learner*>(agent_.get());
-    learner_->observe([this](const Quantity& q) {
-      const Tensor x = fetched(q.value.dtype == DType::int32 ? as_numbers(q.value) : q.value);
-      seen_[q.name].assign(x.f32(), x.f32() + x.size());
-    });
+    learner_->observe([this](const Quantity& q) { seen_[q.name] = numbers(q.value); });
   }
 
   std::vector<CheckLine> run() {
@@ -110,10 +107,10 @@ class LearnerCheck {
   Tensor matrix(const std::string& name, int64_t rows, int64_t cols) const {
     return placed(view(file_.values<float>(name, rows * cols).data(), rows, cols));
   }
-  static Tensor as_numbers(Tensor whole) {
-    const Tensor there = fetched(whole), y = empty(whole.rows, whole.cols);
-    for (int64_t i = 0; i < y.size(); ++i) y.f32()[i] = static_cast<float>(there.as<int32_t>()[i]);
-    return y;
+  static std::vector<float> numbers(Tensor x) {
+    x = fetched(x);
+    if (x.dtype == DType::int32) return {x.as<int32_t>(), x.as<int32_t>() + x.size()};
+    return {x.f32(), x.f32() + x.size()};
   }
 
   void restore(const std::string& before, bool first) {
@@ -250,16 +247,13 @@ class LearnerCheck {
     const int64_t chunk = agent_->chunk() * task_.actions;
     const int64_t states = std::ssize(file_.values<float>("eval/obs")) / task_.observations;
     const Tensor obs = matrix("eval/obs", states, task_.observations);
-    const auto check = [&](const char* recorded, Tensor mine) {
-      const Tensor here = fetched(mine);
-      compare(recorded, {here.f32(), static_cast<size_t>(here.size())}, recorded);
-    };
+    const auto check = [&](const char* recorded, Tensor mine) { compare(recorded, numbers(mine), recorded); };
     Tensor chosen;
     if (has("eval/noise")) {
       const int64_t rows = std::ssize(file_.values<float>("eval/noise")) / chunk;
       const Choice choice = learner_->best_candidate(obs, matrix("eval/noise", rows, chunk));
       check("eval/candidates", choice.action), check("eval/q", choice.q);
-      check("eval/best", as_numbers(choice.best)), check("eval/action", choice.chosen);
+      check("eval/best", choice.best), check("eval/action", choice.chosen);
       chosen = choice.chosen;
     } else {
       const Tensor here = fetched(obs);

@@ -146,6 +146,28 @@ TEST_CASE("both losses in all their forms") {
         }
 }
 
+// Split, with lambda = 1, the constraint adds nothing that the mean flow lacks: the two means over half of the rows are
+// twice the mean over all of them, which is the mean-flow loss of a batch half of whose rows have r = t.
+TEST_CASE("the split constraint at lambda 1 is the mean-flow loss with half of its rows at r = t, twice") {
+  ArenaScope scope;
+  constexpr int64_t B = 8;
+  const auto mean_flow_alone = [&](const Mvp::Rows& rows) {
+    // The same rows as one block: of a batch of twice the rows, those that the mean-flow loss is of.
+    Mvp agent = made([](MvpSettings& s) { s.constraint = "split", s.lambda = 0; });
+    Mvp::Rows one = rows;
+    one.constraint = 0;
+    return agent.actor_loss(one);
+  };
+  Mvp agent = made([](MvpSettings& s) { s.constraint = "split", s.lambda = 1; });
+  const Mvp::Rows rows = agent.rows(single(random_matrix(B, S, 1)), single(random_matrix(B, h * A, 2)), full(B, h * A, 1),
+                                    single(random_matrix(B, h * A, 3)), single(random_matrix(B, 1, 4)),
+                                    single(random_matrix(B, 1, 5)));
+  REQUIRE(rows.time.unequal == B / 2);
+  const auto both = agent.actor_loss(rows), one = mean_flow_alone(rows);
+  CHECK(both.loss == doctest::Approx(2 * one.loss).epsilon(rounding));
+  CHECK(difference(both.gradient, 2 * Value(one.gradient)) < rounding);
+}
+
 // e - u(e, t = 1, r = 0), clipped; and the same place by 20 Euler steps of u(x, t, t), whose distance is the gap.
 TEST_CASE("one step, and how far it is from the flow") {
   ArenaScope scope;
