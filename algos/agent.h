@@ -7,6 +7,7 @@
 
 #include <meander/core/safetensors.h>
 #include <meander/core/tensor.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 
@@ -40,12 +41,15 @@ class Agent {
   virtual int chunk() const { return 1; }
   virtual int return_steps() const { return chunk(); }
 
-  // How it acts, from which it acts: the same as long as it lives.
+  // How it acts, from which it acts: the same as long as it lives, but for the candidates below.
   virtual const PolicyDescription& policy() const = 0;
   // One exploration chunk [h A] in [-1, 1] for one state.
   virtual void explore(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
   // The chunk evaluation uses (best of several candidates, no noise).
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
+  // From now on act takes the best of so many candidates, as policy().act_candidates then says. Throws Error if it has
+  // nothing to choose them by.
+  virtual void act_by_best_of(int64_t) { throw Error("this agent has one action for a state"); }
 
   // One update; `step` counts updates from 1. Writes one number for each of metric_names(). Throws Failure, naming the
   // loss, if one or its gradient is not finite. What the loss is of, and all that comes after it in the update, is then

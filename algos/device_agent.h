@@ -32,6 +32,7 @@ class DeviceAgent final : public Agent {
   const PolicyDescription& policy() const override { return agent_->policy(); }
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
+  void act_by_best_of(int64_t candidates) override { agent_->act_by_best_of(candidates); }
   void begin_online() override;   // updates are recorded anew
   // On a device with memory of its own. One that shares the host's has no room to hold everything twice, and there the
   // way of a batch is short.

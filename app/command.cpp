@@ -119,6 +119,9 @@ int run(int argc, char** argv) {
   verb->add_option("--episodes", eval_options.episodes, "Number of episodes")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000));
+  verb->add_option("--candidates", eval_options.candidates, "Numbers of candidates to act by the best of: 1,8,32")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 4096));
   verb->add_option("--seed", eval_options.seed, "Of initial states and candidates")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 30));

@@ -14,8 +14,27 @@ int eval(const EvalOptions& options) {
 
   const Worlds worlds = worlds_for(options.episodes, trained.task, trained.config.task, trained.config.training.seed);
   catch_interrupts();
-  const auto evaluation = evaluate(*trained.agent, worlds.all(), options.episodes,
-                                   static_cast<uint64_t>(options.seed), 0, [] { return interrupted(); });
+  const auto evaluated = [&] {
+    return evaluate(*trained.agent, worlds.all(), options.episodes, static_cast<uint64_t>(options.seed), 0,
+                    [] { return interrupted(); });
+  };
+  if (!options.candidates.empty()) {
+    fmt::print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step, trained.task, options.seed,
+               options.episodes);
+    const bool success = worlds.info().ends_with_success;
+    fmt::print("{:>10}  {:>12}  {:>12}  {:>12}  {:>12}{}\n", "candidates", "mean", "std", "min", "max",
+               success ? "    success %" : "");
+    for (const int64_t candidates : options.candidates) {
+      trained.agent->act_by_best_of(candidates);
+      const auto evaluation = evaluated();
+      if (!evaluation) return 130;
+      fmt::print("{:>10}  {:>12.3f}  {:>12.3f}  {:>12.3f}  {:>12.3f}", candidates, evaluation->mean(),
+                 evaluation->deviation(), evaluation->lowest(), evaluation->highest());
+      fmt::print("{}\n", success ? fmt::format("  {:>11.1f}", 100 * evaluation->end_rate()) : "");
+    }
+    return 0;
+  }
+  const auto evaluation = evaluated();
   if (!evaluation) return 130;
   fmt::print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step,
              trained.task, options.seed, options.episodes);

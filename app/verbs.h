@@ -33,6 +33,7 @@ struct EvalOptions {
   std::string what;                     // a run folder or a checkpoint
   std::string environment;              // empty: the one it was trained on
   int64_t episodes = 10, seed = 0, threads = 0;
+  std::vector<int64_t> candidates;      // a row of results for each number, the same episodes; empty: as trained
 };
 int eval(const EvalOptions& options);
 

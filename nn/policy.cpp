@@ -5,6 +5,7 @@
 #include <meander/core/arena.h>
 #include <meander/core/random.h>
 #include <meander/kernels/device.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 
@@ -82,6 +83,12 @@ void Policy::act(std::span<const float> state, uint64_t seed, uint64_t step, std
   if (flow_) return decide(state, key(seed, Purpose::evaluate, step), description_.act_candidates, chunk);
   ArenaScope scope;
   fetch(sample(placed_row(state), {}), chunk.data());
+}
+
+void Policy::act_by_best_of(int64_t candidates) {
+  if (candidates < 1) throw Error(message("the best of ", candidates, " candidates"));
+  if (candidates > 1 && !description_.scores) throw Error("this policy has no scores to choose among candidates by");
+  description_.act_candidates = candidates;
 }
 
 Tensor Policy::decide(Tensor state, const kernels::RandomKey& noise, int64_t candidates) {

@@ -74,6 +74,9 @@ class Policy {
   void explore(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk);
   void act(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk);
 
+  // act_candidates from now on. Throws Error if there are several and nothing to choose them by.
+  void act_by_best_of(int64_t candidates);
+
   FlowSampler& flow() { return *flow_; }     // of a flow policy
   void prepare();                            // computes now what acting would otherwise compute first, and keeps it
   void outdate();                            // all parameters changed,

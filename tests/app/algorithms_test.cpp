@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,32 @@ Words run(const std::string& algorithm, const Words& more) {
 const char* const algorithms[] = {"mfpo", "som", "mvp", "sac", "qc"};
 
 }  // namespace
+
+// A table of the same episodes by the best of several numbers of candidates; MFPO's own number, 10, gives what eval gives.
+TEST_CASE("eval by the best of several numbers of candidates") {
+  const Folder folder;
+  REQUIRE(meander_in(folder, run("mfpo", {"--steps", "201", "--out", "it"})).status == 0);
+  const Result alone = meander_in(folder, {"eval", "it", "--episodes", "2"});
+  const Result table = meander_in(folder, {"eval", "it", "--episodes", "2", "--candidates", "1,2,10"});
+  REQUIRE_MESSAGE(table.status == 0, table.error);
+  std::istringstream lines(table.out);
+  std::string line, one, trained;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string candidates, value;
+    words >> candidates >> value;
+    if (candidates == "1") one = value;
+    if (candidates == "10") trained = value;
+  }
+  CHECK(!one.empty());
+  REQUIRE(!trained.empty());
+  CHECK(trained != one);
+  CHECK(alone.out.find("mean " + trained) != std::string::npos);
+  REQUIRE(meander_in(folder, run("sac", {"--steps", "201", "--out", "gaussian"})).status == 0);
+  const Result none = meander_in(folder, {"eval", "gaussian", "--candidates", "4"});
+  CHECK(none.status == 2);
+  CHECK(none.error.find("no scores to choose among candidates") != std::string::npos);
+}
 
 TEST_CASE("every algorithm trains, goes on with the same bits, and is evaluated") {
   const Folder folder;
