@@ -17,11 +17,9 @@ import sys
 README_LINES = 150
 LINE = 120
 SOURCES = {".h", ".cpp", ".cu", ".cuh", ".py", ".sh", ".cmake", ".md", ".txt", ".png", ".svg", ".json"}
-# Not of this repository: made by a run, an include as a user writes it, or a pattern of a name.
-ELSEWHERE = ("runs/", "sweeps/", ".deps/", "build/", "meander/", "suite/", "assets/", "core/error.h", "envs/environment.h")
-# Renamed or made while something runs; named for what they were or will be.
-NAMES_ELSEWHERE = {"metrics.csv", "config.toml", "log.txt", "table.csv", "curves.png", "toy.svg", "x.svg", "hopper.npz",
-                   "LICENSES_THIRD_PARTY.md"}
+# Not of this repository: made by a run or a build, brought by the set-up, or an include as a user writes it.
+ELSEWHERE = ("runs/", ".deps/", "build/", "meander/")
+NAMES_ELSEWHERE = {"log.txt", "curves.png", "x.svg", "LICENSES_THIRD_PARTY.md"}
 
 
 def pages(source):
@@ -119,10 +117,13 @@ class Check:
             for part in name.replace("()", "").split("::"):
                 if not re.search(rf"(?<!\w){re.escape(part)}(?!\w)", code):
                     self.say(path, plain.count("\n", 0, match.start()) + 1, f"no {part} in {match[1]}")
-        # A table with a column of functions has nothing else there.
-        column = None
+        # The rows of a table have its columns, and one of functions holds nothing else.
+        column, width = None, 0
         for number, row in enumerate(plain.split("\n"), 1):
             cells = [c.strip() for c in row.strip().strip("|").split("|")] if row.startswith("|") else []
+            if cells and width and len(cells) != width:
+                self.say(path, number, f"{len(cells)} cells in a table of {width} columns")
+            width = len(cells)
             if not cells:
                 column = None
             elif "function" in cells and path.parent.name == "docs":

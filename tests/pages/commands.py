@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the commands of the pages, each page's in a folder of its own, in the order they stand in. By hand:
 
-    tests/pages/commands.py [PROGRAM]     PROGRAM: build/release/meander, in place of the script ./meander
-    ctest --preset release -C pages -L pages
+    tests/pages/commands.py [PROGRAM]    PROGRAM: build/release/meander, in place of the script ./meander; it fetches
+    ./meander test -C pages -L pages     and installs nothing
 
 Commands that would take long run with smaller numbers, by these rules; what is left out is said. The last line is the sum.
 """
@@ -50,7 +50,9 @@ def smaller(words):
     for option, value in SMALLER.get(verb, {}).items():
         if option in out:
             out[out.index(option) + 1] = value
-    if verb in ("train", "sweep") and "--resume" not in out and "--report" not in out:
+    if "--resume" in out:
+        out += ["--steps", "400"]  # the run before it is at its end
+    elif verb in ("train", "sweep") and "--report" not in out:
         if "--steps" not in out:
             out += ["--steps", SMALLER[verb]["--steps"]]
         algorithm = out[out.index("--algo") + 1]
