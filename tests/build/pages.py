@@ -189,14 +189,20 @@ class Check:
                 if verb not in verbs:
                     self.say(path, line, f"no verb '{verb}'")
                     continue
+                if verb == "test":   # CTest's options
+                    continue
                 if verb == "bench":
                     known = self.bench(words)
-                elif verb in ("fetch", "test"):
-                    known = None if verb == "test" else script
+                    if known is None:
+                        self.say(path, line, f"no benchmark '{words[1]}'")
+                        continue
+                elif verb == "fetch":
+                    known = script
+                    for word in words[1:]:
+                        if f"fetch_{word}()" not in script:
+                            self.say(path, line, f"nothing to fetch for '{word}'")
                 else:
                     known = ask(verb, "--help").stdout
-                if known is None:
-                    continue
                 for i, word in enumerate(words[1:], 1):
                     option = word.partition("=")[0]
                     if word.startswith("--") and not re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", known):
@@ -209,13 +215,13 @@ class Check:
                         self.say(path, line, f"no algorithm '{word}'")
 
     def bench(self, words):
-        """The text that knows a benchmark's options; '' if there is no such benchmark."""
+        """The text that knows a benchmark's options; None if there is no such benchmark."""
         name = words[1] if len(words) > 1 and not words[1].startswith("-") else None
         if name == "peers":
             return (self.source / "bench/peers/peers.py").read_text()
         sources = [self.source / f"bench/bench_{name}.cpp"] if name else []
         if not all(s.exists() for s in sources):
-            return ""
+            return None
         return "\n".join(s.read_text() for s in [*sources, *(self.source / "bench").glob("*.cpp")]) + " --benchmark_filter"
 
 
