@@ -174,6 +174,7 @@ class Check:
 
         script = (self.source / "meander").read_text()
         verbs = set(re.findall(r"^  ([a-z]+) {2,}", ask("--help").stdout.partition("Subcommands:")[2], re.M)) | {"fetch"}
+        tasks = set(re.findall(r"^  (\S+) +\d+ ", ask("list").stdout, re.M))
         settings = {}
 
         def settings_of(algorithm):
@@ -211,6 +212,9 @@ class Check:
                         algorithm = words[words.index("--algo") + 1] if "--algo" in words else None
                         if word.partition("=")[0] not in settings_of(algorithm):
                             self.say(path, line, f"{algorithm or 'no algorithm'} has no setting {word.partition('=')[0]}")
+                    play_data = verb == "collect" and re.fullmatch("cube-[a-z]+-play", word)
+                    if words[i - 1] == "--env" and not word.isupper() and word not in tasks and not play_data:
+                        self.say(path, line, f"no task '{word}'")
                     if words[i - 1] == "--algo" and not word.isupper() and ask("config", "--algo", word).returncode:
                         self.say(path, line, f"no algorithm '{word}'")
 

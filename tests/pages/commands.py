@@ -37,7 +37,7 @@ OF_ALGORITHM = {
 # Options added where the verb takes them.
 ADDED = {"toy": ["--updates", "20"], "render": ["--steps", "5", "--width", "64", "--height", "48", "--out", "pictures"]}
 LEFT_OUT = {
-    "bench": "takes from minutes to hours",
+    "bench": "builds more, and most of it takes minutes to hours",
     "test": "the tests run it, or it runs them",
     "fetch": "downloads; the other verbs bring what they need",
 }
