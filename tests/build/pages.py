@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Protects what the pages say of the code: that what they link to and name is there.
 
-    pages.py SOURCE [PROGRAM]    SOURCE: the checkout. PROGRAM: build/release/meander; without it commands are not checked
+    pages.py SOURCE [PROGRAM]    SOURCE: the checkout. PROGRAM: build/release/meander; if it is not there, commands
+                                 are not checked
 
 Of README.md, docs/*.md, bench/README.md and bench/results/*.md: links lead to a file and a heading of it; files in
-backticks exist; what stands as `FILE`: `NAME` occurs in that file; all quantities and metrics of the algorithms stand in
-docs/algorithms.md and those it names exist; README.md is short; lines end by column 120 where they can be broken; verbs,
-options and settings of each ./meander command exist.
+backticks exist; what stands as `FILE`: `NAME` occurs in that file; the rows of a table have its columns; all quantities
+and metrics of the algorithms stand in docs/algorithms.md and those it names exist; README.md is short; lines end by
+column 120 where they can be broken; verbs, options, settings, algorithms and tasks of each ./meander command exist.
 """
 import pathlib
 import re
@@ -141,7 +142,7 @@ class Check:
         metrics = dict(re.findall(r'\{"([a-z0-9_]+)", "([a-z0-9_/]+)"', tables))
         reported = set(re.findall(r'\{"([a-z0-9]+/[a-z0-9_]+)", ', code)) | set(metrics.values())
         if len(metrics) < 30 or len(reported) < 60:
-            self.say(page, 1, f"only {len(metrics)} metrics and {len(reported)} quantities found in algos: how are they written?")
+            self.say(page, 1, f"only {len(metrics)} metrics and {len(reported)} quantities found: how are they written?")
         column = {}
         for number, row in enumerate(text.split("\n"), 1):
             cells = [c.strip() for c in row.strip().strip("|").split("|")] if row.startswith("|") else []
@@ -169,18 +170,22 @@ class Check:
 
         def ask(*arguments):
             if arguments not in asked:
-                asked[arguments] = subprocess.run([program, *arguments], capture_output=True, text=True, cwd=self.source)
+                command = [program, *arguments]
+                asked[arguments] = subprocess.run(command, capture_output=True, text=True, cwd=self.source)
             return asked[arguments]
 
         script = (self.source / "meander").read_text()
-        verbs = set(re.findall(r"^  ([a-z]+) {2,}", ask("--help").stdout.partition("Subcommands:")[2], re.M)) | {"fetch"}
+        subcommands = ask("--help").stdout.partition("Subcommands:")[2]
+        verbs = {"fetch", *re.findall(r"^  ([a-z]+) {2,}", subcommands, re.M)}
         tasks = set(re.findall(r"^  (\S+) +\d+ ", ask("list").stdout, re.M))
         settings = {}
 
         def settings_of(algorithm):
             names = ["mfpo", "som", "mvp", "sac", "qc"] if algorithm is None else [algorithm]
             for name in names:
-                settings.setdefault(name, set(re.findall(r"^([a-z_0-9]+) = ", ask("config", "--algo", name).stdout, re.M)))
+                if name not in settings:
+                    text = ask("config", "--algo", name).stdout
+                    settings[name] = set(re.findall(r"^([a-z_0-9]+) = ", text, re.M))
             return set().union(*(settings[name] for name in names))
 
         for path in pages(self.source):
@@ -210,8 +215,8 @@ class Check:
                         self.say(path, line, f"{verb} has no option {option}")
                     if words[i - 1] == "--set" and verb not in ("bench", "fetch"):
                         algorithm = words[words.index("--algo") + 1] if "--algo" in words else None
-                        if word.partition("=")[0] not in settings_of(algorithm):
-                            self.say(path, line, f"{algorithm or 'no algorithm'} has no setting {word.partition('=')[0]}")
+                        if option not in settings_of(algorithm):
+                            self.say(path, line, f"{algorithm or 'no algorithm'} has no setting {option}")
                     play_data = verb == "collect" and re.fullmatch("cube-[a-z]+-play", word)
                     if words[i - 1] == "--env" and not word.isupper() and word not in tasks and not play_data:
                         self.say(path, line, f"no task '{word}'")
@@ -226,7 +231,8 @@ class Check:
         sources = [self.source / f"bench/bench_{name}.cpp"] if name else []
         if not all(s.exists() for s in sources):
             return None
-        return "\n".join(s.read_text() for s in [*sources, *(self.source / "bench").glob("*.cpp")]) + " --benchmark_filter"
+        code = "\n".join(s.read_text() for s in [*sources, *(self.source / "bench").glob("*.cpp")])
+        return code + " --benchmark_filter"
 
 
 def commands(text):

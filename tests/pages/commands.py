@@ -4,7 +4,8 @@
     tests/pages/commands.py [PROGRAM]    PROGRAM: build/release/meander, in place of the script ./meander; it fetches
     ./meander test -C pages -L pages     and installs nothing
 
-Commands that would take long run with smaller numbers, by these rules; what is left out is said. The last line is the sum.
+Commands that would take long run with smaller numbers, by these rules; what is left out is said. The last line is the
+sum.
 """
 import pathlib
 import re
@@ -26,7 +27,8 @@ SMALLER = {
     "eval": {"--episodes": "2"},
 }
 # Settings added at the end, where the last counts.
-OF_THE_LOOP = ["start_steps=200", "evaluation_interval=150", "evaluation_episodes=1", "log_interval=50", "time_limit=50"]
+OF_THE_LOOP = ["start_steps=200", "evaluation_interval=150", "evaluation_episodes=1", "log_interval=50",
+               "time_limit=50"]
 OF_ALGORITHM = {
     "mfpo": ["batch_size=16", "actor_width=16", "critic_width=16", "policy_proposals=2", "gaussian_proposals=4"],
     "som": ["batch_size=16", "actor_width=16", "critic_width=16", "proposals=4"],
@@ -87,12 +89,14 @@ def main():
                     run += f" > {shlex.quote(to)}" if to else ""
                     began = time.time()
                     try:
-                        done = subprocess.run(["bash", "-c", run], cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+                        done = subprocess.run(["bash", "-c", run], cwd=folder, capture_output=True, text=True,
+                                              timeout=SECONDS)
                         good, said = done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
                     except subprocess.TimeoutExpired:
                         good, said = False, f"not done after {SECONDS} s"
                     ran += 1
-                    print(f"{'passed' if good else 'FAILED'} {time.time() - began:6.1f} s  {where}: {command}", flush=True)
+                    verdict = "passed" if good else "FAILED"
+                    print(f"{verdict} {time.time() - began:6.1f} s  {where}: {command}", flush=True)
                     if not good:
                         failed.append(where)
                         print(f"  as: {run}\n  {said.strip()}", flush=True)
