@@ -7,7 +7,7 @@
 Of README.md, docs/*.md, bench/README.md and bench/results/*.md: links lead to a file and a heading of it; files in
 backticks exist; what stands as `FILE`: `NAME` occurs in that file; the rows of a table have its columns; all quantities
 and metrics of the algorithms stand in docs/algorithms.md and those it names exist; README.md is short; lines end by
-column 120 where they can be broken; verbs, options, settings, algorithms and tasks of each ./meander command exist.
+column 120 where they can be broken; verbs, options, settings, algorithms and tasks of each ./meander command exist, and what stands as `SETTING=VALUE`.
 """
 import pathlib
 import re
@@ -142,7 +142,7 @@ class Check:
         metrics = dict(re.findall(r'\{"([a-z0-9_]+)", "([a-z0-9_/]+)"', tables))
         reported = set(re.findall(r'\{"([a-z0-9]+/[a-z0-9_]+)", ', code)) | set(metrics.values())
         if len(metrics) < 30 or len(reported) < 60:
-            self.say(page, 1, f"only {len(metrics)} metrics and {len(reported)} quantities found: how are they written?")
+            self.say(page, 1, f"only {len(metrics)} metrics, {len(reported)} quantities found: how are they written?")
         column = {}
         for number, row in enumerate(text.split("\n"), 1):
             cells = [c.strip() for c in row.strip().strip("|").split("|")] if row.startswith("|") else []
@@ -222,6 +222,11 @@ class Check:
                         self.say(path, line, f"no task '{word}'")
                     if words[i - 1] == "--algo" and not word.isupper() and ask("config", "--algo", word).returncode:
                         self.say(path, line, f"no algorithm '{word}'")
+
+            for match in re.finditer(r"`([a-z_0-9]+)=[\w.,-]+`", text := prose(path.read_text())):
+                self.count("settings")
+                if match[1] not in settings_of(None):
+                    self.say(path, text.count("\n", 0, match.start()) + 1, f"no setting {match[1]}")
 
     def bench(self, words):
         """The text that knows a benchmark's options; None if there is no such benchmark."""
