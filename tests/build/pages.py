@@ -7,7 +7,8 @@
 Of README.md, docs/*.md, bench/README.md and bench/results/*.md: links lead to a file and a heading of it; files in
 backticks exist; what stands as `FILE`: `NAME` occurs in that file; the rows of a table have its columns; all quantities
 and metrics of the algorithms stand in docs/algorithms.md and those it names exist; README.md is short; lines end by
-column 120 where they can be broken; verbs, options, settings, algorithms and tasks of each ./meander command exist, and what stands as `SETTING=VALUE`.
+column 120 where they can be broken; verbs, options, settings, algorithms and tasks of each ./meander command exist, and
+settings that stand as `SETTING=VALUE`.
 """
 import pathlib
 import re
