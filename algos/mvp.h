@@ -7,7 +7,7 @@ namespace meander {
 
 // Mean Velocity Policy with instantaneous velocity constraint: Zhan et al., arXiv 2602.13810 (2026). A one-step policy
 // over chunks of actions; N of its samples are ranked by the critics, as in Q-chunking. What the paper does not say is
-// inferred; README tells which.
+// inferred; docs/algorithms.md tells which.
 struct MvpSettings final : ChunkSettings {
   std::string target = "best";              // best, replay: what the policy regresses on once it acts for itself
   double lambda = 1;                        // weight of the constraint

@@ -10,7 +10,7 @@ namespace meander {
 // Score-Based One-step MeanFlow Policy Optimization: Kim, Ki, Ahn, Lee, arXiv 2605.23365 (2026). The policy follows the
 // score of exp(inverse_temperature Q) through a variance-preserving diffusion and acts in one step of its mean velocity.
 // Symbols: B batch, S observation size, A action size, K proposals, N candidates. What the paper does not say is
-// inferred; README tells which.
+// inferred; docs/algorithms.md tells which.
 struct SomSettings final : AlgorithmSettings {
   int64_t batch_size = 256;
   double discount = 0.99;
