@@ -102,14 +102,16 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   const Tensor action =
       best ? best_candidate(batch.state, candidate_noise(Purpose::candidate_noise, step, batch.state.rows)).chosen
            : batch.action;
-  const RegressionLoss actor = actor_loss(rows(batch.state, action, best ? Tensor() : valid_actions(batch),
-                                               normals(Purpose::interpolation_noise, step, n, chunk_actions()),
-                                               times(sampler_, Purpose::interval_a, step, n),
-                                               times(sampler_, Purpose::interval_b, step, n)));
+  const Rows learnt = rows(batch.state, action, best ? Tensor() : valid_actions(batch),
+                           normals(Purpose::interpolation_noise, step, n, chunk_actions()),
+                           times(sampler_, Purpose::interval_a, step, n),
+                           times(sampler_, Purpose::interval_b, step, n));
+  const RegressionLoss actor = actor_loss(learnt);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
   const Tensor some = batch.state.slice_rows(0, std::min(gap_states, batch.state.rows));
   const Number gap = one_step_gap(some, normals(Purpose::gap_noise, step, some.rows, chunk_actions()));
-  report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
+  report({{"actor/action", action}, {"actor/t", learnt.time.t}, {"actor/r", learnt.time.r},
+          {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
           {"actor/constraint_loss", actor.constraint.tensor ? actor.constraint : zeros(1, 1)},
           {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});
   report.record();
