@@ -1,5 +1,5 @@
-// Protects how every algorithm acts: exploration and evaluation recomposed in double from the networks and from what each
-// algorithm says of itself: how many candidates, whose critics choose, in how many steps, with what noise and bound.
+// Protects how every algorithm acts: exploration and evaluation recomposed in double from its networks and a table of
+// how many candidates there are, whose critics choose, in how many steps, with what noise. (SAC: sac_test.cpp.)
 #include <doctest/doctest.h>
 
 #include <cmath>

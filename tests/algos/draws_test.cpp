@@ -1,5 +1,5 @@
-// Protects the random numbers of every algorithm: no stream is drawn twice, whatever it is for and at whatever step, and
-// the two ends of a flow's times are not one draw. A device table that passes each call on to the CPU notes the draws.
+// Protects the random numbers of every algorithm: no stream is drawn twice, whatever it is for and at whatever step,
+// and the two ends of a flow's times are not one draw. A device table that passes calls on to the CPU notes the draws.
 #include <doctest/doctest.h>
 
 #include <set>

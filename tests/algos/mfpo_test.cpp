@@ -115,8 +115,7 @@ struct OneUpdate {
   }
   // The parameters that the agent has now.
   void follow() {
-    const std::vector<Network> mine = phases.networks();
-    for (size_t i = 0; i < mine.size(); ++i) mine[i].train_state->params.copy_from(agent.networks()[i].train_state->params);
+    for (const Network& n : phases.networks()) n.train_state->params.copy_from(network(agent, n.name).train_state->params);
     phases.policy.outdate();
   }
   Tensor first() const {   // the first policy proposal of each state
@@ -143,7 +142,7 @@ void check_same(Tensor seen, Tensor expected) { CHECK(difference(seen, expected)
 
 }  // namespace
 
-TEST_CASE("each draw is of its own purpose and goes where it belongs") {
+TEST_CASE("MFPO: each draw is of its own purpose and goes where it belongs") {
   ArenaScope scope;
   OneUpdate u(fast());
   u.run();
@@ -174,13 +173,13 @@ TEST_CASE("each draw is of its own purpose and goes where it belongs") {
              interpolate(first, u.normals(Purpose::divergence_noise, 1, A), of_divergence.t));
 }
 
-TEST_CASE("the divergence is that of the actor after its step") {
+TEST_CASE("MFPO: the divergence is that of the actor after its step") {
   ArenaScope scope;
   OneUpdate u(fast());
   u.run();
   const auto divergence = [&] {
-    return u.phases.divergence_of_velocity(u.batch.state, single(u.seen["divergence/x"]), single(u.seen["divergence/t"]),
-                                           u.normals(Purpose::divergence_probe, 2, A));
+    const Tensor x = single(u.seen["divergence/x"]), t = single(u.seen["divergence/t"]);
+    return u.phases.divergence_of_velocity(u.batch.state, x, t, u.normals(Purpose::divergence_probe, 2, A));
   };
   CHECK(difference(u.seen["divergence/velocity"], divergence().velocity) > 1e-3);   // of before
   CHECK(difference(u.seen["divergence/estimate"], divergence().estimate) > 1e-3);
@@ -190,7 +189,7 @@ TEST_CASE("the divergence is that of the actor after its step") {
   check_same(u.seen["divergence/estimate"], divergence().estimate);
 }
 
-TEST_CASE("the divergence network learns the divergence, from its parameters before the step") {
+TEST_CASE("MFPO: the divergence network learns the divergence, from its parameters before the step") {
   ArenaScope scope;
   OneUpdate u(fast());
   u.run();
@@ -204,7 +203,7 @@ TEST_CASE("the divergence network learns the divergence, from its parameters bef
   check_same(u.seen["divergence/gradient"], loss.gradient);
 }
 
-TEST_CASE("proposals are scored by the online critics after their step") {
+TEST_CASE("MFPO: proposals are scored by the online critics after their step") {
   ArenaScope scope;
   OneUpdate u(fast());
   u.run();
@@ -218,7 +217,7 @@ TEST_CASE("proposals are scored by the online critics after their step") {
   check_same(u.seen["proposals/q"], q().chosen);
 }
 
-TEST_CASE("the actor regresses on the mixed velocity, from its parameters before the step") {
+TEST_CASE("MFPO: the actor regresses on the mixed velocity, from its parameters before the step") {
   ArenaScope scope;
   OneUpdate u(fast());
   u.run();
@@ -230,7 +229,7 @@ TEST_CASE("the actor regresses on the mixed velocity, from its parameters before
   check_same(u.seen["actor/gradient"], loss.gradient);
 }
 
-TEST_CASE("the temperature is the exponential of its parameter in target, weights and log") {
+TEST_CASE("MFPO: the temperature is the exponential of its parameter in target, weights and log") {
   ArenaScope scope;
   OneUpdate u(fast());
   const double alpha = std::exp(double(parameters(u.agent, "temperature/")[0]));
@@ -267,7 +266,7 @@ TEST_CASE("MFPO: the temperature's direction") {
 }
 
 // The derivative of alpha (entropy - target) by log alpha is the loss itself.
-TEST_CASE("the temperature's loss and gradient are alpha (entropy - target)") {
+TEST_CASE("MFPO: the temperature's loss and gradient are alpha (entropy - target)") {
   ArenaScope scope;
   MfpoSettings s = fast();
   s.target_entropy_per_action = 1.5;
