@@ -8,9 +8,8 @@
 #include <map>
 
 #include "../folder.h"
-#include <meander/algos/settings.h>
 #include "allocations.h"
-#include "batches.h"
+#include "small_agents.h"
 #include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 
@@ -18,37 +17,6 @@ using namespace meander;
 using namespace meander::testing;
 
 namespace {
-
-constexpr int S = 5, A = 2, rows = 32;
-
-// An agent and its kind as a learner.
-struct Made {
-  std::unique_ptr<Agent> agent;
-  Learner& learner;
-};
-
-// A small one; `more`: further settings by name.
-Made make(const std::string& name, uint64_t seed, const std::map<std::string, double>& more = {}) {
-  const auto settings = make_algorithm(name);
-  std::map<std::string, double> numbers = {
-      {"batch_size", rows}, {"actor_width", 24}, {"critic_width", 24}, {"width", 24}, {"actor_layers", 2},
-      {"critic_layers", 2}, {"layers", 2}, {"policy_proposals", 4}, {"gaussian_proposals", 6}, {"atoms", 21},
-      {"v_min", -5}, {"v_max", 5}, {"proposals", 7}, {"candidates", 4}, {"horizon", 3}, {"noise_interval", 2},
-      {"target_rate", 0.05}};
-  for (const auto& [key, value] : more) numbers[key] = value;
-  for (const Setting& s : settings->settings()) {
-    if (!numbers.count(s.key)) continue;
-    if (auto* const* integer = std::get_if<int64_t*>(&s.value)) **integer = static_cast<int64_t>(numbers[s.key]);
-    if (auto* const* real = std::get_if<double*>(&s.value)) **real = numbers[s.key];
-  }
-  auto agent = settings->make_agent(S, A, seed);
-  auto& learner = dynamic_cast<Learner&>(*agent);
-  return {std::move(agent), learner};
-}
-
-Data data_for(const Agent& agent, uint64_t seed) {
-  return random_batch(rows, S, A, seed, agent.chunk(), agent.return_steps());
-}
 
 // `updates` updates from number `first` on -> the metrics of all.
 std::vector<float> update(Agent& agent, int updates, uint64_t first = 1) {

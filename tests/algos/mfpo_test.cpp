@@ -1,20 +1,20 @@
-// Protects MFPO's own: every switch and what it logs.
+// Protects MFPO's own: every switch, what is drawn for what, the temperature and the order of an update.
 #include <meander/algos/mfpo.h>
 
 #include <cmath>
 
-#include "batches.h"
+#include "small_agents.h"
 
 using namespace meander;
 using namespace meander::testing;
 
 namespace {
 
-constexpr int S = 5, A = 2;
+constexpr uint64_t seed = 3;
 
 MfpoSettings small() {
   MfpoSettings s;
-  s.batch_size = 32;
+  s.batch_size = rows;
   s.actor_width = s.critic_width = 24;
   s.actor_layers = s.critic_layers = 2;
   s.policy_proposals = 4;
@@ -28,7 +28,7 @@ MfpoSettings small() {
 
 void train(Mfpo& agent, uint64_t updates, std::vector<float>& metrics) {
   metrics.resize(agent.metric_names().size());
-  for (uint64_t u = 1; u <= updates; ++u) agent.update(random_batch(32, S, A, 100 + u).batch, u, metrics);
+  for (uint64_t u = 1; u <= updates; ++u) agent.update(random_batch(rows, S, A, 100 + u).batch, u, metrics);
 }
 
 }  // namespace
@@ -102,4 +102,180 @@ TEST_CASE("rewards beyond the support are counted at the right end") {
   agent.update(data.batch, 1, metrics);
   CHECK(metric(agent, metrics, "clipped_low") == doctest::Approx(1));
   CHECK(metric(agent, metrics, "clipped_high") == 0);
+}
+
+// ---- an update, phase by phase: the same phases called here, with the draws that each is to have --------------------
+namespace {
+
+struct OneUpdate {
+  explicit OneUpdate(MfpoSettings s) : settings(s), agent(S, A, s, seed), phases(S, A, s, seed), seen(agent) {}
+  void run() { metrics = update(agent, batch); }
+  Tensor normals(Purpose purpose, int64_t a_state, int64_t cols) const {
+    return agent_normals(seed, purpose, 1, rows * a_state, cols);
+  }
+  // The parameters that the agent has now.
+  void follow() {
+    for (const Network& n : phases.networks()) n.train_state->params.copy_from(network(agent, n.name).train_state->params);
+    phases.policy.outdate();
+  }
+  Tensor first() const {   // the first policy proposal of each state
+    return slice_columns(reshape(seen["proposals/policy"], rows, 4 * A), 0, A).detached;
+  }
+
+  MfpoSettings settings;
+  Mfpo agent;
+  MfpoPhases phases;
+  Seen seen;
+  Data data = random_batch(rows, S, A, 5);
+  const Batch& batch = data.batch;
+  std::vector<float> metrics;
+};
+
+MfpoSettings fast() {   // one step moves every network by far
+  MfpoSettings s = small();
+  s.learning_rate = 0.01, s.alpha = 0.3;
+  return s;
+}
+
+// The same numbers, of which `seen` has them in double.
+void check_same(Tensor seen, Tensor expected) { CHECK(difference(seen, expected) == 0); }
+
+}  // namespace
+
+TEST_CASE("MFPO: each draw is of its own purpose and goes where it belongs") {
+  ArenaScope scope;
+  OneUpdate u(fast());
+  u.run();
+  MfpoPhases& p = u.phases;
+  const auto next = p.sample(u.batch.next_state, u.normals(Purpose::next_action, 1, A));
+  check_same(u.seen["next/action"], next.action);
+  check_same(u.seen["next/log_prob"], next.log_prob);
+
+  const FlowTimes time = p.flow_times(u.normals(Purpose::interval_a, 1, 1), u.normals(Purpose::interval_b, 1, 1));
+  check_same(u.seen["flow/t"], time.t);
+  check_same(u.seen["flow/r"], time.r);
+  const auto policy = p.sample(u.batch.state, u.normals(Purpose::proposal_noise, 4, A));
+  check_same(u.seen["proposals/policy"], policy.action);
+  check_same(u.seen["proposals/log_prob"], policy.log_prob);
+  const Tensor first = single(u.first());
+  const Tensor x = interpolate(first, u.normals(Purpose::interpolation_noise, 1, A), time.t);
+  check_same(u.seen["flow/x"], x);
+  const Tensor uniform = empty(rows * 6, A);
+  kernels::philox_uniform({seed, static_cast<uint32_t>(Purpose::truncated_uniform), 1}, nullptr, uniform.size(),
+                          uniform.f32());
+  check_same(u.seen["proposals/gaussian"], gaussian_proposals(x, time.t, uniform).action);
+
+  const FlowTimes of_divergence = p.flow_times(u.normals(Purpose::divergence_interval_a, 1, 1),
+                                               u.normals(Purpose::divergence_interval_b, 1, 1));
+  check_same(u.seen["divergence/t"], of_divergence.t);
+  check_same(u.seen["divergence/r"], of_divergence.r);
+  check_same(u.seen["divergence/x"],
+             interpolate(first, u.normals(Purpose::divergence_noise, 1, A), of_divergence.t));
+}
+
+TEST_CASE("MFPO: the divergence is that of the actor after its step") {
+  ArenaScope scope;
+  OneUpdate u(fast());
+  u.run();
+  const auto divergence = [&] {
+    const Tensor x = single(u.seen["divergence/x"]), t = single(u.seen["divergence/t"]);
+    return u.phases.divergence_of_velocity(u.batch.state, x, t, u.normals(Purpose::divergence_probe, 2, A));
+  };
+  CHECK(difference(u.seen["divergence/velocity"], divergence().velocity) > 1e-3);   // of before
+  CHECK(difference(u.seen["divergence/estimate"], divergence().estimate) > 1e-3);
+  u.follow();
+  check_same(u.seen["divergence/velocity"], divergence().velocity);
+  check_same(u.seen["divergence/directions"], divergence().derivative);
+  check_same(u.seen["divergence/estimate"], divergence().estimate);
+}
+
+TEST_CASE("MFPO: the divergence network learns the divergence, from its parameters before the step") {
+  ArenaScope scope;
+  OneUpdate u(fast());
+  u.run();
+  const FlowTimes time{single(u.seen["divergence/t"]), single(u.seen["divergence/r"]), rows / 4};
+  const auto loss = u.phases.divergence_loss(
+      u.batch.state, single(u.seen["divergence/x"]), time,
+      {single(u.seen["divergence/velocity"]), single(u.seen["divergence/directions"]),
+       single(u.seen["divergence/estimate"])});
+  check_same(u.seen["divergence/mean_field"], loss.mean_field);
+  check_same(u.seen["divergence/target"], loss.target);
+  check_same(u.seen["divergence/gradient"], loss.gradient);
+}
+
+TEST_CASE("MFPO: proposals are scored by the online critics after their step") {
+  ArenaScope scope;
+  OneUpdate u(fast());
+  u.run();
+  const Tensor proposals = MfpoPhases::all_proposals(rows, single(u.seen["proposals/policy"]),
+                                                     single(u.seen["proposals/gaussian"]));
+  const auto q = [&] { return u.phases.critic.values(u.phases.critic.online, u.batch.state, proposals); };
+  CHECK(difference(u.seen["proposals/q1"], q().q[0]) > 1e-3);   // of before
+  u.follow();
+  check_same(u.seen["proposals/q1"], q().q[0]);
+  check_same(u.seen["proposals/q2"], q().q[1]);
+  check_same(u.seen["proposals/q"], q().chosen);
+}
+
+TEST_CASE("MFPO: the actor regresses on the mixed velocity, from its parameters before the step") {
+  ArenaScope scope;
+  OneUpdate u(fast());
+  u.run();
+  const FlowTimes time{single(u.seen["flow/t"]), single(u.seen["flow/r"]), rows / 4};
+  const auto loss =
+      u.phases.actor_loss(u.batch.state, single(u.seen["flow/x"]), time, single(u.seen["velocity/mixed"]));
+  check_same(u.seen["actor/mean_field"], loss.mean_field);
+  check_same(u.seen["actor/target"], loss.target);
+  check_same(u.seen["actor/gradient"], loss.gradient);
+}
+
+TEST_CASE("MFPO: the temperature is the exponential of its parameter in target, weights and log") {
+  ArenaScope scope;
+  OneUpdate u(fast());
+  const double alpha = std::exp(double(parameters(u.agent, "temperature/")[0]));
+  CHECK(alpha == doctest::Approx(0.3));
+  u.run();
+  CHECK(metric(u.agent, u.metrics, "alpha") == doctest::Approx(alpha));
+  CHECK(u.agent.alpha() == doctest::Approx(std::exp(double(parameters(u.agent, "temperature/")[0]))));
+
+  const Tensor z = empty(1, 21, DType::float64);
+  for (int j = 0; j < 21; ++j) z.as<double>()[j] = -5 + 10 * j / 20.0;
+  const Value soft = Value(z) - alpha * Value(u.seen["next/log_prob"]);
+  const Value positions = clip(Value(twofold(u.batch.reward)) + 0.99 * (Value(twofold(u.batch.mask)) * soft), -5, 5);
+  CHECK(difference(u.seen["target/positions"], positions) < 1e-6);   // a few roundings
+
+  const Value q = u.seen["proposals/q"], t = repeat_rows(u.seen["flow/t"], 4), a = u.seen["proposals/policy"];
+  const Value distance = sum_row(square(repeat_rows(u.seen["flow/x"], 4) - (1 - t) * a)) / (2 * square(t));
+  const Value log_policy = slice_columns(q, 0, 4) / alpha - reshape(distance + u.seen["proposals/log_prob"], rows, 4);
+  CHECK(difference(u.seen["weights/log_policy"], log_policy) < 1e-5);
+  CHECK(difference(u.seen["weights/log_gaussian"], slice_columns(q, 4, 6) / alpha) < 1e-5);
+}
+
+// Too much entropy lowers the temperature, too little raises it: by Adam's rate in the first step.
+TEST_CASE("MFPO: the temperature's direction") {
+  const auto log_alpha_after = [&](double target, bool tune) {
+    MfpoSettings s = fast();
+    s.target_entropy_per_action = target / A, s.tune_alpha = tune;
+    OneUpdate u(s);
+    u.run();
+    const float entropy = metric(u.agent, u.metrics, "entropy");   // about that of the noise, 2.8
+    CHECK((1 < entropy && entropy < 5));
+    return double(parameters(u.agent, "temperature/")[0]);
+  };
+  CHECK(log_alpha_after(1, true) == doctest::Approx(std::log(0.3) - 0.01).epsilon(1e-4));
+  CHECK(log_alpha_after(5, true) == doctest::Approx(std::log(0.3) + 0.01).epsilon(1e-4));
+  CHECK(log_alpha_after(5, false) == doctest::Approx(std::log(0.3)).epsilon(1e-6));
+}
+
+// The derivative of alpha (entropy - target) by log alpha is the loss itself.
+TEST_CASE("MFPO: the temperature's loss and gradient are alpha (entropy - target)") {
+  ArenaScope scope;
+  MfpoSettings s = fast();
+  s.target_entropy_per_action = 1.5;
+  OneUpdate u(s);
+  u.run();
+  const double entropy = element(-mean_all(u.seen["proposals/log_prob"]), 0), expected = 0.3 * (entropy - 1.5 * A);
+  CHECK(element(u.seen["temperature/entropy"], 0) == doctest::Approx(entropy).epsilon(1e-6));
+  CHECK(element(u.seen["temperature/loss"], 0) == doctest::Approx(expected).epsilon(1e-5));
+  CHECK(element(u.seen["temperature/gradient"], 0) == doctest::Approx(expected).epsilon(1e-5));
 }

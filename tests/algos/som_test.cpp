@@ -5,14 +5,13 @@
 #include <cmath>
 #include <numbers>
 
-#include "batches.h"
+#include "small_agents.h"
 
 using namespace meander;
 using namespace meander::testing;
 
 namespace {
 
-constexpr int S = 5, A = 2;
 constexpr uint64_t seed = 3;
 
 SomSettings small() {
@@ -327,6 +326,41 @@ TEST_CASE("the best candidate is the one whose smaller critic is largest") {
     int best = 0;
     for (int k = 1; k < 7; ++k) best = element(q, 7 * i + k) > element(q, 7 * i + best) ? k : best;
     for (int j = 0; j < A; ++j) CHECK(choice.chosen.f32()[A * i + j] == choice.action.f32()[A * (7 * i + best) + j]);
+  }
+}
+
+TEST_CASE("SOM: each draw is of its own purpose and goes where it belongs") {
+  const Data data = random_batch(32, S, A, 5);
+  for (const bool from_policy : {false, true}) {
+    ArenaScope scope;
+    CAPTURE(from_policy);
+    const auto change = [&](SomSettings& s) {
+      s.policy_interval = 1;
+      if (from_policy) s.start = "policy";
+    };
+    Som agent = made(change), before = made(change);
+    const Seen seen(agent);
+    update(agent, data.batch);
+    const auto normals = [&](Purpose purpose, int64_t a_state) {
+      return agent_normals(seed, purpose, 1, 32 * a_state, A);
+    };
+    const auto uniforms = [&](Purpose purpose) {
+      const Tensor x = empty(32, 1);
+      kernels::philox_uniform({seed, static_cast<uint32_t>(purpose), 1}, nullptr, 32, x.f32());
+      return x;
+    };
+    const FlowTimesSampler sampler{.draw = FlowTimesSampler::Draw::uniform_below, .share_equal = 0.25};
+    const FlowTimes time = sampler(uniforms(Purpose::interval_a), uniforms(Purpose::interval_b));
+    CHECK(difference(seen["actor/t"], time.t) == 0);
+    CHECK(difference(seen["actor/r"], time.r) == 0);
+    const Tensor start =
+        from_policy ? before.sample(data.batch.state, normals(Purpose::policy_noise, 1)) : data.batch.action;
+    CHECK(difference(seen["actor/start"], start) == 0);
+    const auto at = before.schedule(time.t);
+    const Value noise = normals(Purpose::interpolation_noise, 1);
+    const Tensor x = (Value(at.mu) * Value(start) + Value(at.sigma) * noise).detached;
+    CHECK(difference(seen["actor/x"], x) == 0);
+    CHECK(difference(seen["proposals/action"], before.proposals(x, at, normals(Purpose::score_noise, 6))) == 0);
   }
 }
 
