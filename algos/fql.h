@@ -5,9 +5,9 @@
 namespace meander {
 
 // Flow Q-learning: Park, Li, Levine, arXiv 2502.02538 (2025); with chunks Li, Zhou, Levine, arXiv 2507.07969 (2025).
-// A behaviour flow imitates the replay's chunks. A one-step policy mu, which acts, maps noise straight to a chunk: it is
-// drawn towards where the flow's T Euler steps take the same noise, and up the critics. No gradient passes through the
-// steps.
+// A behaviour flow imitates the replay's chunks. A one-step policy mu, which acts, maps noise straight to a chunk: it
+// is drawn towards where the flow's T Euler steps take the same noise, and up the critics. No gradient passes through
+// the steps.
 struct FqlSettings final : ChunkSettings {
   double distillation = 10;                 // alpha
   int64_t sampling_steps = 10;              // T

@@ -1,5 +1,5 @@
-// Protects what FQL has of its own: the one-step policy's loss, worked by hand and against plain computations in double,
-// which gradient reaches which network, and an update's draws. (What it shares with QC: qc_test.cpp.)
+// Protects what FQL has of its own: the one-step policy's loss, worked by hand and against plain computations in
+// double, which gradient reaches which network, and an update's draws. (What it shares with QC: qc_test.cpp.)
 #include <meander/algos/fql.h>
 
 #include <cmath>
