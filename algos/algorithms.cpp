@@ -9,7 +9,8 @@ namespace meander {
   A("som", SomSettings)       \
   A("mvp", MvpSettings)       \
   A("sac", SacSettings)       \
-  A("qc", QcSettings)
+  A("qc", QcSettings)         \
+  A("fql", FqlSettings)
 
 #define MEANDER_DECLARE(name, Settings) struct Settings;
 MEANDER_ALGORITHMS(MEANDER_DECLARE)

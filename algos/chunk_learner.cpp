@@ -11,10 +11,11 @@ using kernels::Activation;
 using kernels::Norm;
 
 // ---- the critics ----------------------------------------------------------------------------------------------------
-ChunkCritics::ChunkCritics(int observations, int actions, const ChunkOptions& options, uint64_t seed)
+ChunkCritics::ChunkCritics(int observations, int actions, const ChunkOptions& options, TwinCritic::Chosen target,
+                           uint64_t seed)
     : critic(observations, options.horizon * actions,
              {options.critic_width, options.critic_layers, Activation::gelu, Norm::after_activation},
-             TwinCritic::Chosen::mean, seed),
+             target, seed),
       discount_(options.discount) {
   std::vector<float> discounts;
   for (int64_t i = 0; i < options.steps(); ++i)
@@ -22,11 +23,12 @@ ChunkCritics::ChunkCritics(int observations, int actions, const ChunkOptions& op
   discounts_ = Buffer(discounts);
 }
 
-Tensor ChunkCritics::target(const Batch& batch, Tensor next_action) const {
+ChunkCritics::Target ChunkCritics::whole_target(const Batch& batch, Tensor next_action) const {
   const int64_t n = batch.reward.cols;
-  const Value next = critic.values(critic.target, batch.next_state, next_action).chosen;
-  return (sum_row(batch.reward * Value(discounts_.tensor())) +
-          std::pow(discount_, double(n)) * (Value(batch.mask) * next)).detached;
+  const TwinCritic::Estimates next = critic.values(critic.target, batch.next_state, next_action);
+  const Value rewards = sum_row(batch.reward * Value(discounts_.tensor()));
+  const Value target = rewards + std::pow(discount_, double(n)) * (Value(batch.mask) * Value(next.chosen));
+  return {rewards.detached, next, target.detached};
 }
 
 TwinCritic::Loss ChunkCritics::loss(int which, const Batch& batch, Tensor target) const {
@@ -50,9 +52,22 @@ ChunkFlow::ChunkFlow(int observations, int actions, const ChunkOptions& options,
 }
 
 // ---- the learner ----------------------------------------------------------------------------------------------------
-ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& options, uint64_t seed)
+ChunkLearner::ChunkLearner(int observations, int actions, const ChunkOptions& options, uint64_t seed,
+                           TwinCritic::Chosen target)
     : Learner(observations, actions, seed), options_(options), adam_{options.learning_rate},
-      critics_(observations, actions, options, seed) {}
+      critics_(observations, actions, options, target, seed) {}
+
+FlowMatching ChunkLearner::flow_matching(const ChunkFlow& flow, const Batch& batch, Tensor noise, Tensor t) const {
+  const Tensor x = interpolate(batch.action, noise, t), valid = valid_actions(batch);
+  const Value velocity = Value(noise) - Value(batch.action);
+  const auto [out, gradient] = value_and_grad(
+      [&](Value params) {
+        const Value v = flow.network(params, batch.state, x, t, Value());
+        return Values<2>{mean_all(square(v - velocity) * Value(valid)), v};
+      },
+      flow.train_state.tensor());
+  return {out[0].detached, x, velocity.detached, out[1].detached, gradient.detached};
+}
 
 PolicyDescription ChunkLearner::best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const {
   return {.observations = observations_, .actions = actions_, .chunk = options_.horizon,
@@ -68,11 +83,12 @@ Tensor ChunkLearner::valid_actions(const Batch& batch) const {
 
 ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, Tensor noise, Report& report) {
   const Choice choice = best_candidate(batch.next_state, noise);
-  const Tensor next = choice.chosen, target = critics_.target(batch, next);
-  const ChunkCritics::Losses loss{critics_.loss(0, batch, target), critics_.loss(1, batch, target)};
+  const ChunkCritics::Target target = critics_.whole_target(batch, choice.chosen);
+  const ChunkCritics::Losses loss{critics_.loss(0, batch, target.value), critics_.loss(1, batch, target.value)};
   report.critic_losses(loss.of);
   report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q}, {"next/best", choice.best},
-          {"next/action", next}, {"target/return", target}});
+          {"next/action", choice.chosen}, {"target/q1", target.next.q[0]}, {"target/q2", target.next.q[1]},
+          {"target/rewards", target.rewards}, {"target/return", target.value}});
   return loss;
 }
 

@@ -8,7 +8,8 @@
 namespace meander {
 
 // The parts of an algorithm that learns chunks of h actions: critics of chunks, flows over chunks, and acting by the best
-// of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP and QC are made of them.
+// of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP, QC and FQL are made of
+// them.
 // Symbols: B batch, S observation size, A action size, h actions of a chunk, n steps of the return (h if not said).
 struct ChunkOptions {
   int64_t batch_size = 256;
@@ -35,10 +36,18 @@ struct ChunkSettings : AlgorithmSettings {
 // Two critics of a state and a chunk, with returns of n steps.
 class ChunkCritics {
  public:
-  ChunkCritics(int observations, int actions, const ChunkOptions& options, uint64_t seed);
+  // `target`: the value of a next state, of the two target critics'.
+  ChunkCritics(int observations, int actions, const ChunkOptions& options, TwinCritic::Chosen target, uint64_t seed);
 
-  // y = sum_{i<n} gamma^i r_i + gamma^n mask mean(Q1', Q2')(s_{t+n}, a'), [B, 1]; next_action a' [B, h A]
-  Tensor target(const Batch& batch, Tensor next_action) const;
+  // y = sum_{i<n} gamma^i r_i + gamma^n mask V'(s_{t+n}, a'), [B, 1], V' the mean or the smaller of Q1', Q2';
+  // next_action a' [B, h A]
+  struct Target {
+    Tensor rewards;                          // the sum
+    TwinCritic::Estimates next;              // Q1', Q2', V'
+    Tensor value;                            // y
+  };
+  Target whole_target(const Batch& batch, Tensor next_action) const;
+  Tensor target(const Batch& batch, Tensor next_action) const { return whole_target(batch, next_action).value; }
   // The mean over all B rows of valid_{n-1} (Q_i(s, a) - y)^2: a chunk that an episode's end cuts does not count.
   TwinCritic::Loss loss(int critic, const Batch& batch, Tensor target) const;
   struct Losses {
@@ -62,6 +71,13 @@ struct ChunkFlow {
   ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise);
 };
 
+// The loss by which a flow learns to imitate, with its gradient.
+struct FlowMatching {
+  Number loss;
+  Tensor x, velocity, predicted;            // x_t, e - a, v(s, x_t, t); [B, h A]
+  Tensor gradient;                          // [1, parameters]
+};
+
 // A learner of chunks: the shared settings, and critics. Its flows are its own.
 class ChunkLearner : public Learner {
  public:
@@ -73,8 +89,12 @@ class ChunkLearner : public Learner {
   Tensor valid_actions(const Batch& batch) const;
 
  protected:
-  ChunkLearner(int observations, int actions, const ChunkOptions& options, uint64_t seed);
+  ChunkLearner(int observations, int actions, const ChunkOptions& options, uint64_t seed,
+               TwinCritic::Chosen target = TwinCritic::Chosen::mean);
 
+  // The mean over B, h and A of valid_i (v(s, x_t, t) - (e - a))^2, x_t = (1 - t) a + t e, a the replay's chunk;
+  // noise e [B, h A], t [B, 1].
+  FlowMatching flow_matching(const ChunkFlow& flow, const Batch& batch, Tensor noise, Tensor t) const;
   // Acting by the best of N chunks of T steps of this flow.
   PolicyDescription best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const;
   // The two critics' losses of one update, by the best of N candidates at s' from noise [B N, h A]; checked and reported.

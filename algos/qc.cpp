@@ -20,18 +20,6 @@ Qc::Qc(int observations, int actions, const QcSettings& settings, uint64_t seed)
   log_metrics(metrics_of_qc);
 }
 
-Qc::RegressionLoss Qc::actor_loss(const Batch& batch, Tensor noise, Tensor t) const {
-  const Tensor x = interpolate(batch.action, noise, t), valid = valid_actions(batch);
-  const Value velocity = Value(noise) - Value(batch.action);
-  const auto [out, gradient] = value_and_grad(
-      [&](Value params) {
-        const Value v = actor_.network(params, batch.state, x, t, Value());
-        return Values<2>{mean_all(square(v - velocity) * Value(valid)), v};
-      },
-      actor_.train_state.tensor());
-  return {out[0].detached, x, velocity.detached, out[1].detached, gradient.detached};
-}
-
 void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const int64_t rows = batch.state.rows;
@@ -47,7 +35,7 @@ void Qc::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
 void Qc::update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics) {
   Report report(*this, metrics);
   const ChunkCritics::Losses critic = critic_losses(batch, draws.next_candidate_noise, report);
-  const RegressionLoss actor = actor_loss(batch, draws.interpolation_noise, draws.time);
+  const FlowMatching actor = actor_loss(batch, draws.interpolation_noise, draws.time);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
   report({{"actor/x", actor.x}, {"actor/velocity", actor.velocity}, {"actor/u", actor.predicted},
           {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});

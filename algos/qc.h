@@ -20,14 +20,9 @@ class Qc final : public ChunkLearner {
  public:
   Qc(int observations, int actions, const QcSettings& settings, uint64_t seed);
 
-  // The mean over B, h and A of valid_i (v(s, x_t, t) - (e - a))^2, x_t = (1 - t) a + t e, a the replay's chunk;
-  // noise [B, h A], t [B, 1].
-  struct RegressionLoss {
-    Number loss;
-    Tensor x, velocity, predicted;          // x_t, e - a, v(s, x_t, t); [B, h A]
-    Tensor gradient;                        // [1, parameters]
-  };
-  RegressionLoss actor_loss(const Batch& batch, Tensor noise, Tensor t) const;
+  FlowMatching actor_loss(const Batch& batch, Tensor noise, Tensor t) const {
+    return flow_matching(actor_, batch, noise, t);
+  }
 
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   // All random numbers of one update, and an update with the given ones.

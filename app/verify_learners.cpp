@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 
+#include <meander/algos/fql.h>
 #include <meander/algos/mvp.h>
 #include <meander/algos/qc.h>
 #include <meander/algos/sac.h>
@@ -38,6 +39,11 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"weights/softmax", "weights"}, {"weights/deviation", "deviation"}, {"score", "score"}, {"velocity", "velocity"},
     {"ess/all", "ess_all"}, {"ess/state", "ess_state"}, {"actor/learning_rate", "policy_learning_rate"},
     {"noise/entropy", "noise_entropy"}, {"noise/gradient", "noise_gradient"},
+    // FQL
+    {"behaviour/valid", "row_valid"}, {"behaviour/x", "x_t"}, {"behaviour/velocity", "velocity"}, {"behaviour/v", "v"},
+    {"behaviour/loss", "behaviour_loss"}, {"actor/one_step", "one_step"}, {"actor/flow_action", "flow_action"},
+    {"actor/q1", "q1"}, {"actor/q2", "q2"}, {"actor/q", "q"}, {"actor/q_scale", "q_scale"},
+    {"actor/distillation_loss", "distillation_loss"}, {"actor/q_loss", "q_loss"},
     // SAC
     {"actor/action", "action"}, {"actor/log_prob", "log_prob"}, {"temperature/loss", "temperature_loss"},
 };
@@ -174,6 +180,10 @@ class LearnerCheck {
       const int64_t candidates = static_cast<const QcSettings&>(*settings_).chunk.candidates;
       qc->update(b, {noise("next_candidate_noise", candidates), noise("interpolation_noise"), column("time", batch_)},
                  step, metrics);
+    } else if (auto* fql = dynamic_cast<Fql*>(learner_)) {
+      const int64_t candidates = static_cast<const FqlSettings&>(*settings_).chunk.candidates;
+      fql->update(b, {noise("next_candidate_noise", candidates), noise("interpolation_noise"), column("time", batch_),
+                      noise("policy_noise")}, step, metrics);
     } else if (auto* sac = dynamic_cast<Sac*>(learner_)) {
       sac->update(b, {noise("next_noise"), noise("policy_noise")}, step, metrics);
     } else {
@@ -252,8 +262,8 @@ class LearnerCheck {
     if (has("eval/noise")) {
       const int64_t rows = std::ssize(file_.values<float>("eval/noise")) / chunk;
       const Choice choice = learner_->best_candidate(obs, matrix("eval/noise", rows, chunk));
-      check("eval/candidates", choice.action), check("eval/q", choice.q);
-      check("eval/best", choice.best), check("eval/action", choice.chosen);
+      check("eval/candidates", choice.action), check("eval/action", choice.chosen);
+      if (choice.q) check("eval/q", choice.q), check("eval/best", choice.best);   // one has no rivals
       chosen = choice.chosen;
     } else {
       const Tensor here = fetched(obs);

@@ -17,7 +17,7 @@ bool is_update_reference(const SafetensorsFile& file);
 // the file is malformed.
 std::vector<CheckLine> verify_updates(const SafetensorsFile& file);
 
-// True for a recording of whole updates of SOM, MVP, QC or SAC: its settings name the algorithm.
+// True for a recording of whole updates of SOM, MVP, QC, FQL or SAC: its settings name the algorithm.
 bool is_learner_reference(const SafetensorsFile& file);
 
 // Runs every recorded update, from the recorded parameters and with the recorded draws, and compares what it reports on

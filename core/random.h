@@ -9,6 +9,7 @@ namespace meander {
 // What a random stream is for. The numbers are part of the file format of a run: append, never renumber.
 enum class Purpose : uint32_t {
   initialise_actor = 1, initialise_divergence, initialise_critic1, initialise_critic2,
+  initialise_behaviour,
   random_action = 16, explore, evaluate, environment_reset, evaluation_reset, batch,
   collect_reset = 22, collect_explore = 23, scaling_reset = 24, scaling_action = 25,
   next_action = 32, interval_a, interval_b, proposal_noise, interpolation_noise, truncated_uniform,

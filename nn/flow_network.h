@@ -11,7 +11,7 @@ enum class Times {
   fourier,      // embedding(t) + embedding(t - r): 64 learnt frequencies, Dense 64, GELU, Dense 64       (MFPO)
   sinusoidal,   // embedding(t), embedding(r) side by side: 8 fixed frequencies, Dense 32, Mish, Dense 16   (SOM)
   plain,        // t and r themselves                                                                       (MVP)
-  plain_t,      // t alone: an instantaneous velocity                                                       (QC)
+  plain_t,      // t alone: an instantaneous velocity                                                       (QC, FQL)
 };
 
 // A small network of one time: features [cos(2 pi t w), sin(2 pi t w)], Dense, activation, Dense.

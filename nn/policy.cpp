@@ -44,8 +44,15 @@ Tensor Policy::gaussian(Tensor state, Tensor noise) {
   return (mean + sigma * Value(noise)).detached;
 }
 
+Tensor Policy::one_step(Tensor state, Tensor noise) {
+  const kernels::MlpShape& network = *std::get<PolicyDescription::OneStep>(description_.actor).network;
+  return mlp_shared(network, description_.params->tensor(), noise, state, true,
+                    ready_actor_.of(network, *description_.params, description_.precision)).detached;
+}
+
 Tensor Policy::sample(Tensor state, Tensor noise) {
-  const Value x = flow_ ? (*flow_)(state, noise, description_.precision) : gaussian(state, noise);
+  const Value x = flow_ ? (*flow_)(state, noise, description_.precision)
+                  : is_gaussian() ? gaussian(state, noise) : one_step(state, noise);
   return (description_.bound == PolicyDescription::Bound::tanh ? tanh(x) : clip(x, -1, 1)).detached;
 }
 
@@ -80,7 +87,7 @@ void Policy::explore(std::span<const float> state, uint64_t seed, uint64_t step,
 }
 
 void Policy::act(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk) {
-  if (flow_) return decide(state, key(seed, Purpose::evaluate, step), description_.act_candidates, chunk);
+  if (!is_gaussian()) return decide(state, key(seed, Purpose::evaluate, step), description_.act_candidates, chunk);
   ArenaScope scope;
   fetch(sample(placed_row(state), {}), chunk.data());
 }

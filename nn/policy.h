@@ -27,6 +27,11 @@ struct PolicyDescription {
     const kernels::MlpShape* network;        // [S] -> [2 D]
     double log_sigma_low, log_sigma_high;
   };
+  // x = network(s, e), e ~ N(0, I): a one-step policy, which maps noise straight to an action.
+  struct OneStep {
+    const ParameterLayout* layout;
+    const kernels::MlpShape* network;        // [D + S] -> [D]
+  };
   // Two critics of one network on [state, chunk].
   struct Scores {
     const ParameterLayout* layout;
@@ -39,7 +44,7 @@ struct PolicyDescription {
   enum class Bound { clip, tanh };           // of each number of x to [-1, 1]
 
   int64_t observations, actions, chunk = 1;  // S, A, h
-  std::variant<Flow, Gaussian> actor;
+  std::variant<Flow, Gaussian, OneStep> actor;
   const Buffer* params;                      // the actor's
   Bound bound = Bound::clip;
   kernels::Precision precision = kernels::Precision::float32;   // of the products of actor and critics
@@ -83,7 +88,9 @@ class Policy {
   void outdate_scores();                     // or the critics' alone
 
  private:
+  bool is_gaussian() const { return std::holds_alternative<PolicyDescription::Gaussian>(description_.actor); }
   Tensor gaussian(Tensor state, Tensor noise);
+  Tensor one_step(Tensor state, Tensor noise);
   Tensor decide(Tensor state, const kernels::RandomKey& noise, int64_t candidates);
   void decide(std::span<const float> state, const kernels::RandomKey& noise, int64_t candidates,
               std::span<float> chunk);
@@ -93,7 +100,7 @@ class Policy {
 
   PolicyDescription description_;
   std::optional<FlowSampler> flow_;
-  ReadyWeights ready_actor_, ready_scores_[2];   // of a Gaussian; of the critics
+  ReadyWeights ready_actor_, ready_scores_[2];   // of an actor that is no flow; of the critics
   std::unique_ptr<float, void (*)(void*)> exchange_{nullptr, nullptr};   // of the host: a state, then a chunk
 };
 

@@ -186,7 +186,7 @@ TEST_CASE("a late loss that is not finite leaves what it is of as it was") {
 // One-step episodes with reward 1 - 2 |a - a*|^2: a* = (0.5, -0.25) must be found, by QC and MVP as the best of their
 // candidates. SOM has a test of its own, with a schedule that so short a run can follow.
 TEST_CASE("a known best action is found") {
-  for (const std::string name : {"mfpo", "mvp", "sac", "qc"}) {
+  for (const std::string name : {"mfpo", "mvp", "sac", "qc", "fql"}) {
     CAPTURE(name);
     const Made made = make(name, 1, {{"learning_rate", 3e-3}, {"horizon", 1}, {"candidates", 16}, {"alpha", 0.1},
                                      {"batch_size", 64}});
@@ -213,7 +213,7 @@ TEST_CASE("a known best action is found") {
 }
 
 TEST_CASE("an observer sees the quantities of an update, each once, and what is logged is theirs") {
-  for (const char* name : {"mfpo", "som", "mvp", "qc", "sac"}) {
+  for (const char* name : {"mfpo", "som", "mvp", "qc", "fql", "sac"}) {
     CAPTURE(name);
     const Made plain = make(name, 3), observed = make(name, 3);
     std::map<std::string, int> seen;

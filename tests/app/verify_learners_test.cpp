@@ -1,5 +1,6 @@
-// Protects that SOM, MVP, QC and SAC are those of the specifications: an independent implementation in float64 recorded
-// whole updates (tests/data/README.md). And the verification itself: a changed recording fails where it was changed.
+// Protects that SOM, MVP, QC, FQL and SAC are those of the specifications: an independent implementation in float64
+// recorded whole updates (tests/data/README.md). And the verification itself: a changed recording fails where it was
+// changed.
 #include <meander/app/verify_reference.h>
 
 #include <doctest/doctest.h>
@@ -27,7 +28,8 @@ std::vector<std::string> failing_when_changed(const std::string& name, const std
 TEST_CASE("recorded updates are met, every quantity on the way") {
   for (const char* name : {"som_default", "som_state_exact_tanh", "som_none_policy_start", "som_all_exact_logit",
                            "mvp_split_best", "mvp_separate_best", "mvp_split_replay_plain", "mvp_separate_lambda0",
-                           "mvp_horizon1", "qc_chunk", "qc_bfn_5step", "sac_tuned", "sac_fixed"}) {
+                           "mvp_horizon1", "qc_chunk", "qc_bfn_5step", "fql_horizon1", "fql_chunk",
+                           "fql_normalised", "fql_5step", "sac_tuned", "sac_fixed"}) {
     CAPTURE(name);
     const SafetensorsFile file(recording(name));
     CHECK(is_learner_reference(file));
@@ -43,6 +45,7 @@ TEST_CASE("a changed recording of a learner fails where it is") {
   CHECK(failing_when_changed("mvp_split_best", "u1/out/du_dt") == std::vector<std::string>{"u1/du_dt"});
   CHECK(failing_when_changed("qc_chunk", "u2/grad/critic2/params/dense_1/kernel") ==
         std::vector<std::string>{"u2/grad/critic2"});
+  CHECK(failing_when_changed("fql_chunk", "u1/out/flow_action") == std::vector<std::string>{"u1/flow_action"});
   CHECK(failing_when_changed("sac_tuned", "explore/log_prob") == std::vector<std::string>{"explore/log_prob"});
   // Another draw changes what is made of it, and what comes after.
   const auto draw = failing_when_changed("som_default", "u1/noise/score_noise");
