@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 
 #include "../folder.h"
 #include <meander/algos/training.h>
@@ -224,6 +225,59 @@ TEST_CASE("three environments, chunks: resume and overlap change no bit") {
     CHECK(overlapped.recorder.logged == plain.recorder.logged);
     CHECK(overlapped.recorder.evaluations == plain.recorder.evaluations);
   }
+}
+
+// The same random stream twice would bring the same places of the replay: from one update to the next the same rows or,
+// as each world's oldest row goes, the ones after them. By chance a row of 100 is one of the two once in 50 times.
+TEST_CASE("each update draws other rows, offline too") {
+  struct Comparing : Learner {
+    void update(const Batch& b, uint64_t step, std::span<float> metrics) override {
+      Learner::update(b, step, metrics);
+      for (size_t i = 0; i < last.size(); ++i)
+        same += place(b.state, i) == last[i] || place(b.state, i) == last_next[i], ++all;
+      last.clear(), last_next.clear();
+      for (size_t i = 0; i < 8; ++i) last.push_back(place(b.state, i)), last_next.push_back(place(b.next_state, i));
+    }
+    using Place = std::pair<float, float>;
+    static Place place(Tensor state, size_t i) { return {state.f32()[2 * i], state.f32()[2 * i + 1]}; }
+    std::vector<Place> last, last_next;
+    int64_t same = 0, all = 0;
+  };
+  const DataSet data = recorded(20);
+  for (const bool overlap : {false, true})
+    for (const bool offline : {false, true}) {
+      const TwoThreads two;
+      CAPTURE(overlap);
+      CAPTURE(offline);
+      TrainingSettings s = small();
+      s.overlap = overlap;
+      if (offline) s.offline_steps = s.steps = 100, s.replay_capacity = 400;
+      ThreeWorlds<Comparing> run(s, offline ? &data : nullptr);
+      run.training.run(run.recorder);
+      CHECK(run.learner.all == 8 * (offline ? 99 : 100));
+      CHECK(run.learner.same < run.learner.all / 10);
+    }
+}
+
+TEST_CASE("each random step is an action of its own") {
+  struct Pushed : Line {
+    Step step(std::span<const double> action) override {
+      actions.push_back(action[0]);
+      return Line::step(action);
+    }
+    std::vector<double> actions;
+  } lines[3];
+  Learner learner;
+  Line evaluation_line;
+  TrainingSettings s = small();
+  s.start_steps = s.steps + 10;
+  Training training(s, learner, {&lines[0], &lines[1], &lines[2]}, {&evaluation_line});
+  Recorder recorder;
+  training.run(recorder);
+  std::set<double> all;
+  for (const Pushed& line : lines) all.insert(line.actions.begin(), line.actions.end());
+  CHECK(learner.explored.empty());
+  CHECK(std::ssize(all) == training.step());
 }
 
 // Forty updates from the data alone; then the agent acts at once, and learns again from step `start_steps` of the
