@@ -15,7 +15,7 @@ each mutant it builds the test programs that see the folder, the nearest first, 
     killed        a test failed, crashed, or took five times as long as it does
     verify alone  the tests passed and `meander verify` did not
     survived      nothing noticed
-    same program  no test program differs by a byte from the one without the mistake: equivalent
+    same program  neither the library nor a test program differs by a byte from those without the mistake: equivalent
     no mutant     it does not compile; another site takes its place
 
 and is one line of results-seed-S.tsv beside this file, so that a run that was stopped goes on. The last line of a site
@@ -41,12 +41,17 @@ import sites  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# The programs that see a folder's code, the nearest first.
+# The test programs that see a folder's code, the nearest first, and those of what is for devices only.
 PROGRAMS = {"kernels/formulas": ("kernels", "core", "nn", "algos"), "core": ("core", "nn", "algos"),
             "nn": ("nn", "algos"), "algos": ("algos",)}
+DEVICE_SOURCES = ("algos/device_agent", "algos/replay_mirror")
 COLUMNS = ("id", "file", "line", "operator", "before", "after", "outcome", "killed by", "seconds")
 JUDGED = ("killed", "verify alone", "survived", "same program")
 MEMORY = 8 << 30  # bytes; a mutant that asks for more gets none
+
+
+def programs_of(site):
+    return PROGRAMS[site.folder] + (("devices",) if site.file.startswith(DEVICE_SOURCES) else ())
 
 
 class Failure(Exception):
@@ -155,7 +160,9 @@ class Copy:
         return self.build_folder / "tests" / f"test_{name}"
 
     def digest(self, name):
-        return hashlib.sha1(self.program(name).read_bytes()).hexdigest()
+        """Of a test program, or of the library where no name is given."""
+        file = self.program(name) if name else self.build_folder / "libmeander.a"
+        return hashlib.sha1(file.read_bytes()).hexdigest()
 
     def run(self, name, limit=None):
         """What of this program failed first; None if nothing did."""
@@ -175,7 +182,7 @@ class Copy:
 class Judge:
     def __init__(self, copy):
         self.copy, self.digests, self.limits = copy, {}, {}
-        for name in PROGRAMS["kernels/formulas"]:
+        for name in (*PROGRAMS["kernels/formulas"], "devices"):
             if not copy.build(f"test_{name}"):
                 raise Failure(f"test_{name} cannot be built without a mistake: see {copy.log}")
             start = time.monotonic()
@@ -184,6 +191,7 @@ class Judge:
                 raise Failure(f"fails without a mistake: {failed}")
             self.limits[name] = 5 * (time.monotonic() - start) + 5
             self.digests[name] = copy.digest(name)
+        self.digests[None] = copy.digest(None)
         if not (copy.build("meander_command") and copy.verify()):
             raise Failure(f"meander verify fails without a mistake: see {copy.log}")
 
@@ -194,7 +202,7 @@ class Judge:
         path.write_text(site.apply(original))
         try:
             differs = False
-            for name in PROGRAMS[site.folder]:
+            for name in programs_of(site):
                 if not self.copy.build(f"test_{name}"):
                     return "no mutant", ""
                 if self.copy.digest(name) == self.digests[name]:
@@ -203,7 +211,7 @@ class Judge:
                 killer = self.copy.run(name, self.limits[name])
                 if killer:
                     return "killed", killer
-            if not differs:
+            if not differs and self.copy.digest(None) == self.digests[None]:
                 return "same program", ""
             if not self.copy.build("meander_command"):
                 return "no mutant", ""
