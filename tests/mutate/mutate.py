@@ -47,7 +47,7 @@ PROGRAMS = {"kernels/formulas": ("kernels", "core", "nn", "algos"), "core": ("co
 DEVICE_SOURCES = ("algos/device_agent", "algos/replay_mirror")
 COLUMNS = ("id", "file", "line", "operator", "before", "after", "outcome", "killed by", "seconds")
 JUDGED = ("killed", "verify alone", "survived", "same program")
-MEMORY = 8 << 30  # bytes; a mutant that asks for more gets none
+MEMORY = 8 << 30  # bytes; a mutant that asks for more gets none. Address space is not counted: arenas reserve it.
 
 
 def programs_of(site):
@@ -137,7 +137,7 @@ class Copy:
     def call(self, command, limit=None):
         """The exit status (None: it ran past the limit, in seconds) and what was written."""
         def limits():
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # A session of its own, so that whatever it started ends with it.
         process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
