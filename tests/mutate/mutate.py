@@ -3,7 +3,7 @@
 
     tests/mutate/mutate.py list [--operator OPERATOR] [--file PART]     the sites there are
     tests/mutate/mutate.py run --work DIR [--seed 1] [--sites 40]       goes on until so many mutants are judged
-    tests/mutate/mutate.py run --work DIR --survivors                   survivors without an argument, once more
+    tests/mutate/mutate.py run --work DIR --again                       once more what no test killed and no one argued
     tests/mutate/mutate.py report [--seed 1]                            the table, and what survived
 
 A site is a place in algos, nn, core or kernels/formulas where one of ten operators (sites.py) changes the text. A seed
@@ -225,15 +225,15 @@ class Judge:
 def run(arguments):
     results = Results(arguments.seed)
     there = sites.sites_of_tree(ROOT)
-    if arguments.survivors:
-        again = {row["id"] for row in results.judged() if results.kind(row) == "survived"}
-        queue, wanted = [site for site in there if site.id in again], len(results.judged()) + len(again)
+    if arguments.again:
+        again = {row["id"] for row in results.judged()
+                 if results.kind(row) == "survived" or row["outcome"] == "verify alone"}
+        queue = [site for site in there if site.id in again]
     else:
         queue = [site for site in sites.in_order(there, arguments.seed) if site.id not in results.last]
-        wanted = arguments.sites
     judge = Judge(Copy(Path(arguments.work).resolve(), arguments.jobs))
     for site in queue:
-        if not arguments.survivors and len(results.judged()) >= wanted:
+        if not arguments.again and len(results.judged()) >= arguments.sites:
             break
         start = time.monotonic()
         outcome, killer = judge.judge(site)
@@ -289,7 +289,7 @@ def main():
     verb.add_argument("--work", required=True, help="a folder for the copy and its build")
     verb.add_argument("--sites", type=int, default=40, help="mutants judged in all, earlier runs included")
     verb.add_argument("--jobs", type=int, default=os.cpu_count())
-    verb.add_argument("--survivors", action="store_true", help="those again, after tests were added")
+    verb.add_argument("--again", action="store_true", help="survivors and what verify alone killed: tests were added")
     verb.add_argument("--seed", default="1")
     verb.set_defaults(act=run)
     verb = verbs.add_parser("report")
