@@ -20,6 +20,7 @@ TEST_CASE("effective proposals are logged by the tenth that t is in, for either 
     std::vector<double> t, weights;
     agent.observe([&](const Quantity& q) {
       const std::string name = q.name;
+      if (name.starts_with("ess_")) CHECK(q.value.size() == 1);
       if (name == "actor/t") t.assign(q.value.f32(), q.value.f32() + q.value.size());
       if (name == "weights/softmax") weights.assign(q.value.f32(), q.value.f32() + q.value.size());
     });
