@@ -38,6 +38,32 @@ TEST_CASE("the log-density of a linear flow, for any number of steps") {
     }
 }
 
+// From (x, t) with r = t - 1 / T: x loses u / T and log p gains delta / T, in double by the whole networks.
+TEST_CASE("the log-density gains the average divergence of each step, where and when the step begins") {
+  ArenaScope scope;
+  const FlowNetwork u(S, A, {24, 2}, A, Times::fourier), delta(S, A, {24, 2}, 1, Times::fourier);
+  const Tensor noise = random_matrix(8, A, 1), state = random_matrix(4, S, 2);
+  const Value states = repeat_rows(state, 2);
+  for (const int64_t steps : {1, 2, 5}) {
+    MfpoSettings s;
+    s.actor_width = 24, s.actor_layers = 2;
+    s.sampling_steps = steps;
+    MfpoPhases phases(S, A, s, 3);
+    const auto sample = phases.sample(single(state), single(noise));
+    Value x = noise, log_prob = normal_log_prob(noise), gained = zeros(8, 1, DType::float64);
+    for (int64_t i = 0; i < steps; ++i) {
+      const Value t = full(1, 1, 1 - double(i) / double(steps), DType::float64);
+      const Value r = full(1, 1, 1 - double(i + 1) / double(steps), DType::float64);
+      gained = gained + delta(twofold(phases.divergence.tensor()), states, x, t, r) / double(steps);
+      x = x - u(twofold(phases.actor.tensor()), states, x, t, r) / double(steps);
+    }
+    // Float32 keeps about six digits of a network's value.
+    CHECK(difference(sample.log_prob, log_prob + gained) < 1e-5);
+    CHECK(difference(sample.log_prob, log_prob) > 1e-2);
+    CHECK(difference(sample.action, clip(x, -1, 1)) < 1e-5);
+  }
+}
+
 // Gaussian to Gaussian, a ~ N(m, s^2): x_t has the deviation d(t) = sqrt((1 - t)^2 s^2 + t^2), the divergence is
 // A d'/d, and its mean over [r, t] is A log(d(t) / d(r)) / (t - r). The identity that the divergence network is trained
 // on must hold for it, and the steps' sum must give the density of N(m, s^2).

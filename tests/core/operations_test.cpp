@@ -150,6 +150,21 @@ TEST_CASE("distributions") {
                     Inputs<3>{lower, upper, f});
 }
 
+// exp(710) is no double any more, exp(89) no float.
+TEST_CASE("distributions of logits that are large and far apart") {
+  ArenaScope scope;
+  for (const DType dtype : {DType::float64, DType::float32}) {
+    const Tensor x = empty(1, 3, DType::float64);
+    for (const double middle : {-1000.0, 0.0, 1000.0}) {
+      for (int j = 0; j < 3; ++j) x.as<double>()[j] = middle + 1000.0 * (j - 1);
+      const Value logits = cast(x, dtype), high = full(1, 1, middle + 1000);
+      const Tensor p = cast(softmax(logits).detached, DType::float64);
+      for (int j = 0; j < 3; ++j) CHECK(p.as<double>()[j] == (j == 2));
+      CHECK(difference(cast(log_sum_exp(logits).detached, DType::float64), cast(high.detached, DType::float64)) == 0);
+    }
+  }
+}
+
 // float32 against the composite in double: a few ulp of sums of a few numbers.
 TEST_CASE("what a kernel of its own computes in float32") {
   ArenaScope scope;

@@ -167,3 +167,21 @@ TEST_CASE("a step moves each parameter against its gradient, and the targets fol
     CHECK(critic.target[0].params.data()[j] ==
           doctest::Approx(0.75 * target.f32()[j] + 0.25 * critic.online[0].params.data()[j]).epsilon(1e-6));
 }
+
+TEST_CASE("with a rate both targets follow, each its own critic, and without one neither does") {
+  ArenaScope scope;
+  for (const double rate : {0.0, 0.25, 1.0}) {
+    TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3);
+    const Tensor state = single(random_matrix(4, S, 1)), action = single(random_matrix(4, A, 2));
+    const Tensor y = single(random_matrix(4, 1, 3));
+    const Tensor before[] = {copy(critic.target[0].tensor()), copy(critic.target[1].tensor())};
+    const TwinCritic::Loss loss[] = {critic.loss(0, state, action, y), critic.loss(1, state, action, y)};
+    critic.descend(loss, {.learning_rate = 0.01}, 1, rate);
+    for (int i : {0, 1}) {
+      const Value expected = (1 - rate) * Value(before[i]) + rate * Value(critic.online[i].tensor());
+      CHECK(difference(critic.online[i].tensor(), before[i]) > 1e-3);    // Adam's first step is 0.01
+      CHECK(difference(critic.target[i].tensor(), expected) < 1e-6);     // one rounding of numbers of about 1
+      CHECK((difference(critic.target[i].tensor(), before[i]) == 0) == (rate == 0));
+    }
+  }
+}
