@@ -2,6 +2,7 @@
 
 // Small agents of every algorithm, by name, and the quantities of their updates.
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -57,8 +58,10 @@ class Seen {
  public:
   explicit Seen(Learner& learner) : learner_(learner) {
     learner.observe([this](const Quantity& q) {
-      const float* const x = q.value.f32();
-      all_[q.name] = {std::vector<double>(x, x + q.value.size()), q.value.rows, q.value.cols};
+      std::vector<double> numbers(static_cast<size_t>(q.value.size()));
+      if (q.value.dtype == DType::int32) std::copy_n(q.value.as<int32_t>(), numbers.size(), numbers.begin());
+      else std::copy_n(q.value.f32(), numbers.size(), numbers.begin());
+      all_[q.name] = {std::move(numbers), q.value.rows, q.value.cols};
     });
   }
   ~Seen() { learner_.observe({}); }
