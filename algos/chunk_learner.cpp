@@ -66,7 +66,7 @@ FlowMatching ChunkLearner::flow_matching(const ChunkFlow& flow, const Batch& bat
         return Values<2>{mean_all(square(v - velocity) * Value(valid)), v};
       },
       flow.train_state.tensor());
-  return {out[0].detached, x, velocity.detached, out[1].detached, gradient.detached};
+  return {out[0].detached, x, velocity.detached, out[1].detached, valid, gradient.detached};
 }
 
 PolicyDescription ChunkLearner::best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const {

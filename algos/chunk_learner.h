@@ -8,8 +8,7 @@
 namespace meander {
 
 // The parts of an algorithm that learns chunks of h actions: critics of chunks, flows over chunks, and acting by the best
-// of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP, QC and FQL are made of
-// them.
+// of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP, QC and FQL are made of them.
 // Symbols: B batch, S observation size, A action size, h actions of a chunk, n steps of the return (h if not said).
 struct ChunkOptions {
   int64_t batch_size = 256;
@@ -75,6 +74,7 @@ struct ChunkFlow {
 struct FlowMatching {
   Number loss;
   Tensor x, velocity, predicted;            // x_t, e - a, v(s, x_t, t); [B, h A]
+  Tensor valid;                             // of each action number, [B, h A]
   Tensor gradient;                          // [1, parameters]
 };
 

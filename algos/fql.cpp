@@ -83,7 +83,7 @@ void Fql::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
   const FlowMatching behaviour = behaviour_loss(batch, draws.interpolation_noise, draws.time);
   const PolicyLoss actor = actor_loss(batch.state, draws.policy_noise);
   check_finite({{"behaviour_loss", behaviour.loss, behaviour.gradient}, {"actor_loss", actor.loss, actor.gradient}});
-  report({{"behaviour/valid", valid_actions(batch)}, {"behaviour/x", behaviour.x},
+  report({{"behaviour/valid", behaviour.valid}, {"behaviour/x", behaviour.x},
           {"behaviour/velocity", behaviour.velocity}, {"behaviour/v", behaviour.predicted},
           {"behaviour/loss", behaviour.loss}, {"behaviour/gradient", behaviour.gradient}});
   report({{"actor/one_step", actor.one_step}, {"actor/action", actor.action}, {"actor/flow_action", actor.flow_action},

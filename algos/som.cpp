@@ -92,7 +92,8 @@ void Som::update_critics(const Batch& batch, const Draws& draws, uint64_t step, 
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
   report.critic_losses(loss);
   report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q}, {"next/best", choice.best},
-          {"next/chosen", choice.chosen}, {"next/action", next}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]}, {"target/q", q.chosen},
+          {"next/chosen", choice.chosen}, {"next/action", next}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]},
+          {"target/q", q.chosen},
           {"target/return", target}});
   report.record();
   critic_.descend(loss, {.learning_rate = settings_.learning_rate}, step);

@@ -15,7 +15,7 @@
 namespace meander {
 namespace {
 
-constexpr double floor = 2e-6;     // of the largest value of each tensor: sums of some tens of float32 products
+constexpr double least = 2e-6;     // of the largest value of each tensor: sums of some tens of float32 products
 constexpr double margin = 16;      // times the recording's own float32 error, which is that of one order of rounding
 
 // What an update reports, and what recordings call it. Gradients and parameters go by their networks' names.
@@ -48,7 +48,7 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"actor/action", "action"}, {"actor/log_prob", "log_prob"}, {"temperature/loss", "temperature_loss"},
 };
 
-// A recording's tensor as matrices of whatever rows are asked for.
+// Runs the updates of one file.
 class LearnerCheck {
  public:
   explicit LearnerCheck(const SafetensorsFile& file) : file_(file) {
@@ -203,7 +203,7 @@ class LearnerCheck {
       const double d = std::abs(double(mine[i]) - double(expected[i]));
       worst = std::isfinite(d) ? std::max(worst, d) : INFINITY;
     }
-    return {quantity, worst / scale, std::max(floor, margin * absolute_error / scale), note};
+    return {quantity, worst / scale, std::max(least, margin * absolute_error / scale), note};
   }
   double float32_error(const std::string& name) const {
     const auto found = float32_error_.find(name);
