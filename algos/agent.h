@@ -33,9 +33,9 @@ struct Batch {
 class Agent {
  public:
   virtual ~Agent() = default;
-  virtual int observations() const = 0;
-  virtual int actions() const = 0;
-  virtual int batch_size() const = 0;
+  virtual int observations() const = 0;                  // S
+  virtual int actions() const = 0;                       // A
+  virtual int batch_size() const = 0;                    // B
   // h, the actions decided on at once and executed one after the other (an action chunk), and n, the rewards an update
   // wants of each drawn step on.
   virtual int chunk() const { return 1; }
@@ -43,9 +43,9 @@ class Agent {
 
   // How it acts, from which it acts: the same as long as it lives, but for the candidates below.
   virtual const PolicyDescription& policy() const = 0;
-  // One exploration chunk [h A] in [-1, 1] for one state.
+  // One exploration chunk [h A] in [-1, 1] for one state [S], both of the host; `step` names the random numbers.
   virtual void explore(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
-  // The chunk evaluation uses (best of several candidates, no noise).
+  // The chunk evaluation uses (best of several candidates, no noise), likewise.
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
   // From now on act takes the best of so many candidates, as policy().act_candidates then says. Throws Error if it has
   // nothing to choose them by.

@@ -10,7 +10,8 @@ namespace meander {
   A("mvp", MvpSettings)       \
   A("sac", SacSettings)       \
   A("qc", QcSettings)         \
-  A("fql", FqlSettings)
+  A("fql", FqlSettings)       \
+  A("flow_map", FlowMapSettings)
 
 #define MEANDER_DECLARE(name, Settings) struct Settings;
 MEANDER_ALGORITHMS(MEANDER_DECLARE)

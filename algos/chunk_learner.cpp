@@ -43,10 +43,11 @@ PolicyDescription::Scores ChunkCritics::scores() const {
 }
 
 // ---- a flow over chunks ---------------------------------------------------------------------------------------------
-ChunkFlow::ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise)
+ChunkFlow::ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise,
+                     int64_t time_features)
     : network(observations, options.horizon * actions,
               {options.actor_width, options.actor_layers, Activation::gelu, Norm::none}, options.horizon * actions,
-              times),
+              times, time_features),
       train_state(network.layout.size()) {
   network.layout.initialise(train_state.params, initialise);
 }
@@ -86,7 +87,8 @@ ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, Tensor nois
   const ChunkCritics::Target target = critics_.whole_target(batch, choice.chosen);
   const ChunkCritics::Losses loss{critics_.loss(0, batch, target.value), critics_.loss(1, batch, target.value)};
   report.critic_losses(loss.of);
-  report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q}, {"next/best", choice.best},
+  report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q},
+          {"next/q1", choice.q1}, {"next/q2", choice.q2}, {"next/best", choice.best},
           {"next/action", choice.chosen}, {"target/q1", target.next.q[0]}, {"target/q2", target.next.q[1]},
           {"target/rewards", target.rewards}, {"target/return", target.value}});
   return loss;

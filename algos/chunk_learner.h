@@ -67,7 +67,9 @@ struct ChunkFlow {
   FlowNetwork network;
   TrainState train_state;
 
-  ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise);
+  // time_features: FlowNetwork's.
+  ChunkFlow(int observations, int actions, const ChunkOptions& options, Times times, const Stream& initialise,
+            int64_t time_features = 0);
 };
 
 // The loss by which a flow learns to imitate, with its gradient.

@@ -68,10 +68,11 @@ void Fql::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const int64_t rows = batch.state.rows;
   DrawTogether draw(*this, step);
-  const Draws draws{draw.normals(Purpose::next_action, rows * options_.candidates, chunk_actions()),
-                    draw.normals(Purpose::interpolation_noise, rows, chunk_actions()),
-                    draw.uniforms(Purpose::interval_a, rows, 1),
-                    draw.normals(Purpose::policy_noise, rows, chunk_actions())};
+  const int64_t candidates = rows * options_.candidates;
+  const Draws draws{draw.normals("next_candidate_noise", Purpose::next_action, candidates, chunk_actions()),
+                    draw.normals("interpolation_noise", Purpose::interpolation_noise, rows, chunk_actions()),
+                    draw.uniforms("time", Purpose::interval_a, rows, 1),
+                    draw.normals("policy_noise", Purpose::policy_noise, rows, chunk_actions())};
   draw.now();
   update(batch, draws, step, metrics);
 }

@@ -54,13 +54,9 @@ Tensor Learner::normals(Purpose purpose, uint64_t step, int64_t rows, int64_t co
   return x;
 }
 
-Tensor Learner::uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const {
-  const Tensor x = empty(rows, cols);
-  kernels::current().philox_uniform(key(purpose, step), QueuedUpdate::place_of(step), x.size(), x.f32());
-  return x;
-}
-
-Tensor Learner::DrawTogether::add(Purpose purpose, bool normal, int64_t rows, int64_t cols) {
+Tensor Learner::DrawTogether::add(const char* name, Purpose purpose, bool normal, int64_t rows, int64_t cols) {
+  if (learner_.draw_source_)
+    if (const Tensor given = learner_.draw_source_(name, rows, cols)) return given;
   const Tensor x = empty(rows, cols);
   assert(count_ < std::size(draws_));
   if (x.size() > 0) draws_[count_++] = {learner_.key(purpose, step_), normal, x.size(), x.f32()};
@@ -68,7 +64,7 @@ Tensor Learner::DrawTogether::add(Purpose purpose, bool normal, int64_t rows, in
 }
 
 void Learner::DrawTogether::now() {
-  kernels::current().philox_draws({draws_, count_}, QueuedUpdate::place_of(step_));
+  if (count_ > 0) kernels::current().philox_draws({draws_, count_}, QueuedUpdate::place_of(step_));
 }
 
 // ---- what is observed and logged ------------------------------------------------------------------------------------

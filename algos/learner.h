@@ -36,6 +36,10 @@ struct Quantity {
 // copies it.
 using QuantityObserver = std::function<void(const Quantity&)>;
 
+// The random numbers that an update asks for under a name of its Draws, [rows, cols] on the current device and valid until
+// the update is over; absent: the update draws them itself.
+using DrawSource = std::function<Tensor(const char* name, int64_t rows, int64_t cols)>;
+
 // A number that is logged of each update: of one of the quantities that the update reports.
 struct Metric {
   const char* name;
@@ -78,6 +82,11 @@ class Learner : public Agent {
   std::span<const char* const> metric_names() const final { return metric_names_; }
   // From the next update on; none: as at first. A repetition of a recorded update calls nobody.
   void observe(QuantityObserver observer) { observer_ = std::move(observer); }
+  // Reports to the observer what this algorithm computes in acting beside its candidates, for states [B, S], with the
+  // random numbers that `draws` gives under the names of a recording; what it does not give is left out.
+  virtual void report_acting(Tensor /*state*/, const DrawSource& /*draws*/) {}
+  // From the next update on; none: as at first.
+  void take_draws_from(DrawSource source) { draw_source_ = std::move(source); }
 
  protected:
   Learner(int observations, int actions, uint64_t seed) : observations_(observations), actions_(actions), seed_(seed) {}
@@ -92,21 +101,24 @@ class Learner : public Agent {
 
   kernels::RandomKey key(Purpose purpose, uint64_t step) const { return {seed_, static_cast<uint32_t>(purpose), step}; }
   Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
-  Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
-  // One of the two columns [rows, 1] that the sampler makes times of.
-  Tensor times(const FlowTimesSampler& sampler, Purpose purpose, uint64_t step, int64_t rows) const {
-    return sampler.from_normals() ? normals(purpose, step, rows, 1) : uniforms(purpose, step, rows, 1);
-  }
-  // Numbers of several purposes that are drawn together: room for each, and at `now` the numbers.
+  // Numbers of several purposes that are drawn together: room for each, and at `now` the numbers. `name`: in Draws.
   class DrawTogether {
    public:
     DrawTogether(const Learner& learner, uint64_t step) : learner_(learner), step_(step) {}
-    Tensor normals(Purpose purpose, int64_t rows, int64_t cols) { return add(purpose, true, rows, cols); }
-    Tensor uniforms(Purpose purpose, int64_t rows, int64_t cols) { return add(purpose, false, rows, cols); }
+    Tensor normals(const char* name, Purpose purpose, int64_t rows, int64_t cols) {
+      return add(name, purpose, true, rows, cols);
+    }
+    Tensor uniforms(const char* name, Purpose purpose, int64_t rows, int64_t cols) {
+      return add(name, purpose, false, rows, cols);
+    }
+    // One of the two columns [rows, 1] that the sampler makes times of.
+    Tensor times(const char* name, const FlowTimesSampler& sampler, Purpose purpose, int64_t rows) {
+      return add(name, purpose, sampler.from_normals(), rows, 1);
+    }
     void now();
 
    private:
-    Tensor add(Purpose purpose, bool normal, int64_t rows, int64_t cols);
+    Tensor add(const char* name, Purpose purpose, bool normal, int64_t rows, int64_t cols);
     const Learner& learner_;
     uint64_t step_;
     kernels::DrawArguments draws_[16];
@@ -135,6 +147,7 @@ class Learner : public Agent {
     kernels::NumberArguments numbers_[32];
     size_t count_ = 0;
   };
+  bool is_observed() const { return bool(observer_); }
   void log_metrics(std::span<const Metric> metrics);   // to be called once, by the constructor
 
   int observations_, actions_;
@@ -147,6 +160,7 @@ class Learner : public Agent {
   std::span<const Metric> metrics_;
   std::vector<const char*> metric_names_;
   QuantityObserver observer_;
+  DrawSource draw_source_;
   mutable std::vector<std::vector<float>> saved_;   // what a file being written reads, from another device than the CPU
 };
 
@@ -158,13 +172,13 @@ class PolicyLearner {
   virtual void improve_policy(const ActionValue& q, Tensor state, uint64_t step) = 0;
 };
 
-// Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said when
-// it is done.
 struct Loss {
   const char* name;
   Number value;
   Tensor gradient;
 };
+// Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said when
+// it is done.
 void check_finite(std::initializer_list<Loss>);
 
 }  // namespace meander

@@ -41,18 +41,19 @@ Mfpo::Mfpo(int observations, int actions, const MfpoSettings& settings, uint64_t
 // ---- one update -----------------------------------------------------------------------------------------------------
 Mfpo::Draws Mfpo::draw(uint64_t step) const {
   const int64_t batch = settings_.batch_size;
+  const int64_t policy = batch * settings_.policy_proposals, gaussian = batch * settings_.gaussian_proposals;
   DrawTogether draw(*this, step);
   Draws d;
-  d.next_noise = draw.normals(Purpose::next_action, batch, actions_);
-  d.interval_a = draw.normals(Purpose::interval_a, batch, 1);
-  d.interval_b = draw.normals(Purpose::interval_b, batch, 1);
-  d.proposal_noise = draw.normals(Purpose::proposal_noise, batch * settings_.policy_proposals, actions_);
-  d.flow_noise = draw.normals(Purpose::interpolation_noise, batch, actions_);
-  d.truncated_uniform = draw.uniforms(Purpose::truncated_uniform, batch * settings_.gaussian_proposals, actions_);
-  d.divergence_interval_a = draw.normals(Purpose::divergence_interval_a, batch, 1);
-  d.divergence_interval_b = draw.normals(Purpose::divergence_interval_b, batch, 1);
-  d.divergence_noise = draw.normals(Purpose::divergence_noise, batch, actions_);
-  d.divergence_probe = draw.normals(Purpose::divergence_probe, batch * settings_.probes, actions_);
+  d.next_noise = draw.normals("next_noise", Purpose::next_action, batch, actions_);
+  d.interval_a = draw.normals("interval_a", Purpose::interval_a, batch, 1);
+  d.interval_b = draw.normals("interval_b", Purpose::interval_b, batch, 1);
+  d.proposal_noise = draw.normals("proposal_noise", Purpose::proposal_noise, policy, actions_);
+  d.flow_noise = draw.normals("flow_noise", Purpose::interpolation_noise, batch, actions_);
+  d.truncated_uniform = draw.uniforms("truncated_uniform", Purpose::truncated_uniform, gaussian, actions_);
+  d.divergence_interval_a = draw.normals("divergence_interval_a", Purpose::divergence_interval_a, batch, 1);
+  d.divergence_interval_b = draw.normals("divergence_interval_b", Purpose::divergence_interval_b, batch, 1);
+  d.divergence_noise = draw.normals("divergence_noise", Purpose::divergence_noise, batch, actions_);
+  d.divergence_probe = draw.normals("divergence_probe", Purpose::divergence_probe, batch * settings_.probes, actions_);
   draw.now();
   return d;
 }

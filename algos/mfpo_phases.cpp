@@ -25,7 +25,7 @@ MfpoPhases::MfpoPhases(int observations, int actions, const MfpoSettings& s, uin
                           .atoms = critic.atoms(), .smaller = s.clipped_double_q}},
               .act_candidates = s.evaluation_candidates}),
       flow(policy.flow()),
-      flow_times{FlowTimesSampler::Draw::logit_normal, s.interval_mean, s.interval_deviation, s.share_equal_times},
+      flow_times{FlowTimesSampler::Draw::logit_normal, s.logit_mean, s.logit_deviation, s.share_equal_times},
       support{critic.atoms(), s.v_min, s.v_max},
       mixture(s.proposals == "gaussian" ? kernels::Mixture::gaussian
               : s.mixture == "half"     ? kernels::Mixture::half

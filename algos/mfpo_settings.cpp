@@ -40,8 +40,8 @@ std::vector<Setting> MfpoSettings::settings() {
       {"alpha_floor", &alpha_floor, "return", "the temperature is never below this", 0, 1e9, {}},
       {"target_entropy_per_action", &target_entropy_per_action, "nats", "target entropy over the action's size", -100,
        100, {}},
-      {"interval_mean", &interval_mean, "", "of the normal under the sigmoid that draws times", -100, 100, {}},
-      {"interval_deviation", &interval_deviation, "", "of the normal under the sigmoid that draws times", 0, 100, {}},
+      {"logit_mean", &logit_mean, "", "mean of logit t, of which times are drawn", -100, 100, {}},
+      {"logit_deviation", &logit_deviation, "", "standard deviation of logit t", 0, 100, {}},
       {"share_equal_times", &share_equal_times, "", "share of a batch with r = t, plain flow matching", 0, 1, {}},
   };
 }

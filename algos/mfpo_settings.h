@@ -31,11 +31,12 @@ struct MfpoSettings final : AlgorithmSettings {
   bool tune_alpha = true;
   double alpha_floor = 0;
   double target_entropy_per_action = -0.5;
-  double interval_mean = -0.4, interval_deviation = 1.0, share_equal_times = 0.75;
+  double logit_mean = -0.4, logit_deviation = 1.0, share_equal_times = 0.75;
 
   std::string name() const override { return "mfpo"; }
   std::string title() const override { return "Mean Flow Policy Optimization"; }
   std::vector<Setting> settings() override;
+  std::vector<Renamed> renamed() const override { return renamed_flow_times(); }
   void adapt(const EnvironmentInfo&) override;
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };

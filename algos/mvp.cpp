@@ -19,7 +19,7 @@ Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t se
     : ChunkLearner(observations, actions, settings.chunk, seed),
       settings_(settings),
       sampler_{settings.times == "uniform" ? FlowTimesSampler::Draw::uniform : FlowTimesSampler::Draw::logit_normal,
-               settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+               settings.logit_mean, settings.logit_deviation, settings.share_equal_times},
       actor_(observations, actions, settings.chunk, Times::plain, Stream(seed, Purpose::initialise_actor, 0)),
       policy_(acts_by(best_of_candidates(actor_, 1, false))),
       euler_(actor_.network, actor_.train_state.params, 20, true) {
@@ -95,19 +95,16 @@ static constexpr int64_t gap_states = 8;
 void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const int64_t rows = batch.state.rows, all = row_count(rows), candidates = rows * options_.candidates;
-  const auto column = [&](DrawTogether& draw, Purpose purpose) {
-    return sampler_.from_normals() ? draw.normals(purpose, all, 1) : draw.uniforms(purpose, all, 1);
-  };
   DrawTogether draw(*this, step);
   Draws draws;
-  draws.next_candidate_noise = draw.normals(Purpose::next_action, candidates, chunk_actions());
+  draws.next_candidate_noise = draw.normals("next_candidate_noise", Purpose::next_action, candidates, chunk_actions());
   // The policy follows the data while it has not acted, and then what the critics like best of its own.
   if (!batch.offline && settings_.target == "best")
-    draws.candidate_noise = draw.normals(Purpose::candidate_noise, candidates, chunk_actions());
-  draws.interpolation_noise = draw.normals(Purpose::interpolation_noise, all, chunk_actions());
-  draws.interval_a = column(draw, Purpose::interval_a);
-  draws.interval_b = column(draw, Purpose::interval_b);
-  draws.gap_noise = draw.normals(Purpose::gap_noise, std::min(gap_states, rows), chunk_actions());
+    draws.candidate_noise = draw.normals("candidate_noise", Purpose::candidate_noise, candidates, chunk_actions());
+  draws.interpolation_noise = draw.normals("interpolation_noise", Purpose::interpolation_noise, all, chunk_actions());
+  draws.interval_a = draw.times("interval_a", sampler_, Purpose::interval_a, all);
+  draws.interval_b = draw.times("interval_b", sampler_, Purpose::interval_b, all);
+  draws.gap_noise = draw.normals("gap_noise", Purpose::gap_noise, std::min(gap_states, rows), chunk_actions());
   draw.now();
   update(batch, draws, step, metrics);
 }
@@ -130,11 +127,19 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
   report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
           {"actor/constraint_loss", actor.constraint},
           {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});
+  if (is_observed() && settings_.adaptive_weight)
+    report({{"actor/element_weight",
+             full(1, 1, 1) / sqrt(square(Value(actor.mean_field) - Value(actor.target)) + 1e-3)}});
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
   actor_.train_state.descend(actor.gradient, adam_, static_cast<int64_t>(step));
   policy_.outdate(), euler_.outdate();
+}
+
+void Mvp::report_acting(Tensor state, const DrawSource& draws) {
+  const Tensor noise = draws("gap/noise", state.rows, chunk_actions());
+  if (noise) Report(*this, {})({{"gap/mean_absolute_clipped", one_step_gap(state, noise)}});
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------
@@ -151,8 +156,8 @@ std::vector<Setting> MvpSettings::settings() {
        {}},
       {"times", &times, "", "t and r are the larger and the smaller of two such draws", 0, 0,
        {"logit_normal", "uniform"}},
-      {"interval_mean", &interval_mean, "", "of the logit-normal", -100, 100, {}},
-      {"interval_deviation", &interval_deviation, "", "of the logit-normal", 0, 100, {}},
+      {"logit_mean", &logit_mean, "", "mean of logit t, of which times are drawn", -100, 100, {}},
+      {"logit_deviation", &logit_deviation, "", "standard deviation of logit t", 0, 100, {}},
       {"share_equal_times", &share_equal_times, "", "share of the mean-flow rows with r = t", 0, 1, {}},
   };
   all.insert(all.end(), own.begin(), own.end());

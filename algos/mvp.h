@@ -14,11 +14,12 @@ struct MvpSettings final : ChunkSettings {
   std::string constraint = "split";         // split, separate: its rows
   bool adaptive_weight = true;              // of each element in the losses
   std::string times = "logit_normal";       // logit_normal, uniform
-  double interval_mean = -0.4, interval_deviation = 1.0, share_equal_times = 0;
+  double logit_mean = -0.4, logit_deviation = 1.0, share_equal_times = 0;
 
   std::string name() const override { return "mvp"; }
   std::string title() const override { return "Mean Velocity Policy"; }
   std::vector<Setting> settings() override;
+  std::vector<Renamed> renamed() const override { return renamed_flow_times(); }
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };
 
@@ -64,6 +65,7 @@ class Mvp final : public ChunkLearner {
     Tensor gap_noise;                       // of the first states, [up to 8, h A]
   };
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
+  void report_acting(Tensor state, const DrawSource& draws) override;   // the one-step gap
   int kind_of_update(const Batch& batch) const override { return batch.offline; }
 
  private:

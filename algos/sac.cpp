@@ -67,8 +67,8 @@ Sac::Sample Sac::sample(Value params, Value state, Value noise) const {
 void Sac::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   DrawTogether draw(*this, step);
-  const Draws draws{draw.normals(Purpose::next_action, batch.state.rows, actions_),
-                    draw.normals(Purpose::policy_noise, batch.state.rows, actions_)};
+  const Draws draws{draw.normals("next_noise", Purpose::next_action, batch.state.rows, actions_),
+                    draw.normals("policy_noise", Purpose::policy_noise, batch.state.rows, actions_)};
   draw.now();
   update(batch, draws, step, metrics);
 }
@@ -80,6 +80,13 @@ void Sac::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
                           critic_.value(critic_.online[1].tensor(), state, action));
   };
   update_policy(batch.state, smaller, draws.policy_noise, step, metrics);
+}
+
+void Sac::report_acting(Tensor state, const DrawSource& draws) {
+  const Tensor noise = draws("explore/noise", state.rows, actions_);
+  if (!noise) return;
+  const Sample explored = sample(state, noise);
+  Report(*this, {})({{"explore/action", explored.action}, {"explore/log_prob", explored.log_prob}});
 }
 
 void Sac::improve_policy(const ActionValue& q, Tensor state, uint64_t step) {

@@ -47,6 +47,7 @@ class Sac final : public Learner, public PolicyLearner {
   };
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   int kind_of_update(const Batch&) const override { return 0; }
+  void report_acting(Tensor state, const DrawSource& draws) override;   // exploring, with its log-probability
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:

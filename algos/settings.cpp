@@ -83,6 +83,10 @@ bool store_text(const Setting& setting, const std::string& text) {
   return store(setting, is_text ? SettingValue(text) : parse(text));
 }
 
+std::vector<Renamed> renamed_flow_times() {
+  return {{"interval_mean", "logit_mean"}, {"interval_deviation", "logit_deviation"}};
+}
+
 std::string name_of_today(const std::string& name, const std::vector<Renamed>& renamed) {
   const auto found = std::find_if(renamed.begin(), renamed.end(), [&](const Renamed& r) { return r.before == name; });
   if (found == renamed.end()) return name;

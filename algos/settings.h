@@ -42,12 +42,15 @@ bool store_text(const Setting& setting, const std::string& text);
 struct Renamed {
   std::string before, now;
 };
+// Those of the normal that draws the times of a mean flow, in MFPO, SOM and MVP.
+std::vector<Renamed> renamed_flow_times();
 // The name of today; for one of before it says so on standard error, in one line, once.
 std::string name_of_today(const std::string& name, const std::vector<Renamed>& renamed);
 
 struct TrainingSettings;
 
-// The settings of one algorithm, and the way to an agent from them.
+// The settings of one algorithm, and the way to an agent from them. What each field means, its unit and its range say
+// settings(), in the algorithm's source, and `meander config`.
 struct AlgorithmSettings {
   virtual ~AlgorithmSettings() = default;
   virtual std::string name() const = 0;                  // "mfpo"

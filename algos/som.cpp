@@ -50,7 +50,7 @@ Som::Som(int observations, int actions, const SomSettings& settings, uint64_t se
       settings_(settings),
       sampler_{settings.times == "logit_normal" ? FlowTimesSampler::Draw::logit_normal
                                                 : FlowTimesSampler::Draw::uniform_below,
-               settings.interval_mean, settings.interval_deviation, settings.share_equal_times},
+               settings.logit_mean, settings.logit_deviation, settings.share_equal_times},
       mean_velocity_(observations, actions,
                      {settings.actor_width, settings.actor_layers, Activation::mish, Norm::none}, actions,
                      Times::sinusoidal),
@@ -91,7 +91,8 @@ void Som::update_critics(const Batch& batch, const Draws& draws, uint64_t step, 
   TwinCritic::Loss loss[2];
   for (int i : {0, 1}) loss[i] = critic_.loss(i, batch.state, batch.action, target);
   report.critic_losses(loss);
-  report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q}, {"next/best", choice.best},
+  report({{"next/candidates", choice.action}, {"next/candidate_q", choice.q},
+          {"next/q1", choice.q1}, {"next/q2", choice.q2}, {"next/best", choice.best},
           {"next/chosen", choice.chosen}, {"next/action", next}, {"target/q1", q.q[0]}, {"target/q2", q.q[1]},
           {"target/q", q.chosen},
           {"target/return", target}});
@@ -117,24 +118,33 @@ Tensor Som::proposals(Tensor x, const Schedule& schedule, Tensor noise) const {
 }
 
 Som::ProposalValues Som::proposal_values(Tensor state, Tensor action) const {
-  const auto [q1, gradient1] = critic_.value_and_gradient(critic_.online[0].tensor(), state, action);
-  const auto [q2, gradient2] = critic_.value_and_gradient(critic_.online[1].tensor(), state, action);
-  const Value first = less(q1, q2);
-  return {reshape(select(first, q1, q2), state.rows, action.rows / state.rows).detached,
-          select(first, gradient1, gradient2).detached};
+  const auto [q, gradient] = critic_.smaller_and_gradient(state, action);
+  return {reshape(q, state.rows, action.rows / state.rows).detached, gradient.detached};
 }
 
-// Mean and standard deviation are constants of the gradient: they matter through the softmax and as its scale.
+// Without standardise_gradient mean and standard deviation are constants of the gradient: they matter through the softmax
+// and as its scale.
 Som::ProposalWeights Som::proposal_weights(Tensor q, const std::string& standardise) const {
   const double alpha = settings_.inverse_temperature;
   if (standardise == "none") return {softmax(alpha * Value(q)).detached, full(1, 1, 1)};
   const bool all = standardise == "all";
-  const Value centred = Value(q) - (all ? mean_all(q) : mean_row(q));
-  const Value deviation = sqrt(all ? mean_all(square(centred)) : mean_row(square(centred))) + 1e-6;
-  return {softmax(alpha * (centred / deviation)).detached, deviation.detached};
+  const auto standardised = [&](Value q) {
+    const Value centred = q - (all ? mean_all(q) : mean_row(q));
+    const Value deviation = sqrt(all ? mean_all(square(centred)) : mean_row(square(centred))) + 1e-6;
+    return std::pair(centred / deviation, deviation);
+  };
+  const auto [qn, deviation] = standardised(q);
+  Value slope;
+  if (settings_.standardise_gradient)
+    slope = grad([&](Value q) { return sum_all(log_sum_exp(alpha * standardised(q).first)); }, q);
+  return {softmax(alpha * qn).detached, deviation.detached, slope.detached};
 }
 
 Tensor Som::score(const ProposalWeights& weights, Tensor gradient, const Schedule& schedule) const {
+  if (weights.slope) {
+    const Value each = reshape(weights.slope, weights.slope.size(), 1) * Value(gradient);
+    return (sum_groups(each, weights.slope.cols) / schedule.mu).detached;
+  }
   const Value each = reshape(weights.softmax, weights.softmax.size(), 1) * Value(gradient);
   const Value expected = sum_groups(each, weights.softmax.cols) / weights.deviation;
   return (settings_.inverse_temperature * (expected / schedule.mu)).detached;
@@ -183,22 +193,27 @@ void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const int64_t rows = batch.state.rows;
   const uint64_t interval = static_cast<uint64_t>(settings_.policy_interval);
+  DrawTogether draw(*this, step);
   Draws draws;
-  draws.next_candidate_noise = normals(Purpose::next_action, step, rows * settings_.candidates, actions_);
+  draws.next_candidate_noise =
+      draw.normals("next_candidate_noise", Purpose::next_action, rows * settings_.candidates, actions_);
   if (settings_.exploration_noise)
-    draws.next_exploration_noise = normals(Purpose::next_exploration_noise, step, rows, actions_);
+    draws.next_exploration_noise = draw.normals("next_exploration_noise", Purpose::next_exploration_noise, rows, actions_);
+  draw.now();
   if (step % interval == 0) draws.policy = draw_policy(step / interval, rows);
   update(batch, draws, step, metrics);
 }
 
 // Of the policy's update number `step`.
 Som::PolicyDraws Som::draw_policy(uint64_t step, int64_t rows) const {
+  DrawTogether draw(*this, step);
   PolicyDraws d;
-  d.interval_a = times(sampler_, Purpose::interval_a, step, rows);
-  d.interval_b = times(sampler_, Purpose::interval_b, step, rows);
-  d.interpolation_noise = normals(Purpose::interpolation_noise, step, rows, actions_);
-  d.score_noise = normals(Purpose::score_noise, step, rows * settings_.proposals, actions_);
-  if (settings_.start == "policy") d.policy_noise = normals(Purpose::policy_noise, step, rows, actions_);
+  d.interval_a = draw.times("interval_a", sampler_, Purpose::interval_a, rows);
+  d.interval_b = draw.times("interval_b", sampler_, Purpose::interval_b, rows);
+  d.interpolation_noise = draw.normals("interpolation_noise", Purpose::interpolation_noise, rows, actions_);
+  d.score_noise = draw.normals("score_noise", Purpose::score_noise, rows * settings_.proposals, actions_);
+  if (settings_.start == "policy") d.policy_noise = draw.normals("policy_noise", Purpose::policy_noise, rows, actions_);
+  draw.now();
   return d;
 }
 
@@ -259,13 +274,17 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
           {"proposals/action", action}, {"proposals/q", values.q}, {"proposals/gradient", values.gradient},
           {"weights/softmax", weights.softmax}, {"weights/deviation", weights.deviation},
           {"score", direction}, {"velocity", v}, {"actor/u", loss.mean_field}, {"actor/derivative", loss.derivative},
-          {"actor/target", loss.target}, {"actor/sample_weight", loss.sample_weight}, {"actor/loss", loss.loss}, {"actor/gradient", loss.gradient}});
+          {"actor/target", loss.target}, {"actor/sample_weight", loss.sample_weight},
+          {"actor/loss", loss.loss}, {"actor/gradient", loss.gradient}});
+  if (is_observed()) report({{"actor/learning_rate", full(1, 1, rate)}});
   const auto effective_sample_size = [&](const char* standardise) {
     return (full(1, 1, 1) / sum_row(square(proposal_weights(values.q, standardise).softmax))).detached;
   };
   if (!metrics.empty()) {
-    report_by_decile(report, column("ess_all_0"), time.t, effective_sample_size("all"));
-    report_by_decile(report, column("ess_state_0"), time.t, effective_sample_size("state"));
+    const Tensor all = effective_sample_size("all"), state = effective_sample_size("state");
+    report({{"ess/all", all}, {"ess/state", state}});
+    report_by_decile(report, column("ess_all_0"), time.t, all);
+    report_by_decile(report, column("ess_state_0"), time.t, state);
   }
   report.record();
 }
@@ -284,9 +303,16 @@ void Som::update_noise(uint64_t step, std::span<float> metrics) {
   const Value entropy = double(actions_) * l + constant;
   // The derivative of -l (target - entropy), the bracket held.
   const Value gradient = entropy - settings_.noise_entropy_per_action * actions_;
-  report({{"noise/entropy", entropy}, {"noise/gradient", gradient}});
+  report({{"noise/entropy", entropy}, {"noise/loss", l * gradient}, {"noise/gradient", gradient}});
   noise_log_scale_.descend(gradient.detached, {.learning_rate = settings_.noise_learning_rate},
                            static_cast<int64_t>(step / interval));
+}
+
+void Som::report_acting(Tensor state, const DrawSource& draws) {
+  const Tensor candidates = draws("eval/noise", state.rows * settings_.candidates, actions_);
+  const Tensor noise = draws("explore/noise", state.rows, actions_);
+  if (!candidates || !noise) return;
+  Report(*this, {})({{"explore/action", with_noise(best_candidate(state, candidates).chosen, noise)}});
 }
 
 void Som::save(SafetensorsWriter& file) const {

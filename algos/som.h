@@ -26,11 +26,12 @@ struct SomSettings final : AlgorithmSettings {
   int64_t proposals = 100;                    // K
   double inverse_temperature = 1;             // alpha of the paper
   std::string standardise = "all";            // all, state, none: over which values Q is standardised in the score
+  bool standardise_gradient = false;          // the score's gradient passes through their mean and deviation
   std::string velocity = "unit_score";        // unit_score, clipped, exact
   double weight = 25;                         // w of the unit score
   std::string start = "replay";               // replay, policy: the action a_0 that the noise is added to
   std::string times = "uniform_below";        // uniform_below, logit_normal
-  double interval_mean = -0.4, interval_deviation = 1.0, share_equal_times = 0.25;
+  double logit_mean = -0.4, logit_deviation = 1.0, share_equal_times = 0.25;
   bool adaptive_weight = true;                // of each sample in the actor's loss
   std::string bound = "clip";                 // clip, tanh: of the action
   int64_t candidates = 32;                    // N
@@ -43,6 +44,7 @@ struct SomSettings final : AlgorithmSettings {
   std::string name() const override { return "som"; }
   std::string title() const override { return "Score-Based One-step MeanFlow Policy Optimization"; }
   std::vector<Setting> settings() override;
+  std::vector<Renamed> renamed() const override { return renamed_flow_times(); }
   void adapt_loop(TrainingSettings&) const override;
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };
@@ -71,6 +73,8 @@ class Som final : public Learner, public PolicyLearner {
   struct ProposalWeights {
     Tensor softmax;                         // of alpha Qn, Qn = (Q - mean) / (deviation + 1e-6), [B, K]
     Tensor deviation;                       // with the 1e-6; [1, 1] or [B, 1]
+    Tensor slope = {};                      // of the sum of all states' log sum_k exp(alpha Qn) by Q, [B, K]; with
+                                            // standardise_gradient alone
   };
   ProposalWeights proposal_weights(Tensor q, const std::string& standardise) const;
 
@@ -111,6 +115,7 @@ class Som final : public Learner, public PolicyLearner {
     PolicyDraws policy;                     // in updates with the policy
   };
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
+  void report_acting(Tensor state, const DrawSource& draws) override;   // with exploration noise
   void improve_policy(const ActionValue& q, Tensor state, uint64_t step) override;
 
  private:

@@ -15,6 +15,7 @@
 
 namespace meander {
 
+// Units, ranges and meaning of each: settings().
 struct TrainingSettings {
   int64_t seed = 0;
   int64_t steps = 1'000'000;
@@ -67,11 +68,11 @@ class Training {
            const std::vector<Environment*>& evaluation_environments, const DataSet* data = nullptr);
   ~Training();
 
-  // Calls the agent's begin_online between the last offline step, with its evaluation and checkpoint, and the first step
-  // of the environments; whether it was called is the step's to say, also in a checkpoint.
-  // Until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws Failure
-  // with the step if an update fails or the simulator returns a number that is not finite. After a failure of the
-  // simulator the agent may have had the update of that step already; checkpoints lie before it.
+  // Goes on until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws
+  // Failure with the step if an update fails or the simulator returns a number that is not finite. After a failure of
+  // the simulator the agent may have had the update of that step already; checkpoints lie before it.
+  // The agent's begin_online is called between the last offline step, with its evaluation and checkpoint, and the first
+  // step of the environments; whether it was called is the step's to say, also in a checkpoint.
   void run(Observer& observer);
 
   int64_t step() const { return step_; }         // steps done

@@ -30,7 +30,7 @@ std::vector<Assignment> defaults(const std::string& algorithm) {
     // Many Gaussian proposals, for Q costs next to nothing here, and no others; times that reach both ends.
     return set({{"alpha", "1"}, {"tune_alpha", "false"}, {"proposals", "gaussian"}, {"policy_proposals", "1"},
                 {"gaussian_proposals", "192"}, {"divergence_network", "false"}, {"sampling_steps", "8"},
-                {"learning_rate", "7e-4"}, {"interval_mean", "0"}, {"interval_deviation", "1.5"},
+                {"learning_rate", "7e-4"}, {"logit_mean", "0"}, {"logit_deviation", "1.5"},
                 {"share_equal_times", "0.5"}});
   if (algorithm == "som")
     return set({{"candidates", "1"}, {"exploration_noise", "false"}, {"start", "policy"}});

@@ -3,11 +3,8 @@
 #include <map>
 #include <optional>
 
-#include <meander/algos/fql.h>
-#include <meander/algos/mvp.h>
-#include <meander/algos/qc.h>
-#include <meander/algos/sac.h>
-#include <meander/algos/som.h>
+#include <meander/algos/learner.h>
+#include <meander/algos/settings.h>
 #include <meander/app/verify_reference.h>
 #include <meander/core/json.h>
 #include <meander/kernels/error.h>
@@ -21,7 +18,7 @@ constexpr double margin = 16;      // times the recording's own float32 error, w
 // What an update reports, and what recordings call it. Gradients and parameters go by their networks' names.
 constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     // critics
-    {"next/candidates", "next_candidates"}, {"next/candidate_q", "next_q"}, {"next/best", "next_best"},
+    {"next/candidates", "next_candidates"}, {"next/candidate_q", "next_q"}, {"next/q1", "next_q1"}, {"next/q2", "next_q2"}, {"next/best", "next_best"},
     {"next/chosen", "next_chosen"}, {"next/action", "next_action"}, {"next/log_prob", "next_log_prob"},
     {"target/q1", "target_q1"}, {"target/q2", "target_q2"}, {"target/rewards", "discounted_rewards"},
     {"target/return", "critic_target"}, {"critic1/outputs", "data_q1"}, {"critic2/outputs", "data_q2"},
@@ -38,12 +35,20 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"proposals/action", "proposals"}, {"proposals/q", "q"}, {"proposals/gradient", "q_gradient"},
     {"weights/softmax", "weights"}, {"weights/deviation", "deviation"}, {"score", "score"}, {"velocity", "velocity"},
     {"ess/all", "ess_all"}, {"ess/state", "ess_state"}, {"actor/learning_rate", "policy_learning_rate"},
-    {"noise/entropy", "noise_entropy"}, {"noise/gradient", "noise_gradient"},
+    {"noise/entropy", "noise_entropy"}, {"noise/loss", "noise_loss"}, {"noise/gradient", "noise_gradient"},
     // FQL
     {"behaviour/valid", "row_valid"}, {"behaviour/x", "x_t"}, {"behaviour/velocity", "velocity"}, {"behaviour/v", "v"},
     {"behaviour/loss", "behaviour_loss"}, {"actor/one_step", "one_step"}, {"actor/flow_action", "flow_action"},
     {"actor/q1", "q1"}, {"actor/q2", "q2"}, {"actor/q", "q"}, {"actor/q_scale", "q_scale"},
     {"actor/distillation_loss", "distillation_loss"}, {"actor/q_loss", "q_loss"},
+    // the flow map
+    {"self/t", "t"}, {"self/r", "r"}, {"self/x", "x_t"}, {"self/velocity", "velocity"}, {"self/u", "u"},
+    {"self/derivative", "du_dt"}, {"self/target", "self_target"}, {"diagonal/x", "diagonal_x"},
+    {"diagonal/velocity", "diagonal_velocity"}, {"diagonal/u", "diagonal_u"}, {"anchor/x", "q_x"},
+    {"anchor/policy_u", "q_u"}, {"anchor/u", "anchor_u"}, {"anchor/action", "anchor_action"},
+    {"anchor/gradient", "q_gradient"}, {"anchor/spread", "critic_spread"}, {"anchor/radius", "radius"},
+    {"anchor/target", "q_target"}, {"anchor/displacement", "displacement"}, {"actor/q_loss", "q_target_loss"},
+    {"actor/self_loss", "self_distillation_loss"}, {"actor/diagonal_loss", "diagonal_loss"},
     // SAC
     {"actor/action", "action"}, {"actor/log_prob", "log_prob"}, {"temperature/loss", "temperature_loss"},
 };
@@ -80,7 +85,10 @@ class LearnerCheck {
       seen_.clear();
       const std::string update = "u" + std::to_string(u) + "/";
       const std::string before = u == 1 ? "init/" : "u" + std::to_string(u - 1) + "/";
+      // What is frozen before the first update is recorded; what a change of phase freezes is the agent's to find.
+      if (u == 1 && !offline_[0]) agent_->begin_online();
       restore(before, u == 1);
+      if (u > 1 && offline_[u - 2] && !offline_[u - 1]) agent_->begin_online();
       perform(update, u);
       compare_quantities(update);
       for (const Network& n : learner_->networks()) compare_network(update, n);
@@ -151,44 +159,13 @@ class LearnerCheck {
 
   // The update with the recorded draws.
   void perform(const std::string& update, uint64_t step) {
-    const Batch b = batch(update, offline_[step - 1]);
-    const int64_t chunk = agent_->chunk() * task_.actions;
     std::vector<float> metrics(agent_->metric_names().size());
-    const auto noise = [&](const char* name, int64_t a_state = 1) {
-      return matrix(update + "noise/" + name, batch_ * a_state, chunk);
-    };
-    const auto column = [&](const char* name, int64_t rows) { return matrix(update + "noise/" + name, rows, 1); };
-    if (auto* som = dynamic_cast<Som*>(learner_)) {
-      const auto& s = static_cast<const SomSettings&>(*settings_);
-      Som::Draws d;
-      d.next_candidate_noise = noise("next_candidate_noise", s.candidates);
-      if (s.exploration_noise) d.next_exploration_noise = noise("next_exploration_noise");
-      d.policy = {column("interval_a", batch_), column("interval_b", batch_), noise("interpolation_noise"),
-                  noise("score_noise", s.proposals), s.start == "policy" ? noise("policy_noise") : Tensor()};
-      som->update(b, d, step, metrics);
-    } else if (auto* mvp = dynamic_cast<Mvp*>(learner_)) {
-      const auto& s = static_cast<const MvpSettings&>(*settings_);
-      const int64_t rows = mvp->row_count(batch_);
-      Mvp::Draws d;
-      d.next_candidate_noise = noise("next_candidate_noise", s.chunk.candidates);
-      if (!b.offline && s.target == "best") d.candidate_noise = noise("candidate_noise", s.chunk.candidates);
-      d.interpolation_noise = matrix(update + "noise/interpolation_noise", rows, chunk);
-      d.interval_a = column("interval_a", rows), d.interval_b = column("interval_b", rows);
-      d.gap_noise = zeros(std::min<int64_t>(batch_, 8), chunk);   // what it measures is recorded by itself
-      mvp->update(b, d, step, metrics);
-    } else if (auto* qc = dynamic_cast<Qc*>(learner_)) {
-      const int64_t candidates = static_cast<const QcSettings&>(*settings_).chunk.candidates;
-      qc->update(b, {noise("next_candidate_noise", candidates), noise("interpolation_noise"), column("time", batch_)},
-                 step, metrics);
-    } else if (auto* fql = dynamic_cast<Fql*>(learner_)) {
-      const int64_t candidates = static_cast<const FqlSettings&>(*settings_).chunk.candidates;
-      fql->update(b, {noise("next_candidate_noise", candidates), noise("interpolation_noise"), column("time", batch_),
-                      noise("policy_noise")}, step, metrics);
-    } else if (auto* sac = dynamic_cast<Sac*>(learner_)) {
-      sac->update(b, {noise("next_noise"), noise("policy_noise")}, step, metrics);
-    } else {
-      throw Error(message(file_.path(), ": recorded updates of ", settings_->name(), " cannot be replayed"));
-    }
+    learner_->take_draws_from([&](const std::string& name, int64_t rows, int64_t cols) {
+      if (name == "gap_noise") return zeros(rows, cols);   // what it measures is recorded by itself
+      return matrix(update + "noise/" + name, rows, cols);
+    });
+    agent_->update(batch(update, offline_[step - 1]), step, metrics);
+    learner_->take_draws_from({});
   }
 
   // ---- comparing -----------------------------------------------------------------------------------------------------
@@ -258,13 +235,11 @@ class LearnerCheck {
     const int64_t states = std::ssize(file_.values<float>("eval/obs")) / task_.observations;
     const Tensor obs = matrix("eval/obs", states, task_.observations);
     const auto check = [&](const char* recorded, Tensor mine) { compare(recorded, numbers(mine), recorded); };
-    Tensor chosen;
     if (has("eval/noise")) {
       const int64_t rows = std::ssize(file_.values<float>("eval/noise")) / chunk;
       const Choice choice = learner_->best_candidate(obs, matrix("eval/noise", rows, chunk));
       check("eval/candidates", choice.action), check("eval/action", choice.chosen);
       if (choice.q) check("eval/q", choice.q), check("eval/best", choice.best);   // one has no rivals
-      chosen = choice.chosen;
     } else {
       const Tensor here = fetched(obs);
       std::vector<float> action(static_cast<size_t>(states * chunk));
@@ -273,16 +248,12 @@ class LearnerCheck {
                     std::span(action).subspan(static_cast<size_t>(i * chunk), static_cast<size_t>(chunk)));
       compare("eval/action", action, "eval/action");
     }
-    if (has("explore/noise")) {
-      const Tensor noise = matrix("explore/noise", states, chunk);
-      if (const auto* som = dynamic_cast<Som*>(learner_)) check("explore/action", som->with_noise(chosen, noise));
-      if (const auto* sac = dynamic_cast<Sac*>(learner_)) {
-        const Sac::Sample sample = sac->sample(obs, noise);
-        check("explore/action", sample.action.detached), check("explore/log_prob", sample.log_prob.detached);
-      }
-    }
-    if (auto* mvp = dynamic_cast<Mvp*>(learner_); mvp && has("gap/noise"))
-      check("gap/mean_absolute_clipped", mvp->one_step_gap(obs, matrix("gap/noise", states, chunk)).tensor);
+    seen_.clear();
+    learner_->report_acting(obs, [this](const std::string& name, int64_t rows, int64_t cols) {
+      return has(name) ? matrix(name, rows, cols) : Tensor();
+    });
+    for (const auto& [name, mine] : seen_)
+      if (has(name)) compare(name, mine, name);
   }
 
   const SafetensorsFile& file_;

@@ -6,7 +6,7 @@
 #include <meander/kernels/error.h>
 #include <meander/kernels/device.h>
 
-// What the operations share.
+// What the operations share: for their sources, core/*.cpp, alone.
 namespace meander::detail {
 
 inline std::string shape(Tensor x) { return message("[", x.rows, ", ", x.cols, "]"); }

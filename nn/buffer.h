@@ -30,7 +30,7 @@ class Buffer {
   int64_t size() const { return size_; }
   Tensor tensor() const { return view(data_, 1, size_); }  // [1, size]
 
-  // From and to memory of the host.
+  // From and to memory of the host, size() numbers; they wait for the device.
   void set(const float* numbers);
   void get(float* numbers) const;
   std::vector<float> numbers() const;

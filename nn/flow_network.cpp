@@ -1,5 +1,6 @@
 #include <meander/nn/flow_network.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -31,7 +32,8 @@ Value TimeEmbedding::operator()(Value params, Value time) const {
   return time_embedding(shape, params, time);
 }
 
-FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times)
+FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times,
+                         int64_t features)
     : observations_(observations), actions_(actions), kind_(times) {
   switch (times) {
     case Times::fourier:
@@ -45,6 +47,15 @@ FlowNetwork::FlowNetwork(int64_t observations, int64_t actions, const Hidden& hi
       times_width_ = 32;
       break;
     case Times::plain: times_width_ = 2; break;
+    case Times::features: {
+      std::vector<float> frequencies;
+      const double last = std::max(1.0, double(features) / 2 - 1);
+      for (int64_t j = 0; j < features / 2; ++j)
+        frequencies.push_back(static_cast<float>(std::pow(1e4, -double(j) / last) / (2 * std::numbers::pi)));
+      frequencies_ = Buffer(frequencies);
+      times_width_ = 4 * std::ssize(frequencies);
+      break;
+    }
     case Times::plain_t: times_width_ = 1; break;
   }
   trunk_ = add_mlp(layout, actions + observations + times_width_, hidden, outputs);
@@ -55,6 +66,11 @@ Value FlowNetwork::times(Value params, Value t, Value r) const {
     case Times::fourier: return embed_t_(params, t) + embed_second_(params, r ? t - r : Value(zeros(1, 1, t.dtype())));
     case Times::sinusoidal: return concat_columns(embed_t_(params, t), embed_second_(params, r ? r : t));
     case Times::plain: return concat_columns(t, r ? r : t);
+    case Times::features: {
+      // Tests differentiate in double.
+      const Value w = t.dtype() == DType::float64 ? cast(frequencies_.tensor(), DType::float64) : frequencies_.tensor();
+      return concat_columns(fourier_features(t, w), fourier_features(r ? r : t, w));
+    }
     case Times::plain_t: return t;
   }
   throw Error("unknown kind of times");

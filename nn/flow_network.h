@@ -11,6 +11,7 @@ enum class Times {
   fourier,      // embedding(t) + embedding(t - r): 64 learnt frequencies, Dense 64, GELU, Dense 64       (MFPO)
   sinusoidal,   // embedding(t), embedding(r) side by side: 8 fixed frequencies, Dense 32, Mish, Dense 16   (SOM)
   plain,        // t and r themselves                                                                       (MVP)
+  features,     // cos(f_j t), sin(f_j t), likewise of r; f_j = 10000^(-j / (n/2 - 1)), j < n/2           (flow map)
   plain_t,      // t alone: an instantaneous velocity                                                       (QC, FQL)
 };
 
@@ -34,7 +35,9 @@ class TimeEmbedding {
 struct FlowNetwork {
   ParameterLayout layout;
 
-  FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times);
+  // features: n, the even number of features of one time where times are seen by them.
+  FlowNetwork(int64_t observations, int64_t actions, const Hidden& hidden, int64_t outputs, Times times,
+              int64_t features = 0);
 
   // state [B, S], x [B K, A]: K positions a state; t, r [B, 1], or [1, 1] for all. -> [B K, outputs]
   Value operator()(Value params, Value state, Value x, Value t, Value r) const;
@@ -57,6 +60,7 @@ struct FlowNetwork {
   Times kind_;
   int64_t times_width_;
   TimeEmbedding embed_t_, embed_second_;
+  Buffer frequencies_;   // of features, over 2 pi
   kernels::MlpShape trunk_;
 };
 

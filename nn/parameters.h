@@ -26,7 +26,7 @@ struct ParameterInfo {
 // The names, shapes and places of a network's parameters in one flat buffer.
 class ParameterLayout {
  public:
-  // -> its offset
+  // Appends a parameter; -> its offset in the buffer, in floats.
   int64_t add(std::string name, std::vector<int64_t> shape, Initial initial, int64_t fan_in = 0);
   int64_t size() const { return size_; }
   const std::vector<ParameterInfo>& entries() const { return entries_; }
@@ -37,6 +37,7 @@ class ParameterLayout {
     initialise(numbers.data(), random);
     flat.set(numbers.data());
   }
+  // Adds each parameter as PREFIX + NAME; `flat` must live until the file is written.
   void save(SafetensorsWriter& file, const std::string& prefix, const float* flat) const;
   // Throws Error, with the file's path, if a tensor is missing or has another shape or dtype.
   void load(const SafetensorsFile& file, const std::string& prefix, float* flat) const;

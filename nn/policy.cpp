@@ -58,7 +58,7 @@ Tensor Policy::sample(Tensor state, Tensor noise) {
 
 Choice Policy::best_candidate(Tensor state, Tensor noise) {
   const Tensor action = sample(state, noise);
-  if (action.rows == state.rows) return {.action = action, .q = {}, .best = {}, .chosen = action};
+  if (action.rows == state.rows) return {.action = action, .q = {}, .q1 = {}, .q2 = {}, .best = {}, .chosen = action};
   const PolicyDescription::Scores& scores = *description_.scores;
   const auto value = [&](int i) {
     const Buffer& params = *scores.params[i];
@@ -68,7 +68,7 @@ Choice Policy::best_candidate(Tensor state, Tensor noise) {
   };
   const Value first = value(0), second = value(1);
   const Tensor q = (scores.smaller ? minimum(first, second) : 0.5 * (first + second)).detached;
-  return {.action = action, .q = q, .best = argmax_row(q),
+  return {.action = action, .q = q, .q1 = first.detached, .q2 = second.detached, .best = argmax_row(q),
           .chosen = gather_rows(action, argmax_row(q, q.cols)).detached};
 }
 

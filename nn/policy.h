@@ -58,6 +58,7 @@ struct PolicyDescription {
 // The best of the K actions of each state.
 struct Choice {
   Tensor action, q;                      // [B K, D], [B, K]
+  Tensor q1, q2;                         // of which q is the smaller, or the mean
   Tensor best, chosen;                   // the column of the largest q, int32 [B, 1]; its action [B, D]
 };
 
@@ -70,15 +71,18 @@ class Policy {
 
   // Actions in [-1, 1]: state [B, S], noise [B K, D] -> [B K, D]. A Gaussian has one a state, its mean without noise.
   Tensor sample(Tensor state, Tensor noise);
-  // Of these the one with the largest Q. For K = 1 there is nothing to choose: q and best are absent.
+  // Of these the one with the largest Q. For K = 1 there is nothing to choose: q, q1, q2 and best are absent.
   Choice best_candidate(Tensor state, Tensor noise);
   // clip(action + .1 exp(l) noise, -1, 1)
   Tensor with_noise(Tensor action, Tensor noise) const;
 
   // From a state of the host [S] to a chunk there [h A], with the random numbers that (seed, step) name; waits for the
+  // device. A device that can goes all the way in one launch (kernels/candidates.h).
   void explore(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk);
   void act(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk);
 
+  // From now on a candidate's Q is the smaller of the two, or their mean.
+  void rank_by_smaller(bool smaller) { description_.scores->smaller = smaller; }
   // act_candidates from now on. Throws Error if there are several and nothing to choose them by.
   void act_by_best_of(int64_t candidates);
 

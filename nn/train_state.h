@@ -15,7 +15,7 @@ struct TrainState {
   Tensor tensor() const { return params.tensor(); }
   // One Adam step along the flat gradient [1, n]; step counts from 1.
   void descend(Tensor gradient, const kernels::AdamConstants& constants, int64_t step);
-  // params = (1 - rate) params + rate source's
+  // params = (1 - rate) params + rate source's; the moments stay.
   void follow(const TrainState& source, double rate);
 };
 

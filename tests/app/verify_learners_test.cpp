@@ -29,7 +29,8 @@ TEST_CASE("recorded updates are met, every quantity on the way") {
   for (const char* name : {"som_default", "som_state_exact_tanh", "som_none_policy_start", "som_all_exact_logit",
                            "mvp_split_best", "mvp_separate_best", "mvp_split_replay_plain", "mvp_separate_lambda0",
                            "mvp_horizon1", "qc_chunk", "qc_bfn_5step", "fql_horizon1", "fql_chunk",
-                           "fql_normalised", "fql_5step", "sac_tuned", "sac_fixed"}) {
+                           "fql_normalised", "fql_5step", "flow_map_offline", "flow_map_online",
+                           "flow_map_radius", "flow_map_phases", "sac_tuned", "sac_fixed"}) {
     CAPTURE(name);
     const SafetensorsFile file(recording(name));
     CHECK(is_learner_reference(file));
