@@ -94,7 +94,7 @@ FlowMap::QTarget FlowMap::q_target(const Batch& batch, Tensor noise, Tensor t) c
   if (settings_.adaptive_radius)
     radius = radius / (1 + settings_.disagreement * (spread / (mean_all(spread) + 1e-8)));
   const Value target = velocity - radius * Value(unit(gradient.detached));
-  return {x, velocity, action, gradient.detached, spread.detached, radius.detached, target.detached};
+  return {x, velocity, action, q1.detached, q2.detached, gradient.detached, spread.detached, radius.detached, target.detached};
 }
 
 FlowMap::RegressionLoss FlowMap::actor_loss(const Batch& batch, const Draws& draws, const QTarget& q,
@@ -106,6 +106,7 @@ FlowMap::RegressionLoss FlowMap::actor_loss(const Batch& batch, const Draws& dra
   const double weight_diagonal = batch.offline ? 1.0 : settings_.online_diagonal;
 
   RegressionLoss l{};
+  l.valid = valid;
   if (draws.diagonal_noise) {
     l.self_time = growing_interval(draws.interval_a, draws.interval_b, batch.offline ? growth(step) : 1);
     l.self_x = interpolate(action, draws.self_noise, l.self_time.t);
@@ -173,6 +174,7 @@ void FlowMap::update(const Batch& batch, const Draws& draws, uint64_t step, std:
   const Value none = zeros(1, 1);
   const Value displacement = q.x ? mean_all(square(Value(actor.q_u) - Value(q.anchor_velocity))) : none;
   report({{"anchor/x", q.x}, {"anchor/u", q.anchor_velocity}, {"anchor/action", q.anchor_action},
+          {"anchor/q1", q.q1}, {"anchor/q2", q.q2},
           {"anchor/gradient", q.gradient}, {"anchor/spread", q.x ? Value(q.spread) : none},
           {"anchor/radius", q.x ? Value(q.radius) : none}, {"anchor/target", q.target}, {"anchor/policy_u", actor.q_u},
           {"anchor/displacement", displacement}});
@@ -180,7 +182,7 @@ void FlowMap::update(const Batch& batch, const Draws& draws, uint64_t step, std:
           {"self/velocity", actor.self_velocity}, {"self/u", actor.self_u}, {"self/derivative", actor.derivative},
           {"self/target", actor.self_target}, {"diagonal/x", actor.diagonal_x},
           {"diagonal/velocity", actor.diagonal_velocity}, {"diagonal/u", actor.diagonal_u}});
-  report({{"actor/q_loss", actor.q}, {"actor/self_loss", actor.self}, {"actor/diagonal_loss", actor.diagonal},
+  report({{"actor/valid", actor.valid}, {"actor/q_loss", actor.q}, {"actor/self_loss", actor.self}, {"actor/diagonal_loss", actor.diagonal},
           {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
   report.record();
 
@@ -191,7 +193,7 @@ void FlowMap::update(const Batch& batch, const Draws& draws, uint64_t step, std:
 
 // ---- acting by a beam search ----------------------------------------------------------------------------------------
 Tensor FlowMap::climb(Tensor state, Tensor action) const {
-  const Tensor gradient = critics_.critic.smaller_and_gradient(state, action).second.detached;
+  const Tensor gradient = critics_.critic.smaller_and_gradient(state, action).gradient;
   return clip(Value(action) + settings_.beam_step * Value(unit(gradient)), -1, 1).detached;
 }
 
@@ -231,12 +233,12 @@ FlowMap::Beam FlowMap::beam_search(Tensor state, Tensor noise, Tensor again) {
     const Value x = (1 - t) * repeat_rows(action, settings_.beam_branches) + t * fresh;
     const Value u = actor_.network(actor_.train_state.tensor(), state, x, t, r);
     now.completed = clip(x - t * u, -1, 1).detached;
-    now.q = reshape(critics_.critic.smaller_and_gradient(state, now.completed).first, states, branches).detached;
+    now.q = reshape(critics_.critic.smaller_and_gradient(state, now.completed).q, states, branches).detached;
     now.kept = best_in_rising_order(now.q, width);
     action = now.moved = climb(state, gather_rows(now.completed, now.kept).detached);
   }
   if (settings_.beam_rounds == 0) action = beam.rounds[0].moved = climb(state, action);
-  beam.q = reshape(critics_.critic.smaller_and_gradient(state, action).first, states, width).detached;
+  beam.q = reshape(critics_.critic.smaller_and_gradient(state, action).q, states, width).detached;
   beam.best = argmax_row(beam.q);
   beam.action = gather_rows(action, argmax_row(beam.q, width)).detached;
   return beam;

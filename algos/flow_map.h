@@ -51,8 +51,9 @@ class FlowMap final : public ChunkLearner {
   struct QTarget {
     Tensor x;                               // x_t, [B, h A]
     Tensor anchor_velocity, anchor_action;  // u_a, clip(x_t - t u_a, -1, 1)
+    Tensor q1, q2;                          // at the anchor's action, [B, 1]
     Tensor gradient;                        // of Q1 by the action, [B, h A]
-    Tensor spread, radius;                  // |Q1 - Q2| / 2 at the anchor's action, eta_b; [B, 1]
+    Tensor spread, radius;                  // |Q1 - Q2| / 2, eta_b; [B, 1]
     Tensor target;                          // [B, h A]
   };
   QTarget q_target(const Batch& batch, Tensor noise, Tensor t) const;
@@ -62,6 +63,7 @@ class FlowMap final : public ChunkLearner {
   //   L_self = (u(x, t, r) - stopgrad(v - (t - r) du/dt))^2                                  x = (1 - t) a + t e
   //   L_diag = (u(x, t, t) - v)^2                                                            v = e - a
   struct RegressionLoss {
+    Tensor valid;                           // of each action number, [B, h A]
     Number loss, q, self, diagonal;
     Tensor q_u;                             // u(x, t, 0)
     FlowTimes self_time;

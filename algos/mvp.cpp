@@ -115,12 +115,15 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
   const ChunkCritics::Losses critic = critic_losses(batch, draws.next_candidate_noise, report);
 
   const bool best = bool(draws.candidate_noise);
-  const Tensor action = best ? best_candidate(batch.state, draws.candidate_noise).chosen : batch.action;
+  const Choice choice = best ? best_candidate(batch.state, draws.candidate_noise) : Choice{};
+  const Tensor action = best ? choice.chosen : batch.action;
   const Rows regressed = rows(batch.state, action, best ? Tensor() : valid_actions(batch), draws.interpolation_noise,
                               draws.interval_a, draws.interval_b);
   const RegressionLoss actor = actor_loss(regressed);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
   const Number gap = one_step_gap(batch.state.slice_rows(0, draws.gap_noise.rows), draws.gap_noise);
+  report({{"actor/candidates", choice.action}, {"actor/candidate_q", choice.q}, {"actor/candidate_q1", choice.q1},
+          {"actor/candidate_q2", choice.q2}, {"actor/best", choice.best}});
   report({{"actor/row_action", regressed.action}, {"actor/valid", regressed.valid}, {"actor/t", regressed.time.t},
           {"actor/r", regressed.time.r}, {"actor/x", actor.x}, {"actor/velocity", actor.velocity},
           {"actor/u", actor.mean_field}, {"actor/derivative", actor.derivative}, {"actor/target", actor.target}});

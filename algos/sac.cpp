@@ -121,7 +121,7 @@ void Sac::update_policy(Tensor state, const ActionValue& q, Tensor noise, uint64
       [&](Value params) {
         const Sample policy = sample(params, state, noise);
         const Value value = q(state, policy.action);
-        return Values<3>{mean_column(alpha * policy.log_prob - value), policy.log_prob, value};
+        return Values<4>{mean_column(alpha * policy.log_prob - value), policy.log_prob, value, policy.action};
       },
       actor_.tensor());
   check_finite({{"actor_loss", out[0].detached, gradient.detached}});
@@ -135,6 +135,7 @@ void Sac::update_policy(Tensor state, const ActionValue& q, Tensor noise, uint64
   if (settings_.tune_alpha) log_alpha_.descend(temperature_gradient.detached, adam_, static_cast<int64_t>(step));
   policy_.outdate();
   report({{"actor/loss", out[0]}, {"actor/gradient", gradient}, {"actor/log_prob", out[1]}, {"actor/q", out[2]},
+          {"actor/action", out[3]},
           {"temperature/loss", temperature[0]}, {"temperature/gradient", temperature_gradient},
           {"temperature/entropy", -log_prob}, {"temperature/alpha", alpha}});
   report.record();

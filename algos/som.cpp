@@ -118,8 +118,8 @@ Tensor Som::proposals(Tensor x, const Schedule& schedule, Tensor noise) const {
 }
 
 Som::ProposalValues Som::proposal_values(Tensor state, Tensor action) const {
-  const auto [q, gradient] = critic_.smaller_and_gradient(state, action);
-  return {reshape(q, state.rows, action.rows / state.rows).detached, gradient.detached};
+  const TwinCritic::Smaller v = critic_.smaller_and_gradient(state, action);
+  return {reshape(v.q, state.rows, action.rows / state.rows).detached, v.gradient, v.q1, v.q2};
 }
 
 // Without standardise_gradient mean and standard deviation are constants of the gradient: they matter through the softmax
@@ -272,6 +272,7 @@ void Som::update_policy(Tensor state, Tensor replay_action, const ActionValue* g
   report({{"actor/t", time.t}, {"actor/r", time.r}, {"actor/start", start}, {"actor/x", x},
           {"diffusion/beta", at.beta}, {"diffusion/mu", at.mu}, {"diffusion/sigma", at.sigma},
           {"proposals/action", action}, {"proposals/q", values.q}, {"proposals/gradient", values.gradient},
+          {"proposals/q1", values.q1}, {"proposals/q2", values.q2},
           {"weights/softmax", weights.softmax}, {"weights/deviation", weights.deviation},
           {"score", direction}, {"velocity", v}, {"actor/u", loss.mean_field}, {"actor/derivative", loss.derivative},
           {"actor/target", loss.target}, {"actor/sample_weight", loss.sample_weight},

@@ -67,6 +67,7 @@ class Som final : public Learner, public PolicyLearner {
   struct ProposalValues {
     Tensor q;                               // the smaller of the two critics, [B, K]
     Tensor gradient;                        // of it by the action, [B K, A]
+    Tensor q1 = {}, q2 = {};                // of the two, [B K, 1]; absent for a Q that is given
   };
   ProposalValues proposal_values(Tensor state, Tensor action) const;
 

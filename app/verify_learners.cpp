@@ -29,10 +29,11 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"actor/sample_weight", "sample_weight"}, {"actor/element_weight", "element_weight"},
     {"actor/mean_flow_loss", "mean_flow_loss"}, {"actor/constraint_loss", "constraint_loss"},
     {"actor/row_action", "row_action"}, {"actor/valid", "row_valid"}, {"actor/candidates", "candidates"},
-    {"actor/candidate_q", "candidate_q"}, {"actor/best", "best"},
+    {"actor/candidate_q", "candidate_q"}, {"actor/candidate_q1", "candidate_q1"},
+    {"actor/candidate_q2", "candidate_q2"}, {"actor/best", "best"},
     // SOM
     {"actor/start", "start_action"}, {"diffusion/beta", "beta"}, {"diffusion/mu", "mu"}, {"diffusion/sigma", "sigma"},
-    {"proposals/action", "proposals"}, {"proposals/q", "q"}, {"proposals/gradient", "q_gradient"},
+    {"proposals/action", "proposals"}, {"proposals/q", "q"}, {"proposals/q1", "q1"}, {"proposals/q2", "q2"}, {"proposals/gradient", "q_gradient"},
     {"weights/softmax", "weights"}, {"weights/deviation", "deviation"}, {"score", "score"}, {"velocity", "velocity"},
     {"ess/all", "ess_all"}, {"ess/state", "ess_state"}, {"actor/learning_rate", "policy_learning_rate"},
     {"noise/entropy", "noise_entropy"}, {"noise/loss", "noise_loss"}, {"noise/gradient", "noise_gradient"},
@@ -46,7 +47,7 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"self/derivative", "du_dt"}, {"self/target", "self_target"}, {"diagonal/x", "diagonal_x"},
     {"diagonal/velocity", "diagonal_velocity"}, {"diagonal/u", "diagonal_u"}, {"anchor/x", "q_x"},
     {"anchor/policy_u", "q_u"}, {"anchor/u", "anchor_u"}, {"anchor/action", "anchor_action"},
-    {"anchor/gradient", "q_gradient"}, {"anchor/spread", "critic_spread"}, {"anchor/radius", "radius"},
+    {"anchor/q1", "anchor_q1"}, {"anchor/q2", "anchor_q2"}, {"anchor/gradient", "q_gradient"}, {"anchor/spread", "critic_spread"}, {"anchor/radius", "radius"},
     {"anchor/target", "q_target"}, {"anchor/displacement", "displacement"}, {"actor/q_loss", "q_target_loss"},
     {"actor/self_loss", "self_distillation_loss"}, {"actor/diagonal_loss", "diagonal_loss"},
     // SAC
@@ -65,8 +66,12 @@ class LearnerCheck {
       batch_ = s.at("batch").whole();
       for (const Json& offline : s.at("offline").list()) offline_.push_back(offline.boolean());
       set(*settings_, "batch_size", s.at("batch_size").dump());
-      for (const auto& [name, value] : s.at("settings").object())
+      for (const auto& [recorded, value] : s.at("settings").object()) {
+        std::string name = recorded;
+        for (const Renamed& r : settings_->renamed())
+          if (r.before == recorded) name = r.now;
         set(*settings_, name, value.is_text() ? value.text() : value.dump());
+      }
       const Json errors = Json::parse(file.metadata("float32_error"));
       for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
     } catch (const std::exception& e) {

@@ -38,11 +38,11 @@ std::pair<Value, Value> TwinCritic::value_and_gradient(Value params, Value state
   return mlp_shared_gradient(trunk_, params, action, state, false);
 }
 
-std::pair<Value, Value> TwinCritic::smaller_and_gradient(Tensor state, Tensor action) const {
+TwinCritic::Smaller TwinCritic::smaller_and_gradient(Tensor state, Tensor action) const {
   const auto [q1, gradient1] = value_and_gradient(online[0].tensor(), state, action);
   const auto [q2, gradient2] = value_and_gradient(online[1].tensor(), state, action);
   const Value first = less(q1, q2);
-  return {select(first, q1, q2), select(first, gradient1, gradient2)};
+  return {q1.detached, q2.detached, select(first, q1, q2).detached, select(first, gradient1, gradient2).detached};
 }
 
 Value TwinCritic::choose(Value q1, Value q2) const {

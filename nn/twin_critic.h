@@ -34,8 +34,12 @@ struct TwinCritic {
   Value value(Value params, Value state, Value action, const kernels::MlpProducts& = {}) const;
   // (Q, its derivative by the action [B K, A]), without atoms.
   std::pair<Value, Value> value_and_gradient(Value params, Value state, Value action) const;
-  // The smaller of the two online critics' Q, [B K, 1], and its derivative by the action, [B K, A]; without atoms.
-  std::pair<Value, Value> smaller_and_gradient(Tensor state, Tensor action) const;
+  // Q of the two online critics and the smaller of them, [B K, 1], and its derivative by the action, [B K, A]; without
+  // atoms.
+  struct Smaller {
+    Tensor q1, q2, q, gradient;
+  };
+  Smaller smaller_and_gradient(Tensor state, Tensor action) const;
   // The smaller of the two, or their mean.
   Value choose(Value q1, Value q2) const;
   void choose_by(Chosen chosen) { chosen_ = chosen; }   // from now on

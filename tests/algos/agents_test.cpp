@@ -213,7 +213,7 @@ TEST_CASE("a known best action is found") {
 }
 
 TEST_CASE("an observer sees the quantities of an update, each once, and what is logged is theirs") {
-  for (const char* name : {"mfpo", "som", "mvp", "qc", "fql", "sac"}) {
+  for (const char* name : {"mfpo", "som", "mvp", "qc", "fql", "flow_map", "sac"}) {
     CAPTURE(name);
     const Made plain = make(name, 3), observed = make(name, 3);
     std::map<std::string, int> seen;

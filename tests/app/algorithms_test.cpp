@@ -32,13 +32,13 @@ Words run(const std::string& algorithm, const Words& more) {
   if (algorithm == "mfpo") set({"policy_proposals=2", "gaussian_proposals=2", "atoms=11"});
   if (algorithm == "som") set({"proposals=4", "environments=3"});
   if (algorithm == "som" || algorithm == "mvp" || algorithm == "qc") set({"candidates=3"});
-  if (algorithm == "fql") set({"horizon=2"});
+  if (algorithm == "fql" || algorithm == "flow_map") set({"horizon=2"});
   Words words = {"train", "--algo", algorithm, "--env", "Pendulum-v1", "--threads", "2", "--quiet"};
   for (const std::string& setting : settings) words = with(words, {"--set", setting});
   return with(words, more);
 }
 
-const char* const algorithms[] = {"mfpo", "som", "mvp", "sac", "qc", "fql"};
+const char* const algorithms[] = {"mfpo", "som", "mvp", "sac", "qc", "fql", "flow_map"};
 
 }  // namespace
 

@@ -44,7 +44,7 @@ std::unique_ptr<AlgorithmSettings> small(const std::string& name) {
 // size of the learning rate whatever the gradient, so what rounding decides is bounded by them, 5 x 3e-4 and a little.
 TEST_CASE("an agent on a device learns and acts as on the CPU") {
   for (const kernels::DeviceKernels* device : devices())
-    for (const std::string name : {"mfpo", "som", "mvp", "sac", "qc", "fql"}) {
+    for (const std::string name : {"mfpo", "som", "mvp", "sac", "qc", "fql", "flow_map"}) {
       CAPTURE(device->name);
       CAPTURE(name);
       const auto settings = small(name);
