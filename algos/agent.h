@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,6 +48,16 @@ class Agent {
   virtual void explore(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
   // The chunk evaluation uses (best of several candidates, no noise), likewise.
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
+  // What an evaluation watches beside returns; nothing where there is no such thing.
+  virtual bool has_flow() const { return false; }
+  // How far one step of a flow policy is from 64 Euler steps of its own field, the mean over states [n, S] of the host and
+  // all numbers of a chunk: Policy::one_step_gap. The noise is the same at every call.
+  virtual double one_step_gap(std::span<const float> /*states*/) { return 0; }
+  // Of an algorithm that learns chunks: Q of a chunk [h A] at a state [S], as candidates are ranked, and the target
+  // critics' of the chunk that it would choose there; gamma. The return that follows shows by how much Q is wrong.
+  virtual std::optional<double> discount() const { return {}; }
+  virtual double chunk_value(std::span<const float> /*state*/, std::span<const float> /*chunk*/) { return 0; }
+  virtual double state_value(std::span<const float> /*state*/, uint64_t /*step*/) { return 0; }
   // From now on act takes the best of so many candidates, as policy().act_candidates then says. Throws Error if it has
   // nothing to choose them by.
   virtual void act_by_best_of(int64_t) { throw Error("this agent has one action for a state"); }

@@ -94,6 +94,24 @@ ChunkCritics::Losses ChunkLearner::critic_losses(const Batch& batch, Tensor nois
   return loss;
 }
 
+namespace {
+Tensor placed_row(std::span<const float> x) { return placed(view(x.data(), 1, std::ssize(x))); }
+}  // namespace
+
+double ChunkLearner::chunk_value(std::span<const float> state, std::span<const float> chunk) {
+  ArenaScope scope;
+  const TwinCritic& critic = critics_.critic;
+  return Number(critic.values(critic.online, placed_row(state), placed_row(chunk)).chosen);
+}
+
+double ChunkLearner::state_value(std::span<const float> state, uint64_t step) {
+  ArenaScope scope;
+  const Tensor here = placed_row(state);
+  const Choice choice =
+      best_candidate(here, normals(Purpose::evaluate, step, options_.candidates, chunk_actions()));
+  return Number(critics_.critic.values(critics_.critic.target, here, choice.chosen).chosen);
+}
+
 // ---- settings -------------------------------------------------------------------------------------------------------
 std::vector<Setting> ChunkSettings::settings() {
   const double tiny = 1e-12;

@@ -86,6 +86,9 @@ class ChunkLearner : public Learner {
   int batch_size() const override { return static_cast<int>(options_.batch_size); }
   int return_steps() const override { return static_cast<int>(options_.steps()); }
   const ChunkCritics& critics() const { return critics_; }
+  std::optional<double> discount() const override { return options_.discount; }
+  double chunk_value(std::span<const float> state, std::span<const float> chunk) override;
+  double state_value(std::span<const float> state, uint64_t step) override;
 
   // valid_i of each action number of a chunk, [B, h A]
   Tensor valid_actions(const Batch& batch) const;

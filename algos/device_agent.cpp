@@ -52,6 +52,21 @@ void DeviceAgent::act(std::span<const float> state, uint64_t step, std::span<flo
   agent_->act(state, step, action);
 }
 
+double DeviceAgent::one_step_gap(std::span<const float> states) {
+  const DeviceScope scope(device_);
+  return agent_->one_step_gap(states);
+}
+
+double DeviceAgent::chunk_value(std::span<const float> state, std::span<const float> chunk) {
+  const DeviceScope scope(device_);
+  return agent_->chunk_value(state, chunk);
+}
+
+double DeviceAgent::state_value(std::span<const float> state, uint64_t step) {
+  const DeviceScope scope(device_);
+  return agent_->state_value(state, step);
+}
+
 void DeviceAgent::save(SafetensorsWriter& file) const {
   const DeviceScope scope(device_);
   agent_->save(file);

@@ -33,6 +33,11 @@ class DeviceAgent final : public Agent {
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act(std::span<const float> state, uint64_t step, std::span<float> action) override;
   void act_by_best_of(int64_t candidates) override { agent_->act_by_best_of(candidates); }
+  bool has_flow() const override { return agent_->has_flow(); }
+  double one_step_gap(std::span<const float> states) override;
+  std::optional<double> discount() const override { return agent_->discount(); }
+  double chunk_value(std::span<const float> state, std::span<const float> chunk) override;
+  double state_value(std::span<const float> state, uint64_t step) override;
   void begin_online() override;   // updates are recorded anew
   // On a device with memory of its own. One that shares the host's has no room to hold everything twice, and there the
   // way of a batch is short.

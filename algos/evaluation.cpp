@@ -4,8 +4,9 @@
 #include <cmath>
 #include <exception>
 
-#include <meander/kernels/error.h>
+#include <meander/algos/random_action.h>
 #include <meander/core/random.h>
+#include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 
 namespace meander {
@@ -38,6 +39,45 @@ uint64_t action_name(int64_t at_step, int64_t episode, int64_t time) {
   return (static_cast<uint64_t>(at_step) << 32) + (static_cast<uint64_t>(episode) << 12) + static_cast<uint64_t>(time);
 }
 
+// What became of the chunks of an episode: rewards, and when a chunk was decided on and what it was said to be worth.
+struct Course {
+  std::vector<double> rewards;
+  struct Decision { int64_t time; double value; };
+  std::vector<Decision> decisions;
+};
+
+// The sum over the decisions of Q less the return that followed; `beyond`: the value of the state after the last reward.
+double summed_overestimation(const Course& course, double discount, double beyond) {
+  double sum = 0, following = beyond;
+  auto decision = course.decisions.rbegin();
+  for (int64_t t = std::ssize(course.rewards) - 1; t >= 0; --t) {
+    following = course.rewards[static_cast<size_t>(t)] + discount * following;
+    if (decision == course.decisions.rend() || decision->time != t) continue;
+    sum += decision->value - following;
+    ++decision;
+  }
+  return sum;
+}
+
+// 8 states on the way of uniformly random actions, one every 10 steps, [8, S]: those that the seed names.
+std::vector<float> fixed_states(Environment& environment, uint64_t seed) {
+  constexpr int count = 8, apart = 10;
+  std::vector<float> states, action(static_cast<size_t>(environment.info().actions));
+  bool over = true;
+  for (uint64_t step = 0; step < count * apart; ++step) {
+    if (over) {
+      Stream random(seed, Purpose::gap_state, step << 1 | 1);
+      environment.reset(random);
+    }
+    act_at_random(seed, Purpose::gap_state, step << 1, action);
+    const Step result = environment.act(action);
+    over = result.terminated || result.truncated;
+    if (step % apart == apart - 1)
+      for (const double x : environment.observation()) states.push_back(static_cast<float>(x));
+  }
+  return states;
+}
+
 // An episode of an evaluation that is under way.
 struct RunningEpisode {
   Environment* environment;
@@ -46,6 +86,7 @@ struct RunningEpisode {
   std::span<const float> action = {};
   Step result = {};
   std::exception_ptr error = nullptr;
+  Course course = {};   // of an agent whose chunks have values
 
   bool over() const { return result.terminated || result.truncated; }
 };
@@ -58,11 +99,14 @@ std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>
   Evaluation evaluation{std::vector<double>(static_cast<size_t>(episodes)),
                         std::vector<uint8_t>(static_cast<size_t>(episodes))};
   std::vector<float> observation(static_cast<size_t>(environments[0]->info().observations));
-  int64_t begun = 0;
+  const std::optional<double> discount = agent.discount();
+  double overestimated = 0;
+  int64_t decisions = 0, begun = 0;
   const auto begin = [&](RunningEpisode& episode) {
     episode.number = begun++;
     episode.time = 0;
     episode.queue.clear();
+    episode.course.rewards.clear(), episode.course.decisions.clear();
     Stream random(seed, Purpose::evaluation_reset, action_name(at_step, episode.number, 0));
     episode.environment->reset(random);
   };
@@ -72,6 +116,10 @@ std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>
   for (Environment* environment : environments) {
     if (begun == episodes) break;
     running.push_back({environment, ChunkQueue(agent.chunk(), agent.actions())});
+    if (discount) {
+      const auto limit = static_cast<size_t>(std::max(0, environment->info().time_limit));
+      running.back().course.rewards.reserve(limit), running.back().course.decisions.reserve(limit);
+    }
     begin(running.back());
   }
   while (!running.empty()) {
@@ -83,6 +131,7 @@ std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>
       std::copy(from.begin(), from.end(), observation.begin());
       episode.action = episode.queue.next([&](std::span<float> chunk) {
         agent.act(observation, action_name(at_step, episode.number, episode.time), chunk);
+        if (discount) episode.course.decisions.push_back({episode.time, agent.chunk_value(observation, chunk)});
       });
     }
 
@@ -103,10 +152,25 @@ std::optional<Evaluation> evaluate(Agent& agent, const std::vector<Environment*>
       evaluation.returns[static_cast<size_t>(episode.number)] += episode.result.reward;
       evaluation.ended[static_cast<size_t>(episode.number)] = episode.result.terminated;
       ++episode.time;
+      if (discount) {
+        episode.course.rewards.push_back(episode.result.reward);
+        if (episode.over()) {
+          const std::span<const double> last = episode.environment->observation();
+          std::copy(last.begin(), last.end(), observation.begin());
+          const double beyond =
+              episode.result.terminated
+                  ? 0
+                  : agent.state_value(observation, action_name(at_step, episode.number, episode.time));
+          overestimated += summed_overestimation(episode.course, *discount, beyond);
+          decisions += std::ssize(episode.course.decisions);
+        }
+      }
       if (episode.over() && begun < episodes) episode.result = {}, begin(episode);
     }
     std::erase_if(running, [](const RunningEpisode& episode) { return episode.over(); });
   }
+  if (decisions > 0) evaluation.overestimation = overestimated / static_cast<double>(decisions);
+  if (agent.has_flow()) evaluation.one_step_gap = agent.one_step_gap(fixed_states(*environments[0], seed));
   return evaluation;
 }
 

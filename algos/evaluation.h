@@ -41,6 +41,11 @@ class ChunkQueue {
 struct Evaluation {
   std::vector<double> returns;
   std::vector<uint8_t> ended = {};  // where it is known
+  // Of an agent with a flow (Agent::one_step_gap), over 8 states that are the same whenever the seed is.
+  std::optional<double> one_step_gap = {};
+  // Of an agent of chunks: the mean over the executed ones of Q less the discounted return that followed, which ends with
+  // the discounted target value where the time limit does.
+  std::optional<double> overestimation = {};
 
   double mean() const;
   double deviation() const;  // root of the mean squared distance from the mean

@@ -26,7 +26,9 @@ Fql::Fql(int observations, int actions, const FqlSettings& settings, uint64_t se
                             kernels::Norm::none}, chunk_actions())),
       actor_(actor_layout_.size()),
       policy_(acts_by({.observations = observations, .actions = actions, .chunk = options_.horizon,
-                       .actor = PolicyDescription::OneStep{&actor_layout_, &actor_trunk_}, .params = &actor_.params,
+                       .actor = PolicyDescription::OneStep{&actor_layout_, &actor_trunk_, &behaviour_.network,
+                                                           &behaviour_.train_state.params},
+                       .params = &actor_.params,
                        .scores = critics_.scores(), .explore_candidates = options_.candidates,
                        .act_candidates = options_.candidates})),
       flow_(behaviour_.network, behaviour_.train_state.params, settings.sampling_steps, true) {

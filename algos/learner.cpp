@@ -54,6 +54,13 @@ Tensor Learner::normals(Purpose purpose, uint64_t step, int64_t rows, int64_t co
   return x;
 }
 
+double Learner::one_step_gap(std::span<const float> states) {
+  ArenaScope scope;
+  const int64_t count = std::ssize(states) / observations_;
+  return policy_->one_step_gap(placed(view(states.data(), count, observations_)),
+                               normals(Purpose::gap_noise, 0, count, policy().numbers()));
+}
+
 Tensor Learner::DrawTogether::add(const char* name, Purpose purpose, bool normal, int64_t rows, int64_t cols) {
   if (learner_.draw_source_)
     if (const Tensor given = learner_.draw_source_(name, rows, cols)) return given;

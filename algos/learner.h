@@ -69,6 +69,8 @@ class Learner : public Agent {
   void act(std::span<const float> state, uint64_t step, std::span<float> chunk) override {
     policy_->act(state, seed_, step, chunk);
   }
+  bool has_flow() const override { return policy().has_flow(); }
+  double one_step_gap(std::span<const float> states) override;
   void act_by_best_of(int64_t candidates) override { policy_->act_by_best_of(candidates); }
   void prepare_to_act() override { policy_->prepare(); }
   // Candidates [B K, h A] from noise as the policy draws them, and of each state's the best.

@@ -12,7 +12,6 @@ static constexpr Metric metrics_of_mvp[] = {
     {"actor_loss", "actor/loss"},
     {"mean_flow_loss", "actor/mean_flow_loss"},
     {"constraint_loss", "actor/constraint_loss"},
-    {"one_step_gap", "actor/one_step_gap"},
 };
 
 Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t seed)
@@ -21,15 +20,9 @@ Mvp::Mvp(int observations, int actions, const MvpSettings& settings, uint64_t se
       sampler_{settings.times == "uniform" ? FlowTimesSampler::Draw::uniform : FlowTimesSampler::Draw::logit_normal,
                settings.logit_mean, settings.logit_deviation, settings.share_equal_times},
       actor_(observations, actions, settings.chunk, Times::plain, Stream(seed, Purpose::initialise_actor, 0)),
-      policy_(acts_by(best_of_candidates(actor_, 1, false))),
-      euler_(actor_.network, actor_.train_state.params, 20, true) {
+      policy_(acts_by(best_of_candidates(actor_, 1, false))) {
   networks_ = networks_of({{"actor/", &actor_.network.layout, &actor_.train_state, true}}, critics_.critic);
   log_metrics(metrics_of_mvp);
-}
-
-void Mvp::parameters_changed() {
-  Learner::parameters_changed();
-  euler_.outdate();
 }
 
 // ---- the rows: half of the batch for each loss (split), or all of it for both (separate) ----------------------------
@@ -83,15 +76,7 @@ Mvp::RegressionLoss Mvp::actor_loss(const Rows& rows) const {
           out[3].detached, out[4].detached, out[5].detached, gradient.detached};
 }
 
-Number Mvp::one_step_gap(Tensor state, Tensor noise) {
-  const Value one = policy_.sample(state, noise), many = clip(euler_(state, noise), -1, 1);
-  const Value difference = one - many;
-  return mean_all(sqrt(square(difference))).detached;
-}
-
 // ---- one update -----------------------------------------------------------------------------------------------------
-static constexpr int64_t gap_states = 8;
-
 void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   ArenaScope scope;
   const int64_t rows = batch.state.rows, all = row_count(rows), candidates = rows * options_.candidates;
@@ -104,7 +89,6 @@ void Mvp::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   draws.interpolation_noise = draw.normals("interpolation_noise", Purpose::interpolation_noise, all, chunk_actions());
   draws.interval_a = draw.times("interval_a", sampler_, Purpose::interval_a, all);
   draws.interval_b = draw.times("interval_b", sampler_, Purpose::interval_b, all);
-  draws.gap_noise = draw.normals("gap_noise", Purpose::gap_noise, std::min(gap_states, rows), chunk_actions());
   draw.now();
   update(batch, draws, step, metrics);
 }
@@ -121,7 +105,6 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
                               draws.interval_a, draws.interval_b);
   const RegressionLoss actor = actor_loss(regressed);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
-  const Number gap = one_step_gap(batch.state.slice_rows(0, draws.gap_noise.rows), draws.gap_noise);
   report({{"actor/candidates", choice.action}, {"actor/candidate_q", choice.q}, {"actor/candidate_q1", choice.q1},
           {"actor/candidate_q2", choice.q2}, {"actor/best", choice.best}});
   report({{"actor/row_action", regressed.action}, {"actor/valid", regressed.valid}, {"actor/t", regressed.time.t},
@@ -129,7 +112,7 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
           {"actor/u", actor.mean_field}, {"actor/derivative", actor.derivative}, {"actor/target", actor.target}});
   report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
           {"actor/constraint_loss", actor.constraint},
-          {"actor/gradient", actor.gradient}, {"actor/one_step_gap", gap}});
+          {"actor/gradient", actor.gradient}});
   if (is_observed() && settings_.adaptive_weight)
     report({{"actor/element_weight",
              full(1, 1, 1) / sqrt(square(Value(actor.mean_field) - Value(actor.target)) + 1e-3)}});
@@ -137,12 +120,12 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
   actor_.train_state.descend(actor.gradient, adam_, static_cast<int64_t>(step));
-  policy_.outdate(), euler_.outdate();
+  policy_.outdate();
 }
 
 void Mvp::report_acting(Tensor state, const DrawSource& draws) {
   const Tensor noise = draws("gap/noise", state.rows, chunk_actions());
-  if (noise) Report(*this, {})({{"gap/mean_absolute_clipped", one_step_gap(state, noise)}});
+  if (noise) Report(*this, {})({{"gap/mean_absolute_clipped", policy_.one_step_gap(state, noise, 20)}});
 }
 
 // ---- settings -------------------------------------------------------------------------------------------------------

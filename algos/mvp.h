@@ -51,10 +51,6 @@ class Mvp final : public ChunkLearner {
   };
   RegressionLoss actor_loss(const Rows& rows) const;
 
-  // Mean |a(1 step) - a(20 Euler steps of u(x, t, t))| over the chunks from these states: how far the one step is from
-  // the flow it stands for.
-  Number one_step_gap(Tensor state, Tensor noise);
-
   void update(const Batch& batch, uint64_t step, std::span<float> metrics) override;
   // All random numbers of one update, and an update with the given ones. R = row_count(B).
   struct Draws {
@@ -62,20 +58,16 @@ class Mvp final : public ChunkLearner {
     Tensor candidate_noise;                 // of what the policy regresses on, likewise; absent: on the batch's chunks
     Tensor interpolation_noise;             // [R, h A]
     Tensor interval_a, interval_b;          // [R, 1]
-    Tensor gap_noise;                       // of the first states, [up to 8, h A]
   };
   void update(const Batch& batch, const Draws& draws, uint64_t step, std::span<float> metrics);
   void report_acting(Tensor state, const DrawSource& draws) override;   // the one-step gap
   int kind_of_update(const Batch& batch) const override { return batch.offline; }
 
  private:
-  void parameters_changed() override;
-
   MvpSettings settings_;
   FlowTimesSampler sampler_;
   ChunkFlow actor_;
   Policy& policy_;
-  FlowSampler euler_;
 };
 
 }  // namespace meander

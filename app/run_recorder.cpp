@@ -52,12 +52,15 @@ constexpr size_t columns_before = 2;   // step and wall time
 
 // The columns of metrics.csv after step and wall time.
 enum Column { evaluation_mean, evaluation_std, episode_return, first_metric };
+const std::string one_step_gap = "one_step_gap", overestimation = "overestimation";   // of evaluations
 const std::string success_rate = "evaluation_success_rate";  // the last, where a task's true end is a success
 
 std::vector<std::string> columns_of(const Agent& agent, bool with_success) {
   std::vector<std::string> columns = {"evaluation_return_mean", "evaluation_return_std", "episode_return"};
   for (const char* name : agent.metric_names()) columns.push_back(name);
   columns.push_back("updates_per_second");
+  if (agent.has_flow()) columns.push_back(one_step_gap);
+  if (agent.discount()) columns.push_back(overestimation);
   if (with_success) columns.push_back(success_rate);
   return columns;
 }
@@ -144,6 +147,10 @@ void RunRecorder::metrics(int64_t, std::span<const double> means) {
 void RunRecorder::evaluated(int64_t step, const Evaluation& evaluation, bool best_so_far) {
   row_[evaluation_mean] = evaluation.mean();
   row_[evaluation_std] = evaluation.deviation();
+  for (size_t i = 0; i < columns_.size(); ++i) {
+    if (columns_[i] == one_step_gap) row_[i] = evaluation.one_step_gap;
+    if (columns_[i] == overestimation) row_[i] = evaluation.overestimation;
+  }
   progress_.evaluation_return(evaluation.mean());
   std::string success;
   if (columns_.back() == success_rate) {

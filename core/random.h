@@ -15,7 +15,7 @@ enum class Purpose : uint32_t {
   next_action = 32, interval_a, interval_b, proposal_noise, interpolation_noise, truncated_uniform,
   divergence_interval_a, divergence_interval_b, divergence_noise, divergence_probe,
   policy_noise, score_noise, exploration_noise, next_exploration_noise, candidate_noise, gap_noise,
-  diagonal_noise, diagonal_time, self_noise, beam_noise,
+  diagonal_noise, diagonal_time, self_noise, beam_noise, gap_state,
   toy_centres = 64, toy_samples, toy_states,
   test = 1000,
   bootstrap = 2000

@@ -77,6 +77,22 @@ Tensor Policy::with_noise(Tensor action, Tensor noise) const {
   return clip(Value(action) + deviation * Value(noise), -1, 1).detached;
 }
 
+Number Policy::one_step_gap(Tensor state, Tensor noise, int64_t euler_steps) {
+  const auto* flow = std::get_if<PolicyDescription::Flow>(&description_.actor);
+  const auto* distilled = std::get_if<PolicyDescription::OneStep>(&description_.actor);
+  const FlowNetwork* network = flow ? flow->network : distilled ? distilled->distilled : nullptr;
+  if (!network) throw Error("this policy stands for no flow");
+  const Buffer& params = flow ? *description_.params : *distilled->distilled_params;
+  const auto bounded = [&](Value x) {
+    return description_.bound == PolicyDescription::Bound::tanh ? tanh(x) : clip(x, -1, 1);
+  };
+  FlowSampler many(*network, params, euler_steps, true);
+  const Value b = bounded(many(state, noise));
+  const Value a = flow ? bounded(FlowSampler(*network, params, 1, flow->euler)(state, noise)) : sample(state, noise);
+  const Value difference = a - b;
+  return mean_all(maximum(difference, -difference)).detached;
+}
+
 // ---- acting ---------------------------------------------------------------------------------------------------------
 void Policy::explore(std::span<const float> state, uint64_t seed, uint64_t step, std::span<float> chunk) {
   const kernels::RandomKey noise = key(seed, Purpose::explore, step);

@@ -31,6 +31,8 @@ struct PolicyDescription {
   struct OneStep {
     const ParameterLayout* layout;
     const kernels::MlpShape* network;        // [D + S] -> [D]
+    const FlowNetwork* distilled = nullptr;  // the flow it stands for, and its parameters
+    const Buffer* distilled_params = nullptr;
   };
   // Two critics of one network on [state, chunk].
   struct Scores {
@@ -52,6 +54,10 @@ struct PolicyDescription {
   int64_t explore_candidates = 1, act_candidates = 1;           // N, of which the one with the largest Q is taken
   const Buffer* noise_log_scale = nullptr;   // l: exploring adds N(0, (.1 exp l)^2) and clips; null: nothing is added
 
+  bool has_flow() const {                    // acts by one, or in the place of one
+    const auto* one_step = std::get_if<OneStep>(&actor);
+    return std::holds_alternative<Flow>(actor) || (one_step && one_step->distilled);
+  }
   int64_t numbers() const { return chunk * actions; }           // D
 };
 
@@ -75,6 +81,11 @@ class Policy {
   Choice best_candidate(Tensor state, Tensor noise);
   // clip(action + .1 exp(l) noise, -1, 1)
   Tensor with_noise(Tensor action, Tensor noise) const;
+
+  // How far one step is from the flow it stands for: mean over the numbers of |a - b|, [1, 1], a of one step of the actor, b
+  // of so many Euler steps of its own instantaneous field, both bounded; noise [B, D]. Throws Error without a flow.
+  // Not for the training path: it allocates.
+  Number one_step_gap(Tensor state, Tensor noise, int64_t euler_steps = 64);
 
   // From a state of the host [S] to a chunk there [h A], with the random numbers that (seed, step) name; waits for the
   // device. A device that can goes all the way in one launch (kernels/candidates.h).

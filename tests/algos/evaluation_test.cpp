@@ -123,6 +123,61 @@ TEST_CASE("episodes side by side keep their chunks apart") {
   CHECK(at_multiples == std::ssize(agent.times));
 }
 
+// Every step is worth 1. Chunks of 3 are said to be worth 10, the state at a time limit 4; gamma = 1/2. At the limit of 5
+// steps the returns of the decisions at 0 and 3 are 2.0625 and 2.5, with a true end after 4 they are 1.875 and 1.
+TEST_CASE("by how much a chunk's value exceeds the return that follows") {
+  struct Steady : Line {
+    explicit Steady(int end) : Line(5, 99), end_(end) {}
+    Step step(std::span<const double> action) override {
+      Step step = Line::step(action);
+      step.reward = 1;
+      if (observation()[1] == end_) step.terminated = true, step.truncated = false;
+      return step;
+    }
+    int end_;
+  };
+  struct Valued : NoisyThree {
+    std::optional<double> discount() const override { return 0.5; }
+    double chunk_value(std::span<const float>, std::span<const float>) override { return 10; }
+    double state_value(std::span<const float> state, uint64_t) override { return state[1] == 5 ? 4 : -1e9; }
+  };
+  Valued agent;
+  for (const auto& [end, expected] : {std::pair(99, 7.71875), std::pair(4, 8.5625)}) {
+    Steady one(end), two(end);
+    const auto evaluation = evaluate(agent, {&one, &two}, 5, 1, 0);
+    REQUIRE(evaluation->overestimation.has_value());
+    CHECK(*evaluation->overestimation == doctest::Approx(expected));
+    CHECK(!evaluation->one_step_gap);
+  }
+  NoisyThree plain;
+  Line line;
+  CHECK(!evaluate(plain, {&line}, 2, 1, 0)->overestimation);
+}
+
+// The same states whatever the agent or the evaluation's step; others for another seed.
+TEST_CASE("the states of the one-step gap are fixed by the seed") {
+  struct Flowing : Noisy {
+    bool has_flow() const override { return true; }
+    double one_step_gap(std::span<const float> states) override {
+      seen.assign(states.begin(), states.end());
+      return 0.25;
+    }
+    std::vector<float> seen;
+  };
+  const auto states = [](uint64_t seed, int64_t at_step, float weight) {
+    Flowing agent;
+    agent.weight = weight;
+    Line line;
+    CHECK(evaluate(agent, {&line}, 2, seed, at_step)->one_step_gap == 0.25);
+    return agent.seen;
+  };
+  const std::vector<float> first = states(1, 0, 0.1f);
+  CHECK(first.size() == 16);
+  CHECK(std::set<float>(first.begin(), first.end()).size() > 8);
+  CHECK(states(1, 500, 0.9f) == first);
+  CHECK(states(2, 0, 0.1f) != first);
+}
+
 // The point of it: with two threads two environments are inside a step at the same moment.
 TEST_CASE("environments step at once") {
   const TwoThreads two;
