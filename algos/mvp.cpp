@@ -113,9 +113,10 @@ void Mvp::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
   report({{"actor/action", action}, {"actor/loss", actor.loss}, {"actor/mean_flow_loss", actor.mean_flow},
           {"actor/constraint_loss", actor.constraint},
           {"actor/gradient", actor.gradient}});
-  if (is_observed() && settings_.adaptive_weight)
-    report({{"actor/element_weight",
-             full(1, 1, 1) / sqrt(square(Value(actor.mean_field) - Value(actor.target)) + 1e-3)}});
+  if (is_observed() && settings_.adaptive_weight) {
+    const Value squared = square(Value(actor.mean_field) - Value(actor.target));
+    report({{"actor/element_weight", full(1, 1, 1) / sqrt(squared + 1e-3)}});
+  }
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);

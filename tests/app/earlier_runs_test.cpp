@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
@@ -33,10 +34,14 @@ std::string checksum(const std::string& path) {
   return text;
 }
 
-// Without the columns of time, which differ.
-std::vector<Words> timeless(const std::string& path) {
+// Without the columns of time, which differ, and without the one-step gap, which is measured otherwise since.
+std::vector<Words> comparable(const std::string& path) {
   std::vector<Words> rows = csv(path);
-  for (Words& row : rows) row.erase(row.begin() + 1), row.pop_back();
+  const auto gap = std::ranges::find(rows[0], "one_step_gap") - rows[0].begin();
+  for (Words& row : rows) {
+    if (gap < std::ssize(row)) row.erase(row.begin() + gap);
+    row.erase(row.begin() + 1), row.pop_back();
+  }
   return rows;
 }
 
@@ -57,7 +62,7 @@ TEST_CASE("runs of 0.1.0 are evaluated and go on with the same bits") {
     const Result resumed = meander_in(folder, {"train", "--resume", name, "--steps", "400", "--quiet"});
     CHECK_MESSAGE(resumed.status == 0, resumed.error);
     CHECK(checksum(run + "/last.safetensors") == read_text(run + "/expected-checksum-at-400.txt"));
-    CHECK(timeless(run + "/metrics.csv") == timeless(run + "/expected-metrics-at-400.csv"));
+    CHECK(comparable(run + "/metrics.csv") == comparable(run + "/expected-metrics-at-400.csv"));
     evaluate("expected-evaluation-at-400.txt");
   }
 }
