@@ -74,6 +74,21 @@ TEST_CASE("no two draws of updates, exploration or evaluation are one random str
   }
 }
 
+TEST_CASE("a policy's update for a given Q draws the numbers of its step") {
+  const kernels::DeviceScope scope(watched());
+  for (const char* name : {"mfpo", "som", "sac"}) {
+    CAPTURE(name);
+    const Made made = make(name, 7);
+    ArenaScope arena;
+    const Data data = data_for(*made.agent, 1);
+    const ActionValue q = [](Value, Value action) { return sum_row(action); };
+    drawn.clear();
+    dynamic_cast<PolicyLearner&>(made.learner).improve_policy(q, data.batch.state, 5);
+    CHECK(!drawn.empty());
+    for (const RandomKey& key : drawn) CHECK(key.step == 5);
+  }
+}
+
 // Ties of two draws have a chance of 2^-23 each.
 TEST_CASE("the two ends of a mean flow's interval differ in the rows that are to learn it") {
   const struct {

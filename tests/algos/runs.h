@@ -19,7 +19,7 @@ struct Recorder : Observer {
     evaluations.emplace_back(step, e.mean());
     best.push_back(best_so_far);
   }
-  void warning(int64_t, const std::string& text) override { warnings.push_back(text); }
+  void warning(int64_t step, const std::string& text) override { warnings.push_back(text), warned_at = step; }
   void checkpoint(int64_t step) override {
     checkpoints.push_back(step);
     if (!training) return;
@@ -35,7 +35,7 @@ struct Recorder : Observer {
   std::vector<bool> best;
   std::vector<std::string> warnings;
   std::vector<int64_t> checkpoints;
-  int64_t failed = 0, last_step = 0, stop_at = 0;
+  int64_t failed = 0, last_step = 0, stop_at = 0, warned_at = 0;
   Training* training = nullptr;
   std::string path;
 };

@@ -124,6 +124,27 @@ TEST_CASE("update metrics are averaged") {
 }
 
 // How often it is evaluated must not change what is learnt.
+// What `meander eval` of the agent gives with that step in its names: the learner is as it was, for the run ends there.
+TEST_CASE("an evaluation's random numbers are those of its step") {
+  struct Noisy : Learner {   // acts by the name it is given, too
+    void act(std::span<const float> state, uint64_t name, std::span<float> action) override {
+      Learner::act(state, name, action);
+      action[0] += 0.5f * static_cast<float>(name >> 32 & 1);
+    }
+  } agent;
+  for (const int64_t steps : {int64_t{200}, int64_t{201}}) {
+    TrainingSettings s = small();
+    s.steps = steps, s.evaluation_interval = steps;
+    Line line, evaluation_line;
+    Training training(s, agent, {&line}, {&evaluation_line});
+    Recorder recorder;
+    training.run(recorder);
+    REQUIRE(recorder.evaluations.size() == 1);
+    CHECK(recorder.evaluations[0] ==
+          std::pair(steps, evaluate(agent, {&evaluation_line}, s.evaluation_episodes, s.seed, steps)->mean()));
+  }
+}
+
 TEST_CASE("evaluations do not disturb training") {
   TrainingSettings s = small();
   Run often(s), seldom([&] { s.evaluation_interval = 399, s.evaluation_episodes = 3; return s; }());
@@ -356,7 +377,7 @@ TEST_CASE("failures with and without overlap") {
   CHECK(run.recorder.failed == 111);
 }
 
-// Once, when more than 1 % is clipped on average over 1,000 updates, naming the end.
+// Once, when more than 1 % is clipped on average over 1,000 updates, naming the end; the first update is that of step 100.
 TEST_CASE("a support that is too narrow is reported once") {
   TrainingSettings s = small();
   s.steps = 4'000;
@@ -367,6 +388,7 @@ TEST_CASE("a support that is too narrow is reported once") {
   wide.training.run(wide.recorder);
   REQUIRE(narrow.recorder.warnings.size() == 1);
   CHECK(narrow.recorder.warnings[0].find("v_max") != std::string::npos);
+  CHECK(narrow.recorder.warned_at == 1'099);
   CHECK(wide.recorder.warnings.empty());
 }
 

@@ -73,6 +73,25 @@ TEST_CASE("the fused embedding is its composite") {
       }
 }
 
+TEST_CASE("the embedding along its parameters") {
+  ArenaScope scope;
+  const EmbeddingShape s = make_shape(Activation::gelu);
+  const Tensor params = random_matrix(1, s.bias1 + s.width + 3, 1, 0.4), t = random_matrix(9, 1, 2, 0.3, 0.5);
+  const Tensor dp = random_matrix(1, params.size(), 6), dt = random_matrix(9, 1, 3);
+  const auto along = [&](auto net, auto as, bool of_times) {
+    return jvp([&](Value params, Value t) { return net(params, t); }, {as(params), as(t)},
+               {as(dp), of_times ? as(dt) : Value()});
+  };
+  const auto fused = [&](Value params, Value t) { return time_embedding(s, params, t); };
+  const auto composite = [&](Value params, Value t) { return time_embedding_composite(s, params, t); };
+  for (const bool of_times : {false, true}) {
+    const auto [y, dy] = along(fused, [](Tensor x) { return Value(single(x)); }, of_times);
+    const auto [expected, dexpected] = along(composite, [](Tensor x) { return Value(x); }, of_times);
+    CHECK(difference(y.detached, expected.detached) < tolerance);
+    CHECK(difference(dy.detached, dexpected.detached) < tolerance);
+  }
+}
+
 TEST_CASE("the composite embedding against differences, and what does not fit") {
   ArenaScope scope;
   const EmbeddingShape s = make_shape(Activation::gelu);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+using meander::did_you_mean;
 using meander::nearest_name;
 
 // The words behind "did you mean": a slip of each kind finds its name, a stranger finds none.
@@ -18,4 +19,13 @@ TEST_CASE("nearest names by edit distance") {
   CHECK(nearest_name("", known) == "");
   CHECK(nearest_name("Hopper-v4", {}) == "");
   CHECK(nearest_name("bathc", {"batch", "bath_size", "gamma"}) == "batch");  // two neighbours swapped are one slip
+}
+
+// The beginning of a name counts where the whole is far, from three letters on.
+TEST_CASE("did you mean") {
+  CHECK(did_you_mean("bathc_size", {"batch_size", "discount"}) == "; did you mean batch_size?");
+  CHECK(did_you_mean("bathc", {"discount", "batch_size"}) == "; did you mean batch_size?");
+  CHECK(did_you_mean("bat", {"discount", "batch_size"}) == "; did you mean batch_size?");
+  CHECK(did_you_mean("ba", {"discount", "batch_size"}) == "");
+  CHECK(did_you_mean("xyz", {"discount", "batch_size"}) == "");
 }

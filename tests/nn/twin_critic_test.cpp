@@ -38,6 +38,12 @@ TEST_CASE("two critics that differ, targets equal to them") {
     return std::equal(a.params.data(), a.params.data() + a.params.size(), b.params.data());
   };
   CHECK(!equal(critic.online[0], critic.online[1]));
+  // Each by the stream of its own purpose, which files of before rest on.
+  TrainState first(critic.layout.size()), second(critic.layout.size());
+  critic.layout.initialise(first.params, Stream(3, Purpose::initialise_critic1, 0));
+  critic.layout.initialise(second.params, Stream(3, Purpose::initialise_critic2, 0));
+  CHECK(equal(critic.online[0], first));
+  CHECK(equal(critic.online[1], second));
   for (int i : {0, 1}) {
     CHECK(equal(critic.online[i], critic.target[i]));
     CHECK(equal(critic.online[i], same.online[i]));
