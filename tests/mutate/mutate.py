@@ -5,6 +5,7 @@
     tests/mutate/mutate.py run --work DIR [--seed 1] [--sites 40]       goes on until so many mutants are judged
     tests/mutate/mutate.py run --work DIR --again                       once more what no test killed and no one argued
     tests/mutate/mutate.py report [--seed 1]                            the table, and what survived
+    tests/mutate/mutate.py planted --work DIR                           the mistakes of planted.tsv, each to be caught
 
 A site is a place in algos, nn, core or kernels/formulas where one of ten operators (sites.py) changes the text. A seed
 puts the sites in an order: operators by turns, an operator's folders by turns. `run` copies the tree to DIR/source,
@@ -44,7 +45,7 @@ ROOT = HERE.parent.parent
 # The test programs that see a folder's code, the nearest first, and those of what is for devices only.
 PROGRAMS = {"kernels/formulas": ("kernels", "core", "nn", "algos"), "core": ("core", "nn", "algos"),
             "nn": ("nn", "algos"), "algos": ("algos",)}
-DEVICE_SOURCES = ("algos/device_agent", "algos/replay_mirror")
+DEVICE_SOURCES = ("algos/device_agent", "algos/replay_mirror", "core/arena", "nn/policy")
 COLUMNS = ("id", "file", "line", "operator", "before", "after", "outcome", "killed by", "seconds")
 JUDGED = ("killed", "verify alone", "survived", "same program")
 MEMORY = 8 << 30  # bytes; a mutant that asks for more gets none. Address space is not counted: arenas reserve it.
@@ -119,8 +120,11 @@ class Copy:
             name = there.relative_to(self.source).as_posix()
             if there.is_file() and not name.startswith(".deps") and name not in wanted:
                 there.unlink()
-        if (ROOT / ".deps").exists() and not (self.source / ".deps").exists():
-            (self.source / ".deps").symlink_to(ROOT / ".deps")
+        packages = self.source / ".deps"
+        if packages.is_symlink():   # of a checkout that may be gone
+            packages.unlink()
+        if (ROOT / ".deps").exists():
+            packages.symlink_to(ROOT / ".deps")
 
     def configure(self):
         options = ["-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -DNDEBUG", "-DMEANDER_BENCH=OFF",
@@ -173,8 +177,10 @@ class Copy:
         return f"{name}: " + ("time is up" if status is None else cases[-1] if cases else f"status {status}")
 
     def verify(self, limit=None):
-        status, _ = self.call([self.build_folder / "meander", "verify",
-                               self.source / "tests/data/mfpo_small.safetensors"], limit)
+        data = self.source / "tests/data"
+        updates = [path for name in ("mfpo", "som", "mvp", "qc", "fql", "flow_map", "sac")
+                   for path in sorted(data.glob(f"{name}_*.safetensors"))]
+        status, _ = self.call([self.build_folder / "meander", "verify", *updates], limit)
         return status == 0
 
 
@@ -245,6 +251,34 @@ def run(arguments):
     report(arguments)
 
 
+class Planted:
+    """A mistake written by hand: one line of planted.tsv."""
+
+    def __init__(self, file, before, after, what):
+        self.file, self.before, self.after, self.what = file, before, after, what
+        self.folder = file.rpartition("/")[0]
+
+    def apply(self, text):
+        if text.count(self.before) != 1:
+            raise Failure(f"{self.file} has {text.count(self.before)} times: {self.before}")
+        return text.replace(self.before, self.after)
+
+
+def planted(arguments):
+    mistakes = [Planted(*row) for row in read_table(HERE / "planted.tsv")]
+    for mistake in mistakes:
+        mistake.apply((ROOT / mistake.file).read_text())
+    judge = Judge(Copy(Path(arguments.work).resolve(), arguments.jobs))
+    missed = 0
+    for mistake in mistakes:
+        outcome, killer = judge.judge(mistake)
+        missed += outcome not in ("killed", "verify alone")
+        print(f"{outcome:12}  {mistake.file}: {mistake.what}  [{one_line(killer)}]", flush=True)
+    print(f"{len(mistakes)} mistakes, {missed} not caught")
+    if missed:
+        raise Failure(f"{missed} planted mistakes were not caught")
+
+
 def one_line(text):
     return " ".join(text.split())
 
@@ -295,6 +329,10 @@ def main():
     verb = verbs.add_parser("report")
     verb.add_argument("--seed", default="1")
     verb.set_defaults(act=report)
+    verb = verbs.add_parser("planted")
+    verb.add_argument("--work", required=True, help="a folder for the copy and its build")
+    verb.add_argument("--jobs", type=int, default=os.cpu_count())
+    verb.set_defaults(act=planted)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("mutate: stopped"))  # what it started ends, the file is restored
     try:
