@@ -1,3 +1,4 @@
+#include <meander/algos/presets.h>
 #include <meander/app/run_config.h>
 
 #include <fmt/format.h>
@@ -166,8 +167,11 @@ RunConfig resolve(const std::string& algorithm, const std::string& environment, 
   config.algorithm_settings = make_algorithm(config.algorithm);
   config.algorithm_settings->adapt_loop(config.training);
   if (!config.environment.empty()) config.algorithm_settings->adapt(environment_info(config.environment));
+  for (const Assignment& assignment : assignments)
+    if (assignment.origin == "--preset") apply_preset(*config.algorithm_settings, assignment.text, config.environment);
   if (file) apply_file(*file, root, config);
-  for (const Assignment& assignment : assignments) apply(assignment, config);
+  for (const Assignment& assignment : assignments)
+    if (assignment.origin != "--preset") apply(assignment, config);
   return config;
 }
 
