@@ -4,11 +4,11 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
+#include <string_view>
 
 #include <meander/app/version.h>
 #include <meander/kernels/error.h>
+#include <meander/core/file_bytes.h>
 #include <meander/core/nearest.h>
 #include <meander/envs/environments.h>
 
@@ -34,7 +34,38 @@ std::string quoted(const std::string& text) {
 
 // ---- the file -------------------------------------------------------------------------------------------------------
 
+// TOML's parser and its tables call themselves for every part of a dotted key, so a key of very many would use up the
+// stack. It counts the levels of lists and tables itself (256), and stops at the first character that is not TOML; what
+// is counted here needs to be right up to there.
+void expect_short_keys(const ConfigText& file) {
+  constexpr int most_parts = 16;
+  const std::string_view text = file.text;
+  int line = 1, dots = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '#') {
+      i = std::min(text.find('\n', i), text.size()) - 1;
+    } else if (c == '"' || c == '\'') {
+      const size_t marks = text.substr(i, 3) == std::string(3, c) ? 3 : 1;
+      const std::string end(marks, c);
+      for (i += marks; i < text.size() && text.substr(i, marks) != end; ++i) {
+        if (text[i] == '\\' && c == '"') ++i;
+        if (i < text.size()) line += text[i] == '\n';
+      }
+      i += marks - 1;
+      for (int more = 0; marks == 3 && more < 2 && i + 1 < text.size() && text[i + 1] == c; ++more) ++i;  // of the string
+    } else if (c == '.') {
+      if (++dots >= most_parts)
+        throw Error(message(file.name, ":", line, ": not a setting: a key of more than ", most_parts, " parts"));
+    } else if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) {
+      dots = 0;
+      line += c == '\n';
+    }
+  }
+}
+
 toml::table parse(const ConfigText& file) {
+  expect_short_keys(file);
   try {
     return toml::parse(file.text, file.name);
   } catch (const toml::parse_error& error) {
@@ -148,11 +179,12 @@ Assignment parse_assignment(const std::string& text) {
 }
 
 ConfigText read_config_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) 
-    throw Error(path + ": cannot read this configuration file (meander config prints one to start from)");
-  return {text.str(), path};
+  constexpr uint64_t longest = 1'000'000;  // every setting with its meaning takes 10 kB
+  try {
+    return {read_file(path, longest), path};
+  } catch (const Error& error) {
+    throw Error(message("configuration file ", error.what(), " (meander config prints one to start from)"));
+  }
 }
 
 RunConfig resolve(const std::string& algorithm, const std::string& environment, const ConfigText* file,
