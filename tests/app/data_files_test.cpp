@@ -98,7 +98,7 @@ TEST_CASE("what is written is read back") {
   CHECK(folder.files() == 2);
   for (const char* name : {"data.npz", "data.safetensors"})
     CHECK(read_data_file(folder.file(name)).environment == "Pendulum-v1");
-  write_data_set(folder.file("again.npz"), small_data_set());
+  write_data_set(folder.file("again.npz"), small_data_set(), "Pendulum-v1");
   CHECK(read_text(folder.file("again.npz")) == read_text(folder.file("data.npz")));
 }
 
@@ -317,7 +317,11 @@ TEST_CASE("rewards and masks from positions") {
   relabelling.positions = 28;
   CHECK_THROWS_WITH_AS(read_data_set(path, &relabelling), doctest::Contains("qpos has 2 numbers in a row"), Error);
   check_refused(path, "task of a fixed goal");
-  CHECK(read_data_set(MEANDER_TEST_DATA "/ogbench-layout.npz", &relabelling).reward[5] == 5);  // it has its own
+  // A file with its own rewards is of no other task either.
+  const std::string with_rewards = MEANDER_TEST_DATA "/ogbench-layout.npz";
+  CHECK_THROWS_WITH_AS(read_data_set(with_rewards, &relabelling), doctest::Contains("qpos has 4 numbers"), Error);
+  relabelling.positions = 4;
+  CHECK(read_data_set(with_rewards, &relabelling).reward[5] == 5);
 }
 
 TEST_CASE("a wrong .safetensors, a wrong name, a missing file") {
