@@ -15,20 +15,20 @@ namespace meander {
 //
 //     observations [N, S]   actions [N, A]   rewards [N]   masks [N]   terminals [N]
 //
-// D4RL's holds a row for each step, known by an array timeouts [N] or next_observations [N, S]: terminals says after which
-// steps an episode truly ended, timeouts after which it was cut (data_layouts.h).
-// Arrays of other names are ignored; without masks every mask is 1, or 0 after D4RL's true ends. If there is valids [N],
-// which OGBench's loader makes, it says where episodes end: terminals then marks the row before as well.
-// Read are numbers of any type (number_types.h). Written is OGBench's layout, as float32, with terminals as bool (npz) or
-// U8 (safetensors), and where it is known the environment: as an array of that name or in the metadata.
+// D4RL's holds a row for each step, known by an array timeouts [N] or next_observations [N, S]: terminals says after
+// which steps an episode truly ended, timeouts after which it was cut (data_layouts.h). Arrays of other names are
+// ignored; without masks every mask is 1, or 0 after D4RL's true ends. If there is valids [N], which OGBench's loader
+// makes, it says where episodes end: terminals then marks the row before as well. Read are numbers of any type
+// (number_types.h). Written is OGBench's layout, as float32, with terminals as bool (npz) or U8 (safetensors), and
+// where it is known the environment: as an array of that name or in the metadata.
 //
 // Actions are normalised to [-1, 1] also where the environment's own range is another (Pendulum-v1: 2).
 
 // Throws Error naming `path` unless it ends with .npz or .safetensors.
 void expect_data_set_name(const std::string& path);
 
-// Throws Error if no data set can be written to `path`: a wrong name, a file that is there, no folder. To be asked before
-// hours of work.
+// Throws Error if no data set can be written to `path`: a wrong name, a file that is there, no folder. To be asked
+// before hours of work.
 void expect_writable(const std::string& path);
 
 // Rewards and masks of a file that has none, from the simulator's positions in it (array qpos [N, Q]).
@@ -45,10 +45,10 @@ struct DataFile {
   std::vector<std::string> remarks;  // what is odd in it, a line each
 };
 
-// If the last row is not terminal it is made so: nothing follows it, so its action led nowhere that is known.
-// Rewards in the file count before those of `relabelling`.
-// Throws Error with the path if the file is missing, damaged, of neither layout or of both, takes more memory than may be
-// taken (core/memory_limit.h), or does not pass DataSet::check. Nothing is allocated before all sizes are checked.
+// If the last row is not terminal it is made so: nothing follows it, so its action led nowhere that is known. Rewards
+// in the file count before those of `relabelling`. Throws Error with the path if the file is missing, damaged, of
+// neither layout or of both, takes more memory than may be taken (core/memory_limit.h), or does not pass
+// DataSet::check. Nothing is allocated before all sizes are checked.
 DataFile read_data_file(const std::string& path, const Relabelling* relabelling = nullptr);
 // The same of bytes in memory; `name` ends as a path would.
 DataFile parse_data_file(std::span<const std::byte> bytes, const std::string& name,

@@ -24,13 +24,14 @@ struct StepPlan {
   bool has_successors = false;
 };
 
-// After the last step of an episode comes a row with the observation that followed, from next_observations; without these
-// the state is repeated after a true end, beyond which no value counts, and a step that was cut is dropped: its row
-// becomes the episode's last. `size` numbers are an observation. Adds to `remarks` what a reader of the data should know.
+// After the last step of an episode comes a row with the observation that followed, from next_observations; without
+// these the state is repeated after a true end, beyond which no value counts, and a step that was cut is dropped: its
+// row becomes the episode's last. `size` numbers are an observation. Adds to `remarks` what a reader of the data should
+// know.
 StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, int64_t size, std::vector<std::string>& remarks);
 
-// Brings `data`, whose arrays hold a row for each step and whose terminal is empty, to the rows of DataSet. With room for
-// `inserted` more rows in them nothing is copied.
+// Brings `data`, whose arrays hold a row for each step and whose terminal is empty, to the rows of DataSet. With room
+// for `inserted` more rows in them nothing is copied.
 void spread_step_rows(const ArrayFile& file, const StepPlan& plan, DataSet& data);
 
 }  // namespace meander

@@ -85,7 +85,8 @@ NpyHeader parse_npy_header(std::string_view text) {
       words.expect('(');
       while (!words.take(')')) {
         header.shape.push_back(words.count());
-        if (header.shape.size() > most_dimensions) words.fail(message("at most ", most_dimensions, " dimensions before"));
+        if (header.shape.size() > most_dimensions)
+          words.fail(message("at most ", most_dimensions, " dimensions before"));
         if (!words.take(',')) {
           words.expect(')');
           break;

@@ -26,8 +26,8 @@ std::string shape_text(const std::vector<int64_t>& shape);  // "[3, 2]"
 using TakeFloats = std::function<void(std::span<const float>)>;
 
 // NumPy's NPZ opened for reading: a zip archive with an array NAME.npy for each name, stored or deflated, each with a
-// checksum, which is compared. Nothing is allocated by what the file says of itself: an array's numbers are handed over in
-// pieces, and their sizes are checked before against what is stored.
+// checksum, which is compared. Nothing is allocated by what the file says of itself: an array's numbers are handed over
+// in pieces, and their sizes are checked before against what is stored.
 class NpzFile {
  public:
   explicit NpzFile(const std::string& path);  // throws Error as FileBytes and parse_zip_directory do, with the path
@@ -35,8 +35,8 @@ class NpzFile {
   NpzFile(std::span<const std::byte> bytes, std::string name);
 
   bool contains(const std::string& name) const { return members_.contains(name); }
-  // The shape of an array. Throws Error with the file and the array if it is absent or damaged, or if its numbers cannot
-  // be read: they may be floats of 16 to 64 bits, integers of 8 to 64 and bool, little-endian, in C order.
+  // The shape of an array. Throws Error with the file and the array if it is absent or damaged, or if its numbers
+  // cannot be read: they may be floats of 16 to 64 bits, integers of 8 to 64 and bool, little-endian, in C order.
   std::vector<int64_t> shape(const std::string& name) const;
   void read(const std::string& name, const TakeFloats& take) const;
   // All at once; throws Error too if they take more memory than may be taken (core/memory_limit.h).

@@ -25,8 +25,8 @@ class FileBytes {
   size_t length_ = 0;
 };
 
-// Tells the system that mapped bytes that were read in order aren't needed for now, so that a large file doesn't stand in
-// memory beside what was made of it. They can be read again. Only for bytes of a FileBytes.
+// Tells the system that mapped bytes that were read in order aren't needed for now, so that a large file doesn't stand
+// in memory beside what was made of it. They can be read again. Only for bytes of a FileBytes.
 void forget(std::span<const std::byte> bytes);
 
 // A whole file as text. Throws Error as FileBytes does, and if the file is longer than `most` bytes.

@@ -65,8 +65,8 @@ class Json {
   Value value_;
 };
 
-// A text from outside for a message: quoted and escaped, so that a line break in it cannot break the message's one line,
-// and no more than the first 200 bytes.
+// A text from outside for a message: quoted and escaped, so that a line break in it cannot break the message's one
+// line, and no more than the first 200 bytes.
 std::string quoted(const std::string& text);
 
 }  // namespace meander

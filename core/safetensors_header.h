@@ -35,8 +35,8 @@ struct SafetensorsHeader {
 
 // Reads the header of a whole file's bytes: 8 bytes little-endian header length, a JSON header {"name": {"dtype",
 // "shape", "data_offsets"}, "__metadata__": {...}}, the data. Every byte of the header is checked: length, names that
-// stand twice, sizes against shapes, offsets inside the file without overlap or gap. Throws Error that says in one line,
-// without the file's name, what is wrong. Takes at most twice the header and 60 MB.
+// stand twice, sizes against shapes, offsets inside the file without overlap or gap. Throws Error that says in one
+// line, without the file's name, what is wrong. Takes at most twice the header and 60 MB.
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file);
 
 }  // namespace meander

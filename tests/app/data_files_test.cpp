@@ -147,8 +147,8 @@ TEST_CASE("without masks every mask is 1; a nobody's action may be anything") {
   check_refused(path, "actions holds a number that is not finite, in row 1");
 }
 
-// Protects against files that lie about their sizes: what is declared is held against what is stored, each other and the
-// memory there is, before any of it is taken.
+// Protects against files that lie about their sizes: what is declared is held against what is stored, each other and
+// the memory there is, before any of it is taken.
 TEST_CASE("a data set that would take more memory than may be taken is refused") {
   Folder folder;
   const std::string path = folder.file("data.npz");

@@ -16,11 +16,11 @@ using namespace meander;
 
 namespace {
 
-// Five steps, observations 10, 20, 30, 40, 50: the first two an episode cut by a time limit at 25, the next two one that
-// truly ends in 45, the last one is still going on, to 60.
+// Five steps, observations 10, 20, 30, 40, 50: the first two an episode cut by a time limit at 25, the next two one
+// that truly ends in 45, the last one is still going on, to 60.
 struct Steps {
-  std::vector<float> observations = {10, 20, 30, 40, 50}, next = {20, 25, 40, 45, 60}, actions = {.1f, .2f, .3f, .4f, .5f},
-                     rewards = {1, 2, 3, 4, 5};
+  std::vector<float> observations = {10, 20, 30, 40, 50}, next = {20, 25, 40, 45, 60},
+                     actions = {.1f, .2f, .3f, .4f, .5f}, rewards = {1, 2, 3, 4, 5};
   std::vector<uint8_t> terminals = {0, 0, 0, 1, 0}, timeouts = {0, 1, 0, 0, 0};
   std::vector<float> masks;
   bool with_next = true, with_timeouts = true;

@@ -92,7 +92,8 @@ TEST_CASE("training on data of another environment, or a pipe as its data or con
     CHECK(result.status == 2);
     CHECK_MESSAGE((is_one_line(result.error) && contains(result.error, part)), result.error);
   };
-  refused({"--env", "InvertedPendulum-v5", "--data", "data.npz"}, "data of \"Pendulum-v1\", not of InvertedPendulum-v5");
+  refused({"--env", "InvertedPendulum-v5", "--data", "data.npz"},
+          "data of \"Pendulum-v1\", not of InvertedPendulum-v5");
   refused({"--env", "Pendulum-v1", "--data", "pipe.safetensors"}, "not a regular file");
   refused({"--env", "Pendulum-v1", "--config", "pipe.safetensors"}, "not a regular file");
   CHECK(!std::filesystem::exists(folder.file("run")));

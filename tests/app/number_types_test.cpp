@@ -26,11 +26,14 @@ using Floats = std::vector<float>;
 TEST_CASE("numbers of every type become float32") {
   constexpr float infinity = std::numeric_limits<float>::infinity();
   // binary16: 1, -2, the smallest and the largest denormal, the smallest normal, the largest, infinity, -0.
-  const Floats halves = converted<uint16_t>(find_npy_type("<f2"), {0x3c00, 0xc000, 1, 0x03ff, 0x0400, 0x7bff, 0xfc00, 0x8000});
-  CHECK(halves == Floats{1, -2, std::ldexp(1.0f, -24), std::ldexp(1023.0f, -24), std::ldexp(1.0f, -14), 65504, -infinity, 0});
+  const Floats halves =
+      converted<uint16_t>(find_npy_type("<f2"), {0x3c00, 0xc000, 1, 0x03ff, 0x0400, 0x7bff, 0xfc00, 0x8000});
+  CHECK(halves == Floats{1, -2, std::ldexp(1.0f, -24), std::ldexp(1023.0f, -24), std::ldexp(1.0f, -14), 65504,
+                         -infinity, 0});
   CHECK(std::signbit(halves[7]));
   CHECK(std::isnan(converted<uint16_t>(find_safetensors_type("F16"), {0x7c01})[0]));
-  CHECK(converted<uint16_t>(find_safetensors_type("BF16"), {0x3f80, 0xc049, 0x7f80}) == Floats{1, -3.140625f, infinity});
+  CHECK(converted<uint16_t>(find_safetensors_type("BF16"), {0x3f80, 0xc049, 0x7f80}) ==
+        Floats{1, -3.140625f, infinity});
   CHECK(converted<double>(find_safetensors_type("F64"), {0.1, -1e30}) == Floats{0.1f, -1e30f});
   CHECK(converted<int64_t>(find_safetensors_type("I64"), {-5, 1LL << 40}) == Floats{-5, std::ldexp(1.0f, 40)});
   CHECK(converted<uint64_t>(find_npy_type("<u8"), {UINT64_MAX}) == Floats{std::ldexp(1.0f, 64)});

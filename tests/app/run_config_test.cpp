@@ -117,10 +117,18 @@ TEST_CASE("keys and lists of very many parts or levels are refused") {
         repeated("'#'.", 200'000) + "a = 1\n", "x = '''\n'''\n" + many + " = 1\n",
         "x = \"\"\"a\"\"\"\"\"\n" + many + " = 1\n", "x = \"\"\n" + many + " = 1\n"})
     CHECK_MESSAGE(contains(error_of(text), "a key of more than 16 parts"), text.substr(0, 40));
-  CHECK(contains(error_of("x = \"\"\"\n\\\n\"\"\"\n" + many + " = 1\n"), "my.toml:4: "));
+  CHECK(contains(error_of("x = \"\"\"\n\n\"\"\"\n" + many + " = 1\n"), "my.toml:4: "));
   for (const std::string& text : {"x = " + repeated("[", 200'000), "x = " + repeated("{a=", 200'000),
                                   repeated("[", 200'000), "x = " + repeated("{a.b.c.d.e.f.g.h=", 50'000)})
     CHECK_MESSAGE(contains(error_of(text), "not TOML"), text.substr(0, 40));
+  for (const char* text : {"[ =", "[ .a]", "[[ =]]", "[\t#]"})
+    CHECK_MESSAGE(contains(error_of(text), "not TOML"), text);
+  // Of these the parser asks whether they are blanks.
+  for (const char* text : {"\n\xc3\xa9 = 1", "\nx = 1\xc2\xa0", "\n[\xe2\x80\x83x]",
+                           "\nx = +\"\"\"a\"\"\xc5\x93\"\"\""})
+    CHECK_MESSAGE(contains(error_of(text), "my.toml:2: not TOML"), text);
+  CHECK(contains(error_of("x = \"\"\"\\\n\xc3\xa9\"\"\""), "a \\ at the end of its line"));
+  from_text("\xef\xbb\xbf# \xc3\xa9\n[training]\ndata = '\xc3\xa9.npz'\n");
   // Dots elsewhere are no parts of a key.
   const std::string dots = repeated("1.", 20);
   from_text("# " + dots + "\n[training]\ndata = \"" + dots + "\\\"" + dots + "\" # " + dots + "\nsteps = 5\n");

@@ -49,7 +49,7 @@ struct Archive {
                                              little(size, 8) + little(m.data.size(), 8)
                                        : "";
       directory += "PK\1\2" + little(20, 2) + start + lengths + little(m.name.size(), 2) + little(extra.size(), 2) +
-                   little(0, 10) + little(all.size(), 4) + m.name + extra;
+                   std::string(10, '\0') + little(all.size(), 4) + m.name + extra;
       all += "PK\3\4" + start + lengths + little(m.name.size(), 2) + little(0, 2) + m.name + m.data;
     }
     const uint64_t at = all.size(), count = members.size() + static_cast<uint64_t>(more_members);
@@ -61,7 +61,8 @@ struct Archive {
       all += "PK\6\7" + little(0, 4) + little(end, 8) + little(1, 4);
       all += "PK\5\6" + little(0, 4) + std::string(12, '\xff');
     } else {
-      all += "PK\5\6" + little(0, 4) + little(count, 2) + little(count, 2) + little(directory.size(), 4) + little(at, 4);
+      all += "PK\5\6" + little(0, 4) + little(count, 2) + little(count, 2) + little(directory.size(), 4) +
+             little(at, 4);
     }
     return all + little(comment.size(), 2) + comment;
   }

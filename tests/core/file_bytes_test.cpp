@@ -1,4 +1,5 @@
-// Protects against waiting for a pipe, reading a device without end, and a file that is longer than what it is read for.
+// Protects against waiting for a pipe, reading a device without end, and a file that is longer than what it is read
+// for.
 #include <meander/core/file_bytes.h>
 
 #include <doctest/doctest.h>
@@ -33,7 +34,9 @@ TEST_CASE("the bytes of a file, mapped and as text") {
   write_text(folder.file("file"), text);
   FileBytes opened(folder.file("file"));
   const FileBytes file(std::move(opened));
-  const auto same = [&] { return file.bytes().size() == text.size() && std::memcmp(file.bytes().data(), text.data(), text.size()) == 0; };
+  const auto same = [&] {
+    return file.bytes().size() == text.size() && std::memcmp(file.bytes().data(), text.data(), text.size()) == 0;
+  };
   CHECK(same());
   forget(file.bytes());  // and again from the disk
   CHECK(same());

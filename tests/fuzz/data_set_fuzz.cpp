@@ -1,6 +1,6 @@
-// A data set of either format. Of the first byte: 0 and 1 say that the rest is a whole file; others that it describes the
-// arrays of an archive that is built here with right checksums, each as [name, length of the header, header, length of the
-// data, data] with one byte for the name and two for a length.
+// A data set of either format. Of the first byte: 0 and 1 say that the rest is a whole file; others that it describes
+// the arrays of an archive that is built here with right checksums, each as [name, length of the header, header, length
+// of the data, data] with one byte for the name and two for a length.
 
 #include <zlib.h>
 
@@ -50,10 +50,10 @@ std::string archive_of(Input input) {
     const std::string name = names[input.number(1) % std::size(names)] + std::string(".npy");
     const std::string header = input.take(input.number(2)), data = input.take(input.number(2));
     const std::string array = std::string("\x93NUMPY\1\0", 8) + little(header.size(), 2) + header + data;
-    const std::string about = little(20, 2) + little(0, 8) +
+    const std::string about = little(20, 2) + std::string(8, '\0') +
         little(crc32(0, reinterpret_cast<const Bytef*>(array.data()), static_cast<uInt>(array.size())), 4) +
         little(array.size(), 4) + little(array.size(), 4) + little(name.size(), 2) + little(0, 2);
-    directory += "PK\1\2" + little(20, 2) + about + little(0, 10) + little(all.size(), 4) + name;
+    directory += "PK\1\2" + little(20, 2) + about + std::string(10, '\0') + little(all.size(), 4) + name;
     all += "PK\3\4" + about + name + array;
   }
   return all + directory + "PK\5\6" + little(0, 4) + little(members, 2) + little(members, 2) +
@@ -65,7 +65,8 @@ std::string archive_of(Input input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string built = data[0] > 1 ? archive_of(Input(data + 1, size - 1)) : "";
-  const std::span<const std::byte> bytes = data[0] > 1 ? std::as_bytes(std::span(built)) : fuzz::bytes(data + 1, size - 1);
+  const std::span<const std::byte> bytes =
+      data[0] > 1 ? std::as_bytes(std::span(built)) : fuzz::bytes(data + 1, size - 1);
   const Relabelling relabelling{0, [](std::span<const float> positions) {
     return Relabelling::Row{positions[0] == 0 ? 1.0f : 0.0f, positions.back() == 0 ? 1.0f : 0.0f};
   }};
@@ -75,7 +76,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       file.data.check("what was read");
       fuzz::expect(std::all_of(file.data.mask.begin(), file.data.mask.end(), [](float x) { return x == 0 || x == 1; }),
                    "masks are 0 or 1");
-      fuzz::expect(std::all_of(file.data.action.begin(), file.data.action.end(), [](float x) { return x >= -1 && x <= 1; }),
+      const std::vector<float>& actions = file.data.action;
+      fuzz::expect(std::all_of(actions.begin(), actions.end(), [](float x) { return x >= -1 && x <= 1; }),
                    "actions are in [-1, 1]");
       fuzz::expect(file.data.transitions() > 0, "there are transitions");
     });

@@ -1,5 +1,5 @@
-// An archive of arrays as it stands: the directory, the arrays' headers, unpacking. Checksums stop most changes of data;
-// data_set_fuzz.cpp makes archives of which they are right.
+// An archive of arrays as it stands: the directory, the arrays' headers, unpacking. Checksums stop most changes of
+// data; data_set_fuzz.cpp makes archives of which they are right.
 
 #include <vector>
 
@@ -14,8 +14,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto members = parse_zip_directory(bytes);
     const NpzFile file(bytes, "file.npz");
     int read = 0;
-    for (const auto& [name, member] : members) {
+    for (const auto& member : members) {
       if (++read > 16) break;
+      const std::string& name = member.first;
       fuzz::takes([&] {
         int64_t count = 1, given = 0;
         for (const int64_t dimension : file.shape(name)) count *= dimension;

@@ -1,4 +1,5 @@
-// Calls a target for every file given, and for every file in folders given: kept inputs without a fuzzer, by any compiler.
+// Calls a target for every file given, and for every file in folders given: kept inputs without a fuzzer, by any
+// compiler.
 
 #include <algorithm>
 #include <filesystem>

@@ -24,7 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::memcpy(&header_length, data, sizeof header_length);
     fuzz::expect(stored + header_length + 8 == size, "the tensors leave gaps");
     for (const auto& [name, tensor] : file.tensors())
-      for (int64_t i = 0; i < tensor.size() * meander::bytes(tensor.dtype); ++i) sum += static_cast<unsigned>(tensor.data[i]);
+      for (int64_t i = 0; i < tensor.size() * meander::bytes(tensor.dtype); ++i)
+        sum += static_cast<unsigned>(tensor.data[i]);
     volatile unsigned keep = sum;
     (void)keep;
     fuzz::takes([&] { file.values<double>("weights", 3); });

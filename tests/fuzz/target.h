@@ -1,7 +1,7 @@
 #pragma once
 
-// A fuzzer's target is a function of bytes that must come back, whatever they are. Clang's libFuzzer calls it millions of
-// times; without it replay.cpp calls it for files.
+// A fuzzer's target is a function of bytes that must come back, whatever they are. Clang's libFuzzer calls it millions
+// of times; without it replay.cpp calls it for files.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +18,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace meander::fuzz {
 
-inline std::span<const std::byte> bytes(const uint8_t* data, size_t size) { return std::as_bytes(std::span(data, size)); }
+inline std::span<const std::byte> bytes(const uint8_t* data, size_t size) {
+  return std::as_bytes(std::span(data, size));
+}
 
 // Ends the program where something that must hold doesn't: a fuzzer keeps the input.
 inline void expect(bool holds, const char* what) {
