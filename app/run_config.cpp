@@ -12,9 +12,12 @@
 #include <meander/envs/environments.h>
 
 // Some texts break what the parser asserts ("[ ="). It then throws here; with NDEBUG it would take it for granted.
+namespace meander {
+[[noreturn]] static void refuse_toml() { throw Error("not TOML"); }
+}
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
-#define TOML_ASSERT(holds) ((holds) ? void() : throw meander::Error("not TOML"))
+#define TOML_ASSERT(holds) ((holds) ? void() : meander::refuse_toml())
 #include <toml++/toml.h>
 #pragma pop_macro("NDEBUG")
 
