@@ -186,7 +186,7 @@ auto NpzFile::with(const std::string& name, F&& f) const {
     Array array(found->second, file_.has_value());
     return f(array);
   } catch (const Error& error) {
-    throw Error(message(path_, ": array ", name, ": ", error.what()));
+    throw Error(message(path_, ": array ", quoted(name), ": ", error.what()));
   }
 }
 

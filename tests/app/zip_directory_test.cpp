@@ -148,10 +148,10 @@ TEST_CASE("members that cannot be unpacked are named") {
   };
   const std::string array = npy<float>("<f4", "(2,)", {1, 2});
   CHECK(error_of(Archive{{{"a.npy", array}}}.text()) == "");
-  CHECK(says(error_of(Archive{{{"a.npy", array, 1}}}.text()), "x.npz: array a: encrypted"));
+  CHECK(says(error_of(Archive{{{"a.npy", array, 1}}}.text()), "x.npz: array \"a\": encrypted"));
   CHECK(says(error_of(Archive{{{"a.npy", array, 0, 12}}}.text()), "packed by method 12"));
   CHECK(says(error_of(Archive{{{"a.npy", array, 0, 8}}}.text()), "damaged"));  // not deflated
-  CHECK(says(error_of(Archive{{{"b.npy", array}}}.text()), "x.npz: array a: absent"));
+  CHECK(says(error_of(Archive{{{"b.npy", array}}}.text()), "x.npz: array \"a\": absent"));
   std::string text = Archive{{{"a.npy", array}}}.text();
   text[text.find(std::string("\0\0\x80\x3f", 4))] ^= 1;
   CHECK(says(error_of(text), "its checksum is another"));
