@@ -1,14 +1,21 @@
 #include <meander/app/data_files.h>
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
-#include <meander/app/npz_file.h>
-#include <meander/kernels/error.h>
+#include <meander/app/array_file.h>
+#include <meander/app/data_layouts.h>
+#include <meander/core/json.h>
+#include <meander/core/memory_limit.h>
 #include <meander/core/safetensors.h>
+#include <meander/envs/cube_play.h>
+#include <meander/envs/environments.h>
 #include <meander/envs/ogbench_cube.h>
+#include <meander/kernels/error.h>
 
 namespace meander {
 
@@ -16,92 +23,178 @@ namespace {
 
 bool is_npz(const std::string& path) { return path.ends_with(".npz"); }
 
-// An array of a file by its name, or nothing if it is absent and may be.
-using ReadArray = std::function<std::optional<FloatArray>(const std::string& name)>;
+// A file's arrays, checked against each other before any number is read.
+class Reader {
+ public:
+  Reader(const std::string& path, const ArrayFile& file, const Relabelling* relabelling)
+      : path_(path), file_(file), relabelling_(relabelling) {
+    size_ = need("observations", 2).at(1);
+    actions_ = need("actions", 2).at(1);
+    need("terminals", 1);
+    const bool by_steps = has("timeouts", 1) || has("next_observations", 2);
+    has_masks_ = has("masks", 1);
+    if (by_steps && has_masks_ && !has("next_observations", 2))
+      fail("has masks, of OGBench's layout, and timeouts, of D4RL's: leave out timeouts if the last observation of ",
+           "every episode is a row of its own, else masks");
+    has_rewards_ = has("rewards", 1);
+    if (!has_rewards_) expect_positions();
+    else if (relabelling_ && has("qpos", 2)) expect_positions();
+    if (const auto next = shape("next_observations", 2); next && next->at(1) != size_)
+      fail("next_observations have ", next->at(1), " numbers in a row, observations ", size_);
+    by_steps_ = by_steps;
 
-FloatArray read_tensor(const SafetensorsFile& file, const std::string& name) {
-  const FileTensor& tensor = file.at(name);
-  FloatArray array{tensor.shape, {}};
-  const auto copy = [&](const auto& values) { array.values.assign(values.begin(), values.end()); };
-  switch (tensor.dtype) {
-    case DType::float32: copy(tensor.as<float>()); break;
-    case DType::float64: copy(tensor.as<double>()); break;
-    case DType::int32: copy(tensor.as<int32_t>()); break;
-    case DType::uint32: copy(tensor.as<uint32_t>()); break;
-    case DType::uint8: copy(tensor.as<uint8_t>()); break;
+    // In whole numbers of 128 bits nothing overflows: dimensions are below 2^63.
+    using Wide = unsigned __int128;
+    const Wide numbers = static_cast<Wide>(rows_) * (static_cast<Wide>(size_) * (by_steps ? 2 : 1) + actions_ + 4);
+    expect_memory(path_ + ": the data set",
+                  static_cast<uint64_t>(std::min<Wide>(numbers * sizeof(float), UINT64_MAX)));
+    if (size_ > INT_MAX || actions_ > INT_MAX) fail("rows of more than ", INT_MAX, " numbers");
   }
-  return array;
-}
 
-DataSet assemble(const std::string& path, const ReadArray& read, const Relabelling* relabelling) {
-  DataSet data;
-  int64_t rows = -1;  // of the first array, and so of all
-  const auto expect_shape = [&](const std::string& name, const std::vector<int64_t>& shape, size_t dimensions) {
-    if (rows < 0 && !shape.empty()) rows = shape[0];
-    if (shape.size() != dimensions || shape[0] != rows || (dimensions == 2 && shape[1] < 1))
-      throw Error(message(path, ": ", name, " has shape ", shape_text(shape), ", expected ",
-                          rows < 0 ? "rows of numbers" : message(rows, dimensions == 2 ? " rows" : " numbers")));
-  };
-  const auto need = [&](const std::string& name, size_t dimensions) {
-    auto array = read(name);
-    if (!array) throw Error(message(path, ": no array ", name, ": not a data set"));
-    expect_shape(name, array->shape, dimensions);
-    return std::move(*array);
-  };
-  const auto expect_zeros_and_ones = [&](const char* name, const std::vector<float>& values) {
-    for (const float& x : values)
-      if (x != 0 && x != 1)
-        throw Error(message(path, ": ", name, " holds ", x, " in row ", &x - values.data(), ", expected 0 or 1"));
-  };
+  DataFile read() {
+    DataFile result;
+    result.environment = file_.environment();
+    result.has_rewards = has_rewards_;
+    DataSet& data = result.data;
+    data.observations = static_cast<int>(size_);
+    data.actions = static_cast<int>(actions_);
+    if (rows_ == 0) return result;
 
-  FloatArray observations = need("observations", 2), actions = need("actions", 2);
-  data.observations = static_cast<int>(observations.shape[1]);
-  data.observation = std::move(observations.values);
-  data.actions = static_cast<int>(actions.shape[1]);
-  data.action = std::move(actions.values);
-  const FloatArray terminals = need("terminals", 1);
-  expect_zeros_and_ones("terminals", terminals.values);
-  data.terminal.assign(terminals.values.begin(), terminals.values.end());
-  if (rows > 0) data.terminal.back() = 1;
-
-  auto rewards = read("rewards"), masks = read("masks");
-  if (!rewards) {
-    auto positions = read("qpos");
-    if (!relabelling || !positions)
-      throw Error(message(path, ": no array rewards: play data have none before a task is chosen; ",
-                          relabelling ? "with an array qpos they would be computed from that"
-                                      : "train on a task of a fixed goal, such as cube-single-play-singletask-task1-v0"));
-    expect_shape("qpos", positions->shape, 2);
-    const int64_t size = positions->shape[1];
-    if (relabelling->positions > 0 && size != relabelling->positions)
-      throw Error(message(path, ": qpos has ", size, " numbers in a row, this task has ",
-                          relabelling->positions));
-    rewards = FloatArray{{rows}, {}};
-    masks = FloatArray{{rows}, {}};
-    for (int64_t i = 0; i < rows; ++i) {
-      const auto [reward, mask] = relabelling->row(std::span(positions->values).subspan(i * size, size));
-      rewards->values.push_back(reward);
-      masks->values.push_back(mask);
+    std::vector<uint8_t> ends = flags("terminals");
+    StepPlan plan;
+    std::vector<uint8_t> ended;  // D4RL's
+    if (by_steps_) {
+      ended = std::move(ends);
+      StepRows steps{ended, {}, has("next_observations", 2)};
+      if (has("timeouts", 1)) steps.timed_out = flags("timeouts");
+      plan = plan_step_rows(file_, steps, size_, result.remarks);
+    } else if (has("valids", 1)) {
+      ends = flags("valids");
+      for (uint8_t& flag : ends) flag = !flag;
     }
+    const int64_t room = rows_ + plan.inserted;
+    data.observation = read_floats(file_, "observations", room * size_);
+    data.action = read_floats(file_, "actions", room * actions_);
+    if (has_masks_) data.mask = read_floats(file_, "masks", room);
+    if (has_rewards_) data.reward = read_floats(file_, "rewards", room);
+    else relabel(data);
+    if (data.mask.empty()) {
+      data.mask.assign(static_cast<size_t>(rows_), 1.0f);
+      for (int64_t i = 0; i < std::ssize(ended); ++i) data.mask[i] = ended[i] ? 0.0f : 1.0f;
+    }
+    if (by_steps_) {
+      spread_step_rows(file_, plan, data);
+    } else {
+      data.terminal = std::move(ends);
+      data.terminal.back() = 1;
+    }
+    return result;
   }
-  if (!masks) masks = FloatArray{{rows}, std::vector<float>(static_cast<size_t>(rows), 1.0f)};
-  expect_shape("rewards", rewards->shape, 1);
-  expect_shape("masks", masks->shape, 1);
-  data.reward = std::move(rewards->values);
-  data.mask = std::move(masks->values);
 
+ private:
+  template <class... Parts>
+  [[noreturn]] void fail(const Parts&... parts) const { throw Error(message(path_, ": ", parts...)); }
+
+  // The shape of an array, if it is there, whose rows must be as many as all have.
+  std::optional<std::vector<int64_t>> shape(const std::string& name, size_t dimensions) {
+    const auto shape = file_.shape(name);
+    if (!shape) return shape;
+    if (rows_ < 0 && !shape->empty()) rows_ = shape->at(0);
+    if (shape->size() != dimensions || shape->at(0) != rows_ || (dimensions == 2 && shape->at(1) < 1))
+      fail(name, " has shape ", shape_text(*shape), ", expected ",
+           rows_ < 0 ? "rows of numbers" : message(rows_, dimensions == 2 ? " rows" : " numbers"));
+    return shape;
+  }
+  bool has(const std::string& name, size_t dimensions) { return shape(name, dimensions).has_value(); }
+  std::vector<int64_t> need(const std::string& name, size_t dimensions) {
+    auto found = shape(name, dimensions);
+    if (!found) fail("no array ", name, ": not a data set");
+    return *found;
+  }
+  // That there are the positions from which rewards are computed.
+  void expect_positions() {
+    const auto positions = shape("qpos", 2);
+    if (!relabelling_ || !positions)
+      fail("no array rewards: play data have none before a task is chosen; ",
+           relabelling_ ? "with an array qpos they would be computed from that"
+                        : "train on a task of a fixed goal, such as cube-single-play-singletask-task1-v0");
+    positions_ = positions->at(1);
+    if (relabelling_->positions > 0 && positions_ != relabelling_->positions)
+      fail("qpos has ", positions_, " numbers in a row, this task has ", relabelling_->positions);
+  }
+
+  // Numbers that are 0 or 1.
+  std::vector<uint8_t> flags(const std::string& name) const {
+    std::vector<uint8_t> values;
+    values.reserve(static_cast<size_t>(rows_));
+    std::optional<std::pair<float, size_t>> wrong;
+    file_.read(name, [&](std::span<const float> piece) {
+      for (const float x : piece) {
+        if (x != 0 && x != 1 && !wrong) wrong.emplace(x, values.size());
+        values.push_back(x == 1);
+      }
+    });
+    if (wrong) fail(name, " holds ", wrong->first, " in row ", wrong->second, ", expected 0 or 1");
+    return values;
+  }
+  void relabel(DataSet& data) const {
+    std::vector<float> row;
+    data.mask.clear();
+    file_.read("qpos", [&](std::span<const float> piece) {
+      for (const float x : piece) {
+        row.push_back(x);
+        if (std::ssize(row) < positions_) continue;
+        const auto [reward, mask] = relabelling_->row(row);
+        data.reward.push_back(reward);
+        data.mask.push_back(mask);
+        row.clear();
+      }
+    });
+  }
+
+  const std::string& path_;
+  const ArrayFile& file_;
+  const Relabelling* relabelling_;
+  int64_t rows_ = -1;  // of the first array, and so of all
+  int64_t size_ = 0, actions_ = 0, positions_ = 0;
+  bool by_steps_ = false, has_masks_ = false, has_rewards_ = false;
+};
+
+// What every data set is held against, whatever its layout.
+void check(const std::string& path, DataSet& data) {
+  // A nobody's action may be anything, also what is no number.
+  for (int64_t i = 0; i < std::ssize(data.action); ++i)
+    if (data.terminal[i / data.actions] && std::isnan(data.action[i])) data.action[i] = 0;
+    else if (data.terminal[i / data.actions]) data.action[i] = std::clamp(data.action[i], -1.0f, 1.0f);
   data.check(path);
-  expect_zeros_and_ones("masks", data.mask);
+  for (const float& x : data.mask)
+    if (x != 0 && x != 1)
+      throw Error(message(path, ": masks holds ", x, " in row ", &x - data.mask.data(), ", expected 0 or 1"));
   // A simulator clips actions, so one that rounding took out of the range did what the nearest inside does. One farther
   // out is of other units.
   for (int64_t i = 0; i < std::ssize(data.action); ++i) {
-    const int64_t row = i / data.actions;
-    if (std::fabs(data.action[i]) > 1.001f && !data.terminal[row])
-      throw Error(message(path, ": actions holds ", data.action[i], " in row ", row,
+    if (std::fabs(data.action[i]) > 1.001f)
+      throw Error(message(path, ": actions holds ", data.action[i], " in row ", i / data.actions,
                           "; actions must be normalised to [-1, 1]"));
     data.action[i] = std::clamp(data.action[i], -1.0f, 1.0f);
   }
-  return data;
+}
+
+DataFile read(const std::string& path, const ArrayFile& file, const Relabelling* relabelling) {
+  DataFile result = Reader(path, file, relabelling).read();
+  check(path, result.data);
+  return result;
+}
+
+// Whether what was recorded in an environment is data of a task.
+bool is_data_of(const std::string& recorded, const std::string& task) {
+  if (recorded == task) return true;
+  const auto play = play_data_cubes(recorded);
+  const auto cubes = fixed_cube_task(task);
+  if (play && cubes) return CubeTask(*play, 1).positions() == cubes->positions();
+  const auto known = environment_names();
+  return std::find(known.begin(), known.end(), recorded) != known.end() &&
+         environment_info(recorded).name == environment_info(task).name;
 }
 
 // Hands over every array of a data set, in the order in which a file shows them.
@@ -131,27 +224,29 @@ void expect_writable(const std::string& path) {
     throw Error(path + ": there is no folder " + folder.string());
 }
 
-DataSet read_data_set(const std::string& path, const Relabelling* relabelling) {
-  expect_data_set_name(path);
-  if (is_npz(path)) {
-    const NpzFile file(path);
-    const auto read = [&](const std::string& name) {
-      return file.contains(name) ? std::optional(file.read(name)) : std::nullopt;
-    };
-    return assemble(path, read, relabelling);
-  }
-  const SafetensorsFile file(path);
-  return assemble(path, [&](const std::string& name) { return std::optional(read_tensor(file, name)); }, relabelling);
+DataFile read_data_file(const std::string& path, const Relabelling* relabelling) {
+  return read(path, *open_array_file(path), relabelling);
 }
 
-DataSet read_data_of_task(const std::string& path, const std::string& task) {
+DataFile parse_data_file(std::span<const std::byte> bytes, const std::string& name, const Relabelling* relabelling) {
+  return read(name, *open_array_file(bytes, name), relabelling);
+}
+
+DataFile read_data_of_task(const std::string& path, const std::string& task) {
+  const EnvironmentInfo info = environment_info(task);
   const auto cubes = fixed_cube_task(task);
-  if (!cubes) return read_data_set(path);
-  const Relabelling relabelling{cubes->positions(), [&](std::span<const float> positions) {
+  const Relabelling relabelling{cubes ? cubes->positions() : 0, [&](std::span<const float> positions) {
     const auto [reward, success] = cubes->judge(positions);
     return Relabelling::Row{static_cast<float>(reward), success ? 0.0f : 1.0f};
   }};
-  return read_data_set(path, &relabelling);
+  DataFile file = read_data_file(path, cubes ? &relabelling : nullptr);
+  if (!file.environment.empty() && !is_data_of(file.environment, task))
+    throw Error(message(path, ": the file says that it holds data of ", quoted(file.environment), ", not of ", task,
+                        "; if they are the same, save it without its environment"));
+  if (file.data.observations != info.observations || file.data.actions != info.actions)
+    throw Error(message(path, ": holds ", file.data.observations, " observations and ", file.data.actions,
+                        " actions, ", task, " has ", info.observations, " and ", info.actions));
+  return file;
 }
 
 void write_data_set(const std::string& path, const DataSet& data, const std::string& environment) {
@@ -161,6 +256,7 @@ void write_data_set(const std::string& path, const DataSet& data, const std::str
     NpzWriter file;
     for_each_array(data, [&](const auto&... array) { file.add(array...); },
                    [&](const auto&... array) { file.add_bool(array...); });
+    if (!environment.empty()) file.add_text("environment", environment);
     file.write(path);
   } else {
     SafetensorsWriter file;

@@ -1,30 +1,34 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <meander/algos/data_set.h>
 
 namespace meander {
 
-// Data sets in files. Both kinds hold the same arrays, with the N rows of DataSet: every observation is one, and
-// terminals says which are the last of an episode, whose action is nobody's.
+// Data sets in files, FILE.npz or FILE.safetensors, of two layouts. OGBench's holds the N rows of DataSet: every
+// observation is one, and terminals says which are the last of an episode, whose action is nobody's.
 //
 //     observations [N, S]   actions [N, A]   rewards [N]   masks [N]   terminals [N]
 //
-// FILE.npz is OGBench's layout: numpy.load reads it, and so does OGBench's own loader. Ours hold float32, and bool for
-// terminals; arrays of other names are ignored. Without masks every mask is 1.
-// FILE.safetensors holds float32, terminals uint8, and the metadata format = "meander data set" and, where it is known,
-// environment; read are tensors of any type, whatever the metadata.
+// D4RL's holds a row for each step, known by an array timeouts [N] or next_observations [N, S]: terminals says after
+// which steps an episode truly ended, timeouts after which it was cut (data_layouts.h). Arrays of other names are
+// ignored; without masks every mask is 1, or 0 after D4RL's true ends. If there is valids [N], which OGBench's loader
+// makes, it says where episodes end: terminals then marks the row before as well. Read are numbers of any type
+// (number_types.h). Written is OGBench's layout, as float32, with terminals as bool (npz) or U8 (safetensors), and
+// where it is known the environment: as an array of that name or in the metadata.
 //
 // Actions are normalised to [-1, 1] also where the environment's own range is another (Pendulum-v1: 2).
 
 // Throws Error naming `path` unless it ends with .npz or .safetensors.
 void expect_data_set_name(const std::string& path);
 
-// Throws Error if no data set can be written to `path`: a wrong name, a file that is there, no folder. To be asked before
-// hours of work.
+// Throws Error if no data set can be written to `path`: a wrong name, a file that is there, no folder. To be asked
+// before hours of work.
 void expect_writable(const std::string& path);
 
 // Rewards and masks of a file that has none, from the simulator's positions in it (array qpos [N, Q]).
@@ -34,13 +38,28 @@ struct Relabelling {
   std::function<Row(std::span<const float> positions)> row;
 };
 
-// If the last row is not terminal it is made so: nothing follows it, so its action led nowhere that is known.
-// Rewards in the file count before those of `relabelling`.
-// Throws Error with the path if the file is missing, damaged, not of this layout, or does not pass DataSet::check.
-DataSet read_data_set(const std::string& path, const Relabelling* relabelling = nullptr);
+struct DataFile {
+  DataSet data;
+  std::string environment;           // that the file says it is of; or ""
+  bool has_rewards = true;           // false: they are those of a relabelling
+  std::vector<std::string> remarks;  // what is odd in it, a line each
+};
 
-// The same for training on `task`: play data get the rewards and masks of a cube task of a fixed goal.
-DataSet read_data_of_task(const std::string& path, const std::string& task);
+// If the last row is not terminal it is made so: nothing follows it, so its action led nowhere that is known. Rewards
+// in the file count before those of `relabelling`. Throws Error with the path if the file is missing, damaged, of
+// neither layout or of both, takes more memory than may be taken (core/memory_limit.h), or does not pass
+// DataSet::check. Nothing is allocated before all sizes are checked.
+DataFile read_data_file(const std::string& path, const Relabelling* relabelling = nullptr);
+// The same of bytes in memory; `name` ends as a path would.
+DataFile parse_data_file(std::span<const std::byte> bytes, const std::string& name,
+                         const Relabelling* relabelling = nullptr);
+inline DataSet read_data_set(const std::string& path, const Relabelling* relabelling = nullptr) {
+  return read_data_file(path, relabelling).data;
+}
+
+// The same for training on `task`: play data get the rewards and masks of a cube task of a fixed goal. Throws Error too
+// if there is no such task, it has other numbers of observations and actions, or the file says it is of another.
+DataFile read_data_of_task(const std::string& path, const std::string& task);
 
 // Writes beside `path` and renames. Throws Error if the name or the data set is wrong, Failure if it cannot be written.
 void write_data_set(const std::string& path, const DataSet& data, const std::string& environment = "");

@@ -1,13 +1,17 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include <meander/app/data_files.h>
 #include <meander/app/metrics.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
+#include <meander/core/json.h>
+#include <meander/core/safetensors.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -45,53 +49,65 @@ void print_tensors(const SafetensorsFile& file) {
   struct Group {
     int tensors = 0;
     int64_t numbers = 0;
+    std::set<std::string> types;
   };
   std::map<std::string, Group> groups;
-  for (const auto& [name, tensor] : file.tensors()) {
-    Group& group = groups[name.substr(0, name.find_first_of("./"))];
+  for (const HeaderTensor& tensor : file.header().tensors) {
+    Group& group = groups[tensor.name.substr(0, tensor.name.find_first_of("./"))];
     ++group.tensors;
-    group.numbers += tensor.size();
+    group.numbers += static_cast<int64_t>(tensor.end - tensor.begin) / tensor.dtype->bytes;
+    group.types.insert(tensor.dtype->name);
   }
   for (const auto& [name, group] : groups)
-    fmt::print("  {:<24} {:>14} numbers in {} tensor{}\n", name, count_text(group.numbers), group.tensors,
-               group.tensors == 1 ? "" : "s");
+    fmt::print("  {:<24} {:>14} numbers in {} tensor{} ({})\n", name, count_text(group.numbers), group.tensors,
+               group.tensors == 1 ? "" : "s", fmt::join(group.types, ", "));
+}
+
+bool holds_data_set(const SafetensorsFile& file) {
+  const auto& tensors = file.header().tensors;
+  return std::any_of(tensors.begin(), tensors.end(), [](const auto& tensor) { return tensor.name == "observations"; });
 }
 
 // A data set, or what else a file of tensors holds: a checkpoint, a recording.
 int info_file(const std::string& path, const std::string& task) {
   if (path.ends_with(".safetensors")) {
     const SafetensorsFile file(path);
-    if (!file.contains("observations")) {
-      fmt::print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.tensors())));
+    if (!holds_data_set(file)) {
+      if (!task.empty()) throw Error(path + ": --env goes with a data set, which this is not");
+      fmt::print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.header().tensors)));
       print_tensors(file);
       return 0;
     }
   }
-  bool without_rewards = false;
-  const Relabelling none{0, [&](auto) { return without_rewards = true, Relabelling::Row{0, 1}; }};
-  const DataSet data = task.empty() ? read_data_set(path, &none) : read_data_of_task(path, task);
+  const Relabelling none{0, [](auto) { return Relabelling::Row{0, 1}; }};
+  const DataFile file = task.empty() ? read_data_file(path, &none) : read_data_of_task(path, task);
+  const DataSet& data = file.data;
+  const bool with_rewards = file.has_rewards || !task.empty();
   const Evaluation episodes{data.episode_returns()};
   fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
-  const auto line = [](const char* what, int64_t count) { fmt::print("  {:<24} {:>14}\n", what, count_text(count)); };
-  line("rows", data.rows());
-  line("transitions", data.transitions());
-  if (!without_rewards) line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
-  line("episodes", std::ssize(episodes.returns));
-  if (without_rewards) {
+  const auto line = [](const char* what, const std::string& text) { fmt::print("  {:<24} {:>14}\n", what, text); };
+  if (!file.environment.empty()) line("environment", quoted(file.environment));
+  line("rows", count_text(data.rows()));
+  line("transitions", count_text(data.transitions()));
+  if (with_rewards)
+    line("true ends (mask 0)", count_text(std::count(data.mask.begin(), data.mask.end(), 0.0f)));
+  line("episodes", count_text(std::ssize(episodes.returns)));
+  if (with_rewards)
+    fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
+               episodes.deviation(), episodes.lowest(), episodes.highest());
+  else
     fmt::print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
-    return 0;
-  }
-  fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
-             episodes.deviation(), episodes.lowest(), episodes.highest());
+  for (const std::string& remark : file.remarks) fmt::print("  {}\n", remark);
   return 0;
 }
 
 }  // namespace
 
 int info(const std::string& what, const std::string& task) {
-  if (fs::is_regular_file(what)) return info_file(what, task);
+  if (fs::exists(what) && !fs::is_directory(what)) return info_file(what, task);
   const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
+  if (!task.empty()) throw Error("--env goes with a data set; " + folder + " is a run folder");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
   fmt::print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <limits>
+#include <sstream>
 #include <string_view>
 
+#include <meander/core/file_bytes.h>
 #include <meander/kernels/error.h>
 #include <meander/core/nearest.h>
 
@@ -25,7 +26,7 @@ std::vector<std::string_view> cells_of(std::string_view line) {
 }  // namespace
 
 Metrics::Metrics(std::string path, std::vector<Renamed> renamed) : path_(std::move(path)), renamed_(std::move(renamed)) {
-  std::ifstream in(path_, std::ios::binary);
+  std::istringstream in(read_file(path_, UINT64_MAX));
   std::string line;
   if (!std::getline(in, line)) throw Error(path_ + ": cannot read metrics from this file");
   for (const std::string_view name : cells_of(line)) columns_.push_back(name_of_today(std::string(name), renamed_));

@@ -2,16 +2,25 @@
 #include <meander/app/run_config.h>
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
+#include <string_view>
 
 #include <meander/app/version.h>
 #include <meander/kernels/error.h>
+#include <meander/core/file_bytes.h>
 #include <meander/core/nearest.h>
 #include <meander/envs/environments.h>
+
+// Some texts break what the parser asserts ("[ ="). It then throws here; with NDEBUG it would take it for granted.
+namespace meander {
+[[noreturn]] static void refuse_toml() { throw Error("not TOML"); }
+}
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(holds) ((holds) ? void() : meander::refuse_toml())
+#include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 namespace meander {
 
@@ -35,7 +44,63 @@ std::string quoted(const std::string& text) {
 
 // ---- the file -------------------------------------------------------------------------------------------------------
 
+// What the parser cannot take, found before it is asked: it and its tables call themselves for every part of a dotted
+// key, so that a key of very many would use up the stack (levels of lists and tables it counts itself), and of
+// characters that are not ASCII it asks whether they are blanks in a way that has no answer. It stops at the first
+// character that is not TOML, so strings and comments need to be right only up to there.
+class Precheck {
+ public:
+  explicit Precheck(const ConfigText& file) : file_(file), text_(file.text) {}
+
+  void run() {
+    if (text_.starts_with("\xef\xbb\xbf")) at_ = 3;  // a byte order mark
+    const auto is_one_of = [](char c, std::string_view those) { return those.find(c) != std::string_view::npos; };
+    bool after_word = false;
+    for (int dots = 0; at_ < text_.size(); ++at_) {
+      const char c = text_[at_];
+      if (c == '#') {
+        at_ = std::min(text_.find('\n', at_), text_.size()) - 1;
+      } else if (c == '"' || c == '\'') {
+        if (after_word) fail("not TOML: a quote after a word");
+        pass_string(c);
+      } else if (static_cast<unsigned char>(c) >= 0x80) {
+        fail("not TOML: a character that stands only in strings");
+      } else if (c == '.') {
+        if (++dots >= most_parts) fail(message("not a setting: a key of more than ", most_parts, " parts"));
+      } else if (is_one_of(c, "\n=,[]{}")) {
+        dots = 0;
+        line_ += c == '\n';
+      }
+      if (!is_one_of(c, " \t\r")) after_word = !is_one_of(c, "\n=,[{.");
+    }
+  }
+
+ private:
+  static constexpr int most_parts = 16;
+
+  // To the last quote; three of them may follow up to two that belong to the string.
+  void pass_string(char quote) {
+    const size_t marks = text_.substr(at_, 3) == std::string(3, quote) ? 3 : 1;
+    const std::string end(marks, quote);
+    for (at_ += marks; at_ < text_.size() && text_.substr(at_, marks) != end; ++at_) {
+      if (text_[at_] == '\\' && quote == '"' && ++at_ < text_.size() && marks == 3 &&
+          (static_cast<unsigned char>(text_[at_]) >= 0x80 || text_[at_] <= ' '))
+        fail("a string that goes on after a \\ at the end of its line is not read");
+      if (at_ < text_.size()) line_ += text_[at_] == '\n';
+    }
+    at_ += marks - 1;
+    for (int more = 0; marks == 3 && more < 2 && at_ + 1 < text_.size() && text_[at_ + 1] == quote; ++more) ++at_;
+  }
+  [[noreturn]] void fail(const std::string& what) const { throw Error(message(file_.name, ":", line_, ": ", what)); }
+
+  const ConfigText& file_;
+  std::string_view text_;
+  size_t at_ = 0;
+  int line_ = 1;
+};
+
 toml::table parse(const ConfigText& file) {
+  Precheck(file).run();
   try {
     return toml::parse(file.text, file.name);
   } catch (const toml::parse_error& error) {
@@ -43,6 +108,8 @@ toml::table parse(const ConfigText& file) {
     for (char& c : what)
       if (c == '\n') c = ' ';
     throw Error(message(file.name, ":", error.source().begin.line, ": not TOML: ", what));
+  } catch (const Error& error) {
+    throw Error(message(file.name, ": ", error.what()));
   }
 }
 
@@ -149,11 +216,12 @@ Assignment parse_assignment(const std::string& text) {
 }
 
 ConfigText read_config_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) 
-    throw Error(path + ": cannot read this configuration file (meander config prints one to start from)");
-  return {text.str(), path};
+  constexpr uint64_t longest = 1'000'000;  // every setting with its meaning takes 10 kB
+  try {
+    return {read_file(path, longest), path};
+  } catch (const Error& error) {
+    throw Error(message("configuration file ", error.what(), " (meander config prints one to start from)"));
+  }
 }
 
 RunConfig resolve(const std::string& algorithm, const std::string& environment, const ConfigText* file,

@@ -70,9 +70,14 @@ int train(const TrainOptions& options) {
   if (!config.training.data.empty() && config.task.observation_scaling != "none")
     throw Error("--data " + config.training.data +
                 " holds observations as the task has them: leave out observation_scaling");
-  if (!config.training.data.empty())
-    data = goes_on ? DataSet{task.observations, task.actions, {}, {}, {}, {}, {}}
-                   : read_data_of_task(config.training.data, config.environment);
+  std::vector<std::string> remarks;
+  if (!config.training.data.empty() && goes_on) {
+    data = DataSet{task.observations, task.actions, {}, {}, {}, {}, {}};
+  } else if (!config.training.data.empty()) {
+    DataFile file = read_data_of_task(config.training.data, config.environment);
+    data = std::move(file.data);
+    remarks = std::move(file.remarks);
+  }
   Training training(config.training, *agent, worlds.all(), evaluation.all(), data ? &*data : nullptr);
   data.reset();
 
@@ -99,6 +104,8 @@ int train(const TrainOptions& options) {
                                      : message("no checkpoint in ", folder, " yet: starting again"));
   else
     recorder.say(message("training ", config.algorithm, " on ", config.environment, " in ", folder));
+
+  for (const std::string& remark : remarks) recorder.say(config.training.data + ": " + remark);
 
   const std::string go_on = options.program + " train --resume " + folder;
   catch_interrupts();

@@ -12,6 +12,8 @@ using Document = nlohmann::json;
 // Builds the value while the text is read.
 class Reader : public nlohmann::json_sax<Document> {
  public:
+  explicit Reader(size_t length) : bytes_left_(2 * length + 40'000'000) {}
+
   bool null() override { return put(Json()); }
   bool boolean(bool x) override { return put(x); }
   bool number_integer(int64_t x) override { return put(x); }
@@ -53,6 +55,10 @@ class Reader : public nlohmann::json_sax<Document> {
     return true;
   }
   bool put(Json value) {
+    // A member of an object with its name, or an element of a list that has grown.
+    constexpr size_t value_bytes = 2 * sizeof(Json) + 16;
+    if (bytes_left_ < value_bytes) throw Error("too many values");
+    bytes_left_ -= value_bytes;
     if (open_.empty()) result = std::move(value);
     else if (Open& in = open_.back(); in.is_list) in.list.push_back(std::move(value));
     else in.object.emplace(std::move(in.name), std::move(value));
@@ -64,7 +70,28 @@ class Reader : public nlohmann::json_sax<Document> {
   }
 
   std::vector<Open> open_;
+  size_t bytes_left_;
 };
+
+// The parser holds a string, or what else stands between two marks, in several copies, the longer the more of them.
+void expect_short_words(std::string_view text) {
+  constexpr size_t longest = 8'000'000;
+  bool inside = false;
+  size_t start = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (inside && c == '\\') ++i;
+    else if (c == '"') inside = !inside, start = i;
+    else if (!inside && (c == ',' || c == ':' || c == '[' || c == ']' || c == '{' || c == '}')) start = i;
+    if (i > start + longest) throw Error(message("a word of more than ", longest, " bytes"));
+  }
+}
+
+// Of a text from outside no more than a line has room for.
+std::string shortened(const std::string& text) {
+  constexpr size_t most = 200;
+  return text.size() <= most ? text : text.substr(0, most) + "...";
+}
 
 Document document(const Json& value) {
   return std::visit(
@@ -88,7 +115,8 @@ Document document(const Json& value) {
 }  // namespace
 
 Json Json::parse(std::string_view text) {
-  Reader reader;
+  expect_short_words(text);
+  Reader reader(text.size());
   Document::sax_parse(text, &reader);
   return std::move(reader.result);
 }
@@ -117,10 +145,12 @@ const Json& Json::at(const std::string& name) const {
   throw Error(message("no ", quoted(name)));
 }
 
-void Json::refuse(const char* expected) const { throw Error(message("expected ", expected, ", got ", dump())); }
+void Json::refuse(const char* expected) const {
+  throw Error(message("expected ", expected, ", got ", shortened(dump())));
+}
 
 std::string quoted(const std::string& text) {
-  return Document(text).dump(-1, ' ', false, Document::error_handler_t::replace);
+  return Document(shortened(text)).dump(-1, ' ', false, Document::error_handler_t::replace);
 }
 
 }  // namespace meander

@@ -28,8 +28,9 @@ class Json {
   template <class T>
   Json(const std::vector<T>& x) : value_(List(x.begin(), x.end())) {}
 
-  // Throws Error saying at which byte the text is not JSON; also for a name twice in one object, and for a whole number
-  // beyond int64_t.
+  // Throws Error saying at which byte the text is not JSON; also for a name twice in one object, a whole number beyond
+  // int64_t, and what would take much more memory than the text: more than 100 levels, or so many values that they need
+  // more than twice its length and 40 MB.
   static Json parse(std::string_view text);
   // In one line, objects by name. Throws Error if a string is not UTF-8.
   std::string dump() const;
@@ -64,7 +65,8 @@ class Json {
   Value value_;
 };
 
-// A text from outside for a message: quoted and escaped, so that a line break in it cannot break the message's one line.
+// A text from outside for a message: quoted and escaped, so that a line break in it cannot break the message's one
+// line, and no more than the first 200 bytes.
 std::string quoted(const std::string& text);
 
 }  // namespace meander

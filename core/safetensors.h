@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <meander/core/dtype.h>
+#include <meander/core/file_bytes.h>
+#include <meander/core/safetensors_header.h>
 
 namespace meander {
 
@@ -24,22 +27,18 @@ struct FileTensor {
   std::span<const T> as() const { return {reinterpret_cast<const T*>(data), static_cast<size_t>(size())}; }
 };
 
-// A safetensors file opened for reading (memory-mapped). Layout: 8 bytes little-endian header length, a JSON header
-// {"name": {"dtype", "shape", "data_offsets"}, "__metadata__": {...}}, the data.
-// Every byte of the header is checked (length, offsets inside the file, sizes against shapes, no overlap, no gap): a
-// missing, truncated or damaged file throws Error with the path and what is wrong, in one line.
-// A tensor of a dtype that DType lacks (I64, BOOL, F16, ...) is checked too, but not offered: asking for it
+// A safetensors file opened for reading (memory-mapped). All that its header says is checked
+// (parse_safetensors_header): a missing, truncated or damaged file throws Error with the path and what is wrong, in one
+// line. A tensor of a dtype that DType lacks (I64, BOOL, F16, ...) stands in header() but is not offered: asking for it
 // throws Error.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(std::string path);
-  ~SafetensorsFile();
-  SafetensorsFile(SafetensorsFile&&) noexcept;
-  SafetensorsFile(const SafetensorsFile&) = delete;
-  SafetensorsFile& operator=(const SafetensorsFile&) = delete;
+  // Of bytes in memory, which must live as long; `name` is what errors call it.
+  SafetensorsFile(std::span<const std::byte> bytes, std::string name);
 
   const std::string& path() const { return path_; }
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
   const std::string& metadata(const std::string& key) const;  // throws Error if absent
   const std::map<std::string, FileTensor>& tensors() const { return tensors_; }
   bool contains(const std::string& name) const { return tensors_.contains(name); }
@@ -49,16 +48,22 @@ class SafetensorsFile {
   template <class T>
   std::span<const T> values(const std::string& name, int64_t expected = -1) const;
 
+  const SafetensorsHeader& header() const { return header_; }
+  // The bytes of one of header()'s tensors, aligned or not.
+  std::span<const std::byte> bytes(const HeaderTensor& tensor) const {
+    return bytes_.subspan(tensor.begin, tensor.end - tensor.begin);
+  }
+  bool is_mapped() const { return file_.has_value(); }  // so that forget() may be told of its bytes
+
  private:
-  void read_header();
+  void index();
 
   std::string path_;
-  std::map<std::string, std::string> metadata_;
+  std::optional<FileBytes> file_;
+  std::span<const std::byte> bytes_;
+  SafetensorsHeader header_;
   std::map<std::string, FileTensor> tensors_;
-  std::map<std::string, std::string> refused_;               // name -> dtype of the tensors not offered
   std::vector<std::unique_ptr<std::byte[]>> realigned_;      // copies of tensors that lie unaligned in the file
-  void* mapping_ = nullptr;
-  size_t length_ = 0;
 };
 
 // Collects tensors (by reference: the memory must live until write) and writes them.

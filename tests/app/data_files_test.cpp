@@ -3,14 +3,19 @@
 #include <doctest/doctest.h>
 #include <zip.h>
 
+#include <sys/stat.h>
+
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "../folder.h"
+#include "npz_bytes.h"
 #include <meander/app/npz_file.h>
 #include <meander/kernels/error.h>
 #include <meander/core/safetensors.h>
@@ -55,31 +60,6 @@ std::string zip_member(const std::string& path, const std::string& name) {
   return bytes;
 }
 
-using Members = std::map<std::string, std::string>;
-
-void write_zip(const std::string& path, const Members& members) {
-  int code = 0;
-  zip_t* archive = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code);
-  REQUIRE(archive);
-  for (const auto& [name, bytes] : members) {
-    const zip_int64_t index = zip_file_add(archive, (name + ".npy").c_str(),
-                                           zip_source_buffer(archive, bytes.data(), bytes.size(), 0), 0);
-    zip_set_file_compression(archive, static_cast<zip_uint64_t>(index), ZIP_CM_STORE, 0);
-  }
-  REQUIRE(zip_close(archive) == 0);
-}
-
-// An array as NumPy writes it, of version 1.
-template <class T>
-std::string npy(const std::string& descr, const std::string& shape, const std::vector<T>& values,
-                const std::string& order = "False") {
-  const std::string text = "{'descr': '" + descr + "', 'fortran_order': " + order + ", 'shape': " + shape + ", }\n";
-  std::string bytes("\x93NUMPY\x01\x00", 8);
-  bytes += {static_cast<char>(text.size()), 0};
-  bytes += text;
-  return bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
-}
-
 // Three rows of one observation and one action.
 Members small_members() {
   return {{"observations", npy<float>("<f4", "(3, 1)", {1, 2, 3})},
@@ -116,8 +96,9 @@ TEST_CASE("what is written is read back") {
     check_equal(read_data_set(path), small_data_set());
   }
   CHECK(folder.files() == 2);
-  CHECK(SafetensorsFile(folder.file("data.safetensors")).metadata("environment") == "Pendulum-v1");
-  write_data_set(folder.file("again.npz"), small_data_set());
+  for (const char* name : {"data.npz", "data.safetensors"})
+    CHECK(read_data_file(folder.file(name)).environment == "Pendulum-v1");
+  write_data_set(folder.file("again.npz"), small_data_set(), "Pendulum-v1");
   CHECK(read_text(folder.file("again.npz")) == read_text(folder.file("data.npz")));
 }
 
@@ -156,6 +137,39 @@ TEST_CASE("without masks every mask is 1; a nobody's action may be anything") {
   CHECK(data.mask == std::vector<float>{1, 1, 1});
   CHECK(data.action == std::vector<float>{0.5f, -1, 1});
   CHECK(data.reward == std::vector<float>{-1, 0, 0});
+
+  Members members = small_members();
+  members["actions"] = npy<float>("<f4", "(3, 1)", {0.5f, -1, NAN});
+  write_zip(path, members);
+  CHECK(read_data_set(path).action == std::vector<float>{0.5f, -1, 0});
+  members["actions"] = npy<float>("<f4", "(3, 1)", {0.5f, NAN, 0});
+  write_zip(path, members);
+  check_refused(path, "actions holds a number that is not finite, in row 1");
+}
+
+// Protects against files that lie about their sizes: what is declared is held against what is stored, each other and
+// the memory there is, before any of it is taken.
+TEST_CASE("a data set that would take more memory than may be taken is refused") {
+  Folder folder;
+  const std::string path = folder.file("data.npz");
+  // Ten million rows of zeros, each array deflated to 10 kB.
+  const std::string count = "10000000";
+  const auto zeros = [&](const std::string& shape) {
+    return npy<char>("|b1", shape, {}).append(10'000'000, '\0');
+  };
+  Members members;
+  for (const char* name : {"observations", "actions"}) members[name] = zeros("(" + count + ", 1)");
+  for (const char* name : {"rewards", "terminals"}) members[name] = zeros("(" + count + ",)");
+  write_zip(path, members, ZIP_CM_DEFLATE);
+  members.clear();
+  REQUIRE(setenv("MEANDER_FILE_MEMORY", "100000000", 1) == 0);
+  check_refused(path, "the data set would take 240000000 bytes of memory, 100000000 may be taken");
+  setenv("MEANDER_FILE_MEMORY", "many", 1);
+  const std::string small = folder.file("small.npz");
+  write_zip(small, small_members());
+  CHECK_THROWS_WITH_AS(read_data_set(small), "MEANDER_FILE_MEMORY: expected a number of bytes", Error);
+  unsetenv("MEANDER_FILE_MEMORY");
+  CHECK(read_data_set(small).rows() == 3);
 }
 
 TEST_CASE("an NPY header") {
@@ -200,7 +214,7 @@ TEST_CASE("a wrong .npz is refused with the file and what is wrong") {
   refused("observations", npy<float>("<f4", "(3, 2)", {1, 2, 3}), "12 bytes");
   refused("observations", npy<float>("<f4", "(3, 4611686018427387904)", {1, 2, 3}), "12 bytes");
   refused("observations", npy<float>("<f4", "(3, 1)", {1, 2, 3}, "True"), "Fortran");
-  refused("observations", npy<float>(">f4", "(3, 1)", {1, 2, 3}), ">f4");
+  refused("observations", npy<float>(">f4", "(3, 1)", {1, 2, 3}), "\">f4\"");
   refused("observations", npy<float>("<f4", "(3, 1", {1, 2, 3}), "header");
   refused("observations", "not an array at all", "observations");
   refused("observations", "x", "too early");
@@ -253,6 +267,35 @@ TEST_CASE("a damaged or truncated file is refused") {
   CHECK(refused > files / 3);  // the others hit times, sizes given twice, or arrays that are not read
 }
 
+// Protects against training on data of something else that has as many numbers.
+TEST_CASE("data of another environment are refused") {
+  Folder folder;
+  for (const char* name : {"data.npz", "data.safetensors"}) {
+    const std::string path = folder.file(name);
+    DataSet data = small_data_set();
+    data.actions = 1, data.action.resize(5);
+    write_data_set(path, data, "Pendulum-v1");
+    check_equal(read_data_of_task(path, "Pendulum-v1").data, data);
+    CHECK_THROWS_WITH_AS(read_data_of_task(path, "Pendulm-v1"), doctest::Contains("Pendulum-v1"), Error);
+    write_data_set(path, data, "Somewhere-v7");
+    CHECK_THROWS_WITH_AS(read_data_of_task(path, "Pendulum-v1"),
+                         doctest::Contains("it holds data of \"Somewhere-v7\", not of Pendulum-v1"), Error);
+    write_data_set(path, data);  // it does not say
+    check_equal(read_data_of_task(path, "Pendulum-v1").data, data);
+    CHECK_THROWS_WITH_AS(read_data_of_task(path, "HalfCheetah-v4"),
+                         doctest::Contains("holds 3 observations and 1 actions, HalfCheetah-v4 has 17 and 6"), Error);
+  }
+  // What NumPy's strings hold beside, or a number of that name, is no environment's name.
+  Members members = small_members();
+  const std::string path = folder.file("data.npz");
+  members["environment"] = npy<int>("<i4", "()", {3});
+  write_zip(path, members);
+  CHECK(read_data_file(path).environment == "");
+  members["environment"] = npy<char32_t>("<U4", "()", {U'a', U'\n', U'\u00e9', 0});
+  write_zip(path, members);
+  CHECK(read_data_file(path).environment == "a??");
+}
+
 // Protects OGBench's play data, which hold no rewards: a task gives them by the recorded positions, and only then.
 TEST_CASE("rewards and masks from positions") {
   Folder folder;
@@ -274,7 +317,11 @@ TEST_CASE("rewards and masks from positions") {
   relabelling.positions = 28;
   CHECK_THROWS_WITH_AS(read_data_set(path, &relabelling), doctest::Contains("qpos has 2 numbers in a row"), Error);
   check_refused(path, "task of a fixed goal");
-  CHECK(read_data_set(MEANDER_TEST_DATA "/ogbench-layout.npz", &relabelling).reward[5] == 5);  // it has its own
+  // A file with its own rewards is of no other task either.
+  const std::string with_rewards = MEANDER_TEST_DATA "/ogbench-layout.npz";
+  CHECK_THROWS_WITH_AS(read_data_set(with_rewards, &relabelling), doctest::Contains("qpos has 4 numbers"), Error);
+  relabelling.positions = 4;
+  CHECK(read_data_set(with_rewards, &relabelling).reward[5] == 5);
 }
 
 TEST_CASE("a wrong .safetensors, a wrong name, a missing file") {
@@ -296,7 +343,7 @@ TEST_CASE("a wrong .safetensors, a wrong name, a missing file") {
   };
   write("", 5);
   check_equal(read_data_set(path), data);
-  for (const char* name : {"observations", "actions", "rewards", "masks", "terminals"}) {
+  for (const char* name : {"observations", "actions", "rewards", "terminals"}) {
     write(name, 5);
     check_refused(path, name);
   }
@@ -304,6 +351,12 @@ TEST_CASE("a wrong .safetensors, a wrong name, a missing file") {
   check_refused(path, "rewards");
 
   for (const char* name : {"none.npz", "none.safetensors", "data.csv", "npz"}) check_refused(folder.file(name), name);
+  // A pipe would wait for its writer.
+  for (const char* name : {"pipe.npz", "pipe.safetensors"}) {
+    REQUIRE(mkfifo(folder.file(name).c_str(), 0600) == 0);
+    check_refused(folder.file(name), "not a regular file");
+    std::filesystem::remove(folder.file(name));
+  }
   CHECK_THROWS_AS(write_data_set(folder.file("data.csv"), data), Error);
   CHECK_THROWS_AS(write_data_set(folder.file("data.npz"), DataSet()), Error);
   for (const char* name : {"none/data.npz", "none/data.safetensors"})

@@ -1,6 +1,7 @@
 #include <meander/app/run_config.h>
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <meander/kernels/error.h>
 #include "../folder.h"
@@ -100,6 +101,50 @@ TEST_CASE("a bad configuration file is named with its line") {
   CHECK(contains(error_of("[training]\nsteps = nan\n"), "expected a whole number"));
   CHECK(contains(error_of("[algorithm]\ndiscount = nan\n"), "expected a number from 0 to 1"));
   CHECK_THROWS_AS(read_config_text("/nowhere/my.toml"), Error);
+}
+
+// Protects the stack, and the time: a parser that calls itself for every part of a key or level of a list.
+TEST_CASE("keys and lists of very many parts or levels are refused") {
+  const auto repeated = [](const char* part, int n) {
+    std::string text;
+    for (int i = 0; i < n; ++i) text += part;
+    return text;
+  };
+  const std::string many = repeated("a.", 200'000) + "a";
+  for (const std::string& text :
+       {many + " = 1\n", "[" + many + "]\n", "[[" + many + "]]\n", "x = {" + many + " = 1}\n",
+        repeated("a . ", 200'000) + "a = 1\n", repeated("\"\".", 200'000) + "a = 1\n",
+        repeated("'#'.", 200'000) + "a = 1\n", "x = '''\n'''\n" + many + " = 1\n",
+        "x = \"\"\"a\"\"\"\"\"\n" + many + " = 1\n", "x = \"\"\n" + many + " = 1\n"})
+    CHECK_MESSAGE(contains(error_of(text), "a key of more than 16 parts"), text.substr(0, 40));
+  CHECK(contains(error_of("x = \"\"\"\n\n\"\"\"\n" + many + " = 1\n"), "my.toml:4: "));
+  for (const std::string& text : {"x = " + repeated("[", 200'000), "x = " + repeated("{a=", 200'000),
+                                  repeated("[", 200'000), "x = " + repeated("{a.b.c.d.e.f.g.h=", 50'000)})
+    CHECK_MESSAGE(contains(error_of(text), "not TOML"), text.substr(0, 40));
+  for (const char* text : {"[ =", "[ .a]", "[[ =]]", "[\t#]"})
+    CHECK_MESSAGE(contains(error_of(text), "not TOML"), text);
+  // Of these the parser asks whether they are blanks.
+  for (const char* text : {"\n\xc3\xa9 = 1", "\nx = 1\xc2\xa0", "\n[\xe2\x80\x83x]",
+                           "\nx = +\"\"\"a\"\"\xc5\x93\"\"\""})
+    CHECK_MESSAGE(contains(error_of(text), "my.toml:2: not TOML"), text);
+  CHECK(contains(error_of("x = \"\"\"\\\n\xc3\xa9\"\"\""), "a \\ at the end of its line"));
+  from_text("\xef\xbb\xbf# \xc3\xa9\n[training]\ndata = '\xc3\xa9.npz'\n");
+  // Dots elsewhere are no parts of a key.
+  const std::string dots = repeated("1.", 20);
+  from_text("# " + dots + "\n[training]\ndata = \"" + dots + "\\\"" + dots + "\" # " + dots + "\nsteps = 5\n");
+  from_text("[training]\ndata = '''\n" + dots + "'" + dots + "'''\n");
+  CHECK(contains(error_of("x = '" + dots + "\n" + many), "not TOML"));  // a string ends with its line
+}
+
+TEST_CASE("a configuration file is a file, of a size that one has") {
+  const Folder folder;
+  write_text(folder.file("empty.toml"), "");
+  CHECK(read_config_text(folder.file("empty.toml")).text == "");
+  write_text(folder.file("long.toml"), std::string(1'000'001, '\n'));
+  CHECK_THROWS_WITH_AS(read_config_text(folder.file("long.toml")), doctest::Contains("at most 1000000"), Error);
+  REQUIRE(mkfifo(folder.file("pipe.toml").c_str(), 0600) == 0);
+  CHECK_THROWS_WITH_AS(read_config_text(folder.file("pipe.toml")), doctest::Contains("not a regular file"), Error);
+  CHECK_THROWS_AS(read_config_text(folder.path()), Error);
 }
 
 TEST_CASE("a bad --set is named") {

@@ -30,6 +30,21 @@ TEST_CASE("what is no document, or two in one, is refused") {
   CHECK_THROWS_AS(Json("\xff").dump(), Error);
 }
 
+// Protects the memory: a value takes more than its text.
+TEST_CASE("what would take much more memory than its text is refused") {
+  const auto list = [](size_t n) {
+    std::string text = "[0";
+    for (size_t i = 1; i < n; ++i) text += ",0";
+    return text + "]";
+  };
+  CHECK(Json::parse(list(200'000)).list().size() == 200'000);
+  CHECK_THROWS_WITH_AS(Json::parse(list(1'000'000)), "too many values", Error);
+  CHECK(Json::parse('"' + std::string(7'000'000, 'x') + '"').text().size() == 7'000'000);
+  for (const char* mark : {"\"", ""})
+    CHECK_THROWS_WITH_AS(Json::parse(mark + std::string(9'000'000, '1') + mark), "a word of more than 8000000 bytes",
+                         Error);
+}
+
 TEST_CASE("a value of another kind is refused by name") {
   const Json json = Json::parse(R"({"steps": 1.5})");
   CHECK_THROWS_WITH_AS(json.at("steps").whole(), "expected a whole number, got 1.5", Error);

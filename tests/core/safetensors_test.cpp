@@ -234,8 +234,24 @@ TEST_CASE("each kind of damage is named") {
        "begins at byte 4 of the data, the one before it ends at 8");
   says(line(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})"),
        "the name \"a\" stands twice");
+  const std::string of_long_name = line("{\"" + std::string(100000, 'n') + "\":1}");
+  says(of_long_name, "nnn...");
+  CHECK(of_long_name.size() < 1000);
   says(line(R"({"__metadata__":1})"), "__metadata__ is not an object");
   says(line(R"({"__metadata__":{"a":1}})"), "__metadata__ is not an object of strings (expected a string, got 1)");
+}
+
+// Protects programs that parse what came from elsewhere: nothing needs to be a file.
+TEST_CASE("a file's bytes in memory are read as the file is") {
+  Folder folder;
+  write_sample(folder.file("file"));
+  const std::string bytes = read_text(folder.file("file"));
+  const SafetensorsFile file(std::as_bytes(std::span(bytes)), "sample");
+  CHECK(file.values<float>("weights", 6)[5] == 6.0f);
+  CHECK(file.header().tensors.size() == 3);
+  CHECK(file.header().tensors[0].name == "scale");
+  CHECK_THROWS_WITH_AS(SafetensorsFile(std::as_bytes(std::span(bytes)).first(20), "sample"),
+                       doctest::Contains("sample: truncated"), Error);
 }
 
 TEST_CASE("what is no file at all is named") {
@@ -243,7 +259,7 @@ TEST_CASE("what is no file at all is named") {
   says(refusal(folder.file("missing")), "No such file");
   says(refusal(folder.path()), "not a file");
   REQUIRE(::mkfifo((folder.file("pipe")).c_str(), 0600) == 0);
-  says(refusal(folder.file("pipe")), "not a file");  // and does not wait for a writer
+  says(refusal(folder.file("pipe")), "not a regular file");  // and does not wait for a writer
 }
 
 TEST_CASE("the writer refuses what it could not read back") {
