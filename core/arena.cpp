@@ -22,7 +22,7 @@ constexpr size_t first_chunk = size_t{1} << 20;
 
 }  // namespace
 
-// ---- a stack of chunks -----------------------------------------------------------------------------------------------
+// ---- a stack of chunks ----------------------------------------------------------------------------------------------
 
 std::byte* ChunkStack::take(size_t size) {
   for (; at_ < chunks_.size(); ++at_) {
@@ -45,7 +45,7 @@ void ChunkStack::give_back(size_t mark) {
   while (at_ > 0 && (at_ == chunks_.size() || chunks_[at_].begin > mark)) --at_;
 }
 
-// ---- the host's ------------------------------------------------------------------------------------------------------
+// ---- the host's -----------------------------------------------------------------------------------------------------
 
 Arena::~Arena() {
   for (const Chunk& c : chunks_) {
@@ -93,7 +93,7 @@ void Arena::release(size_t mark) {
   give_back(mark);
 }
 
-// ---- another device's ------------------------------------------------------------------------------------------------
+// ---- another device's -----------------------------------------------------------------------------------------------
 
 DeviceArena::~DeviceArena() {
   for (const Chunk& c : chunks_) device_.deallocate(c.data);
@@ -117,7 +117,7 @@ void* DeviceArena::allocate(size_t size) {
   return take(size);
 }
 
-// ---- tensors ---------------------------------------------------------------------------------------------------------
+// ---- tensors --------------------------------------------------------------------------------------------------------
 
 Tensor empty(int64_t rows, int64_t cols, DType dtype) {
   const size_t size = static_cast<size_t>(rows * cols * bytes(dtype));

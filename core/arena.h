@@ -39,8 +39,8 @@ class ChunkStack {
   size_t at_ = 0;                          // the chunk of the top
 };
 
-// The stack in the host's memory, for temporaries, tape nodes and saved activations. Nothing in it has a destructor. Each
-// thread has its own; under the address sanitizer released memory and the gaps between blocks are poisoned.
+// The stack in the host's memory, for temporaries, tape nodes and saved activations. Nothing in it has a destructor.
+// Each thread has its own; under the address sanitizer released memory and the gaps between blocks are poisoned.
 class Arena : public ChunkStack {
  public:
   Arena() = default;

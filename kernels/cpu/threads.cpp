@@ -160,8 +160,8 @@ Pool& pool() {
 }  // namespace
 
 int default_threads(const std::string& root) {
-  const double quota = std::floor(processor_quota(root));
-  return static_cast<int>(std::clamp(std::min(quota, static_cast<double>(allowed_processors())), 1.0, static_cast<double>(most_threads)));
+  const double most = std::min(allowed_processors(), most_threads);
+  return static_cast<int>(std::clamp(std::floor(processor_quota(root)), 1.0, most));
 }
 
 int threads() { return pool().size(); }

@@ -1,5 +1,5 @@
-// Protects control loops with locked memory: where every page must stay in memory (mlockall) and 16 MB of it are allowed, or
-// as little of that as this machine allows its users, agents of every algorithm act.
+// Protects control loops with locked memory: where every page must stay in memory (mlockall) and 16 MB of it are
+// allowed, or as little of that as this machine allows its users, agents of every algorithm act.
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 #include <sys/resource.h>

@@ -33,7 +33,8 @@ struct Result {
 class Process {
  public:
   // `before` is called in the new process.
-  Process(const Folder& folder, Words words, rlim_t file_limit = RLIM_INFINITY, const std::function<void()>& before = {})
+  Process(const Folder& folder, Words words, rlim_t file_limit = RLIM_INFINITY,
+          const std::function<void()>& before = {})
       : out_(folder.file(".out")), error_(folder.file(".error")) {
     words.insert(words.begin(), MEANDER_COMMAND);
     std::vector<char*> arguments;

@@ -1,5 +1,5 @@
-// Protects the arena: alignment, release in order, growth without moving, the same addresses again, and poisoning under the
-// address sanitizer.
+// Protects the arena: alignment, release in order, growth without moving, the same addresses again, and poisoning under
+// the address sanitizer.
 #include <meander/core/arena.h>
 
 #include <doctest/doctest.h>

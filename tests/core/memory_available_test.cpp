@@ -1,5 +1,5 @@
-// Protects what the program believes of the machine: the memory and the processors it may use, from made-up trees of /proc
-// and /sys as Linux shows them.
+// Protects what the program believes of the machine: the memory and the processors it may use, from made-up trees of
+// /proc and /sys as Linux shows them.
 #include <meander/core/memory_available.h>
 
 #include <doctest/doctest.h>

@@ -126,7 +126,8 @@ TEST_CASE("where the system refuses threads the work is done by fewer") {
   const int64_t before = running_threads();
   rlimit limit{};
   getrlimit(RLIMIT_AS, &limit);
-  const rlimit tight = {static_cast<rlim_t>(own("status", "VmSize:")) * 1024 + (4 << 20), limit.rlim_max};  // half a stack
+  const int64_t half_a_stack = 4 << 20;
+  const rlimit tight = {static_cast<rlim_t>(own("status", "VmSize:") * 1024 + half_a_stack), limit.rlim_max};
   setrlimit(RLIMIT_AS, &tight);
   set_threads(200);
   const int64_t sum = sum_of(100'000), started = running_threads() - before;
