@@ -6,6 +6,7 @@
 #include <exception>
 #include <limits>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -57,6 +58,7 @@ std::vector<Setting> TrainingSettings::settings() {
 
 class Training::Simulation {
  public:
+  // Throws std::system_error if the system refuses the thread.
   explicit Simulation(std::vector<World>& worlds) : worlds_(worlds), thread_([this] { run(); }) {}
   ~Simulation() {
     turn_.wait(Turn::environments);
@@ -140,7 +142,12 @@ Training::Training(const TrainingSettings& settings, Agent& agent, const std::ve
   if (mirrored) batch_.rows = view(batch_rows_.data(), B, n + 1);
   if (data) replay_.append(*data);
   for (int world = 0; world < std::ssize(worlds_); ++world) begin_episode(world);
-  if (settings.overlap && kernels::threads() > 1) simulation_ = std::make_unique<Simulation>(worlds_);
+  if (settings.overlap && kernels::threads() > 1) {
+    try {
+      simulation_ = std::make_unique<Simulation>(worlds_);
+    } catch (const std::system_error&) {  // one after the other then
+    }
+  }
 }
 
 Training::~Training() = default;

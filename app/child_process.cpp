@@ -5,11 +5,14 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <utility>
 
 namespace meander {
@@ -31,6 +34,22 @@ bool write_all(int file, std::string_view text) {
     if (n > 0) text.remove_prefix(static_cast<size_t>(n));
   }
   return lseek(file, 0, SEEK_SET) == 0;
+}
+
+// Where the program of this name is, by the absolute folders of PATH: one in the current folder, which may hold
+// anything, is never started. Empty if it is nowhere.
+std::string find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* const path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "/usr/local/bin:/usr/bin:/bin");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::string file = folder + "/" + name;
+    struct stat status;
+    if (folder.starts_with('/') && stat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+        access(file.c_str(), X_OK) == 0)
+      return file;
+  }
+  return {};
 }
 
 }  // namespace
@@ -58,7 +77,10 @@ void ChildProcess::start(const std::vector<std::string>& command) {
 
   int report[2];  // closed by the start of the program, or brings the reason why it did not start
   int reason = 0;
-  if (input_ < 0 || output_ < 0 || error_ < 0 || pipe2(report, O_CLOEXEC) != 0) {
+  const std::string program = find_program(command[0]);
+  if (program.empty()) {
+    reason = ENOENT;
+  } else if (input_ < 0 || output_ < 0 || error_ < 0 || pipe2(report, O_CLOEXEC) != 0) {
     reason = errno;
   } else {
     pid_ = fork();
@@ -68,7 +90,7 @@ void ChildProcess::start(const std::vector<std::string>& command) {
       dup2(input_, STDIN_FILENO);
       dup2(output_, STDOUT_FILENO);
       dup2(error_, STDERR_FILENO);
-      execvp(words[0], words.data());
+      execv(program.c_str(), words.data());
       const int failed = errno;
       [[maybe_unused]] const ssize_t n = ::write(report[1], &failed, sizeof failed);
       _exit(127);

@@ -19,8 +19,8 @@ struct ProgramMissing : Failure {
 // alone, and is asked to end (SIGTERM) when this one dies, however it dies.
 class ChildProcess {
  public:
-  // Starts command[0], looked for in PATH if it has no slash, with the other words; `input` is what it reads. Throws
-  // ProgramMissing, or Failure with the reason.
+  // Starts command[0], looked for in the absolute folders of PATH if it has no slash, with the other words; `input` is
+  // what it reads. Throws ProgramMissing, or Failure with the reason.
   explicit ChildProcess(const std::vector<std::string>& command, std::string_view input = {});
   // The same, but it reads what is written to it here, until end_input.
   enum Fed { fed };

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include <meander/app/data_files.h>
@@ -160,9 +161,14 @@ int collect_play(const CollectOptions& options) {
   };
   {
     std::vector<std::jthread> threads;
-    for (const auto& mine : cubes) threads.emplace_back([&] { work(*mine); });
+    try {
+      for (const auto& mine : cubes) threads.emplace_back([&] { work(*mine); });
+    } catch (const std::system_error&) {  // the system refuses more: these have to do
+    }
     PlayProgress progress(done, options.episodes);
+    if (threads.empty()) work(*cubes.front());
     std::unique_lock lock(mutex);
+    running -= workers - std::max<int64_t>(std::ssize(threads), 1);
     while (running > 0) {
       changed.wait(lock);
       progress.set(done);

@@ -1,9 +1,8 @@
 #include <meander/core/arena.h>
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <deque>
+#include <new>
 
 #include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
@@ -11,30 +10,48 @@
 
 namespace meander {
 namespace {
+
 constexpr size_t alignment = 64;
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t red_zone = 64;
 #else
 constexpr size_t red_zone = 0;
 #endif
+// Enough to act, and little beside what a thread takes anyhow.
+constexpr size_t first_chunk = size_t{1} << 20;
+
 }  // namespace
 
-Arena::Arena(size_t reserve) {
-  // A system that does not overcommit refuses a large reserve: take what it gives.
-  for (; reserve >= (size_t{1} << 26); reserve /= 2) {
-    void* p = mmap(nullptr, reserve, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) continue;
-    base_ = static_cast<std::byte*>(p);
-    reserve_ = reserve;
-    MEANDER_POISON(base_, std::min(reserve_, size_t{1} << 32));
-    return;
+// ---- a stack of chunks ----------------------------------------------------------------------------------------------
+
+std::byte* ChunkStack::take(size_t size) {
+  for (; at_ < chunks_.size(); ++at_) {
+    const Chunk& c = chunks_[at_];
+    const size_t begin = std::max(top_, c.begin);
+    if (c.end - begin < size) continue;
+    top_ = begin + size;
+    return c.data + (begin - c.begin);
   }
-  throw Failure("no memory for the arena: the system refused to reserve 64 MiB");
+  return nullptr;
 }
 
+void ChunkStack::add(std::byte* data, size_t size) {
+  const size_t begin = this->size();
+  chunks_.push_back({data, begin, begin + size});
+}
+
+void ChunkStack::give_back(size_t mark) {
+  top_ = mark;
+  while (at_ > 0 && (at_ == chunks_.size() || chunks_[at_].begin > mark)) --at_;
+}
+
+// ---- the host's -----------------------------------------------------------------------------------------------------
+
 Arena::~Arena() {
-  MEANDER_UNPOISON(base_, std::min(reserve_, size_t{1} << 32));
-  munmap(base_, reserve_);
+  for (const Chunk& c : chunks_) {
+    MEANDER_UNPOISON(c.data, c.end - c.begin);
+    ::operator delete(c.data, std::align_val_t{alignment});
+  }
 }
 
 Arena& Arena::current() {
@@ -44,20 +61,39 @@ Arena& Arena::current() {
 
 void* Arena::allocate(size_t size) {
   const size_t taken = (size + red_zone + alignment - 1) / alignment * alignment;
-  if (taken > reserve_ - top_)
-    throw Failure(message("the arena is used up: ", size, " more bytes wanted, ", reserve_ - top_, " of ", reserve_,
-                          " left"));
-  std::byte* p = base_ + top_;
-  top_ += taken;
+  std::byte* p = take(taken);
+  if (!p) {
+    grow(taken);
+    p = take(taken);
+  }
   high_water_ = std::max(high_water_, top_);
   MEANDER_UNPOISON(p, size);
   return p;
 }
 
-void Arena::release(size_t mark) {
-  MEANDER_POISON(base_ + mark, top_ - mark);
-  top_ = mark;
+// Each chunk is as large as all before, so that there are few; where that is refused, as large as it must be.
+void Arena::grow(size_t size) {
+  chunks_.reserve(chunks_.size() + 1);
+  for (size_t wanted : {std::max({size, this->size(), first_chunk}), size}) {
+    void* p = ::operator new(wanted, std::align_val_t{alignment}, std::nothrow);
+    if (!p) continue;
+    MEANDER_POISON(p, wanted);
+    return add(static_cast<std::byte*>(p), wanted);
+  }
+  throw Failure(message("out of memory: ", size, " more bytes wanted for an update, ", this->size(), " taken so far"));
 }
+
+void Arena::release(size_t mark) {
+#if defined(__SANITIZE_ADDRESS__)
+  for (const Chunk& c : chunks_) {
+    const size_t begin = std::max(mark, c.begin), end = std::min(top_, c.end);
+    if (begin < end) MEANDER_POISON(c.data + (begin - c.begin), end - begin);
+  }
+#endif
+  give_back(mark);
+}
+
+// ---- another device's -----------------------------------------------------------------------------------------------
 
 DeviceArena::~DeviceArena() {
   for (const Chunk& c : chunks_) device_.deallocate(c.data);
@@ -75,17 +111,13 @@ DeviceArena* DeviceArena::current() {
 void* DeviceArena::allocate(size_t size) {
   constexpr size_t alignment = 256, smallest_chunk = size_t{32} << 20;
   size = (size + alignment - 1) / alignment * alignment;
-  for (const Chunk& c : chunks_) {
-    if (c.end < top_ || c.end - std::max(top_, c.begin) < size) continue;
-    const size_t at = std::max(top_, c.begin);
-    top_ = at + size;
-    return c.data + (at - c.begin);
-  }
-  const size_t begin = chunks_.empty() ? 0 : chunks_.back().end, length = std::max(size, smallest_chunk);
-  chunks_.push_back({static_cast<std::byte*>(device_.allocate(length)), begin, begin + length});
-  top_ = begin + size;
-  return chunks_.back().data;
+  if (std::byte* p = take(size)) return p;
+  const size_t length = std::max(size, smallest_chunk);
+  add(static_cast<std::byte*>(device_.allocate(length)), length);
+  return take(size);
 }
+
+// ---- tensors --------------------------------------------------------------------------------------------------------
 
 Tensor empty(int64_t rows, int64_t cols, DType dtype) {
   const size_t size = static_cast<size_t>(rows * cols * bytes(dtype));

@@ -10,54 +10,69 @@ namespace meander::kernels { struct DeviceKernels; }
 
 namespace meander {
 
-// Memory of one update: a stack. Temporaries, tape nodes and saved activations are taken from the top and given back all
-// at once, so after the first update, which touches the pages, nothing is allocated from the system any more.
-// Nothing in it has a destructor. Each thread has its own; under the address sanitizer released memory and the gaps
-// between blocks are poisoned.
-class Arena {
+// Memory of one update: a stack, in chunks that are taken from the system as it grows and kept, so that the same update
+// finds the same addresses again and after the first one nothing is asked of the system any more.
+class ChunkStack {
  public:
-  explicit Arena(size_t reserve = size_t{64} << 30);  // address space; pages are taken when first touched
-  ~Arena();
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
+  ChunkStack(const ChunkStack&) = delete;
+  ChunkStack& operator=(const ChunkStack&) = delete;
 
-  static Arena& current();                 // this thread's
-
-  void* allocate(size_t size);             // 64-byte aligned, not cleared; throws Failure when the reserve is used up
   size_t top() const { return top_; }
-  void release(size_t mark);               // gives back all that was taken since top() was `mark`
-  size_t high_water() const { return high_water_; }
 
- private:
-  std::byte* base_ = nullptr;
-  size_t reserve_ = 0, top_ = 0, high_water_ = 0;
-};
-
-// The same stack in the memory of another device, for the numbers of tensors; tape nodes stay in the host's. It grows by
-// chunks, which it keeps, so that the same update finds the same addresses again.
-class DeviceArena {
- public:
-  explicit DeviceArena(const kernels::DeviceKernels& device) : device_(device) {}
-  ~DeviceArena();
-  DeviceArena(const DeviceArena&) = delete;
-  DeviceArena& operator=(const DeviceArena&) = delete;
-
-  static DeviceArena* current();           // this thread's on its current device; null on the CPU
-
-  void* allocate(size_t size);             // 256-byte aligned
-  size_t top() const { return top_; }
-  void release(size_t mark) { if (!kept_) top_ = mark; }
-  // Whether nothing is given back: what two parts of recorded work do at the same time must not share memory.
-  void keep(bool all) { kept_ = all; }
-
- private:
+ protected:
   struct Chunk {
     std::byte* data;
     size_t begin, end;                     // of all chunks laid end to end
   };
-  const kernels::DeviceKernels& device_;
+  ChunkStack() = default;
+  ~ChunkStack() = default;
+
+  std::byte* take(size_t size);            // from the chunk at the top or a later one; null if none has room
+  void add(std::byte* data, size_t size);  // one more chunk, the last
+  void give_back(size_t mark);
+  size_t size() const { return chunks_.empty() ? 0 : chunks_.back().end; }
+
   std::vector<Chunk> chunks_;
   size_t top_ = 0;
+
+ private:
+  size_t at_ = 0;                          // the chunk of the top
+};
+
+// The stack in the host's memory, for temporaries, tape nodes and saved activations. Nothing in it has a destructor.
+// Each thread has its own; under the address sanitizer released memory and the gaps between blocks are poisoned.
+class Arena : public ChunkStack {
+ public:
+  Arena() = default;
+  ~Arena();
+
+  static Arena& current();                 // this thread's
+
+  void* allocate(size_t size);             // 64-byte aligned, not cleared; throws Failure when the system refuses
+  void release(size_t mark);               // gives back all that was taken since top() was `mark`
+  size_t high_water() const { return high_water_; }
+
+ private:
+  void grow(size_t size);
+
+  size_t high_water_ = 0;
+};
+
+// The stack in the memory of another device, for the numbers of tensors; tape nodes stay in the host's.
+class DeviceArena : public ChunkStack {
+ public:
+  explicit DeviceArena(const kernels::DeviceKernels& device) : device_(device) {}
+  ~DeviceArena();
+
+  static DeviceArena* current();           // this thread's on its current device; null on the CPU
+
+  void* allocate(size_t size);             // 256-byte aligned
+  void release(size_t mark) { if (!kept_) give_back(mark); }
+  // Whether nothing is given back: what two parts of recorded work do at the same time must not share memory.
+  void keep(bool all) { kept_ = all; }
+
+ private:
+  const kernels::DeviceKernels& device_;
   bool kept_ = false;
 };
 

@@ -165,7 +165,7 @@ const CubeScene& scene_with(int cubes) {
   static std::mutex mutex;
   static std::map<std::pair<std::filesystem::path, int>, CubeScene> scenes;
   const std::lock_guard lock(mutex);
-  install_mujoco_handlers();
+  prepare_mujoco();
   const std::pair key(assets(), cubes);
   const auto known = scenes.find(key);
   return known != scenes.end() ? known->second : scenes.try_emplace(key, cubes).first->second;

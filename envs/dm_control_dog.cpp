@@ -23,7 +23,7 @@ void remove(mjSpec* spec, mjtObj type, const char* name) {
 // floor for the speed, but a plane collides without end wherever it is drawn to, so one model, with the largest, serves
 // all tasks.
 SharedModel compile_dog(const std::filesystem::path& file) {
-  install_mujoco_handlers();
+  prepare_mujoco();
   char reason[1000] = "";
   const std::unique_ptr<mjSpec, void (*)(mjSpec*)> spec(mj_parseXML(file.c_str(), nullptr, reason, sizeof reason),
                                                         mj_deleteSpec);

@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include <meander/kernels/error.h>
+#include <meander/kernels/isa.h>
 
 namespace meander {
 namespace {
@@ -27,8 +28,9 @@ std::string one_line(std::string text) {
 
 // ---- models --------------------------------------------------------------------------------------------------------
 
-// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error, end the process.
-void install_mujoco_handlers() {
+// MuJoCo would print, append to MUJOCO_LOG.TXT in the current folder and, on an error or without AVX, end the process.
+void prepare_mujoco() {
+  kernels::isa();  // throws where there is less than AVX2
   static std::once_flag once;
   std::call_once(once, [] {
     mju_user_error = [](const char* text) { throw Failure("MuJoCo: " + one_line(text)); };
@@ -40,7 +42,7 @@ SharedModel load_model(const std::filesystem::path& file) {
   static std::mutex mutex;
   static std::map<std::filesystem::path, std::weak_ptr<const mjModel>> models;
   const std::lock_guard lock(mutex);
-  install_mujoco_handlers();
+  prepare_mujoco();
   if (auto known = models[file].lock()) return known;
   if (!std::filesystem::exists(file))
     throw Error(message("missing model file ", file.string(), ": run ./meander once with a network, it fetches them"));

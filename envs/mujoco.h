@@ -19,8 +19,8 @@ using SharedModel = std::shared_ptr<const mjModel_>;
 // missing or damaged.
 SharedModel load_model(const std::filesystem::path& file);
 // Whatever compiles models or simulates without load_model calls this first: MuJoCo's errors become meander::Failure,
-// its warnings are dropped and its log file is never written.
-void install_mujoco_handlers();
+// its warnings are dropped and its log file is never written. Throws Error if the processor is too old.
+void prepare_mujoco();
 
 // Collects an observation into fixed memory.
 class ObservationWriter {

@@ -120,7 +120,7 @@ struct Renderer::Stage {
 Renderer::Renderer(const Environment& environment, int width, int height, const std::string& camera) {
   const MujocoEnvironment& drawn = simulated(environment);
   const int number = find_camera(*drawn.shared_model(), camera, environment.info().name);
-  install_mujoco_handlers();
+  prepare_mujoco();
   stage_ = std::make_unique<Stage>(drawn, width, height, number);
 }
 

@@ -1,14 +1,20 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace meander::kernels {
 
-// The number of threads the kernels use, the caller's included. Default: all hardware threads.
-// set_threads stops and starts workers; not while kernels run. Results never depend on it.
+// The number of threads the kernels use, the caller's included. Default: default_threads(). set_threads stops the
+// workers; not while kernels run. The first work for more than one thread starts new ones, and if the system refuses
+// some goes on with fewer. Results never depend on it.
 int threads();
 void set_threads(int count);
+
+// The processors this process may run on, and no more than its control group's quota (rounded down; at least 1):
+// threads beyond would wait for the others. `root` stands before the paths of /proc and /sys, for tests.
+int default_threads(const std::string& root = "");
 
 using RangeTask = void (*)(void* context, int64_t begin, int64_t end);
 

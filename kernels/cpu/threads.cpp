@@ -1,12 +1,21 @@
 #include <meander/kernels/threads.h>
 
+#include <sched.h>
+
+#include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <iterator>
+#include <memory>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include <meander/kernels/control_groups.h>
 
 namespace meander::kernels {
 namespace {
@@ -20,22 +29,32 @@ void pause() {
 }
 
 constexpr int spins = 4000;            // about 100 us, more than the gaps within an update; then the thread sleeps
+constexpr int most_threads = 1024;
 constexpr int pieces_per_thread = 4;   // a thread that is late leaves its pieces to the others
 thread_local bool inside_task = false;
+
+// The processors the scheduler may give this process (taskset, cpusets); those of the machine if it cannot be asked.
+int allowed_processors() {
+  for (int count = 1024; count <= 1 << 20; count *= 2) {  // the kernel refuses a set smaller than its own
+    const std::unique_ptr<cpu_set_t, void (*)(cpu_set_t*)> set(CPU_ALLOC(count), [](cpu_set_t* s) { CPU_FREE(s); });
+    const size_t size = CPU_ALLOC_SIZE(count);
+    if (set && sched_getaffinity(0, size, set.get()) == 0) return CPU_COUNT_S(size, set.get());
+  }
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
 
 // One job at a time, cut into numbered pieces that the threads claim. `state` is (job number, pieces, next piece) in
 // one word, so that a thread that wakes late can never claim a piece of a job it has not read: its compare-exchange
 // fails. Sleeping threads wait on `jobs`.
 class Pool {
  public:
-  Pool() { start(static_cast<int>(std::thread::hardware_concurrency())); }
+  Pool() { resize(default_threads()); }
   ~Pool() { stop(); }
 
   int size() const { return size_; }
   void resize(int count) {
-    if (count == size_) return;
     stop();
-    start(count);
+    size_ = std::clamp(count, 1, most_threads);
   }
 
   void run(int64_t count, int64_t grain, RangeTask task, void* context) {
@@ -44,7 +63,8 @@ class Pool {
       if (count > 0) task(context, 0, count);
       return;
     }
-    const int64_t most = int64_t{pieces_per_thread} * size_;
+    hire();
+    const int64_t most = int64_t{pieces_per_thread} * (std::ssize(workers_) + 1);
     const uint32_t pieces = static_cast<uint32_t>(grains < most ? grains : most);
     task_.store(task, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
@@ -66,11 +86,15 @@ class Pool {
   }
 
  private:
-  void start(int count) {
-    size_ = count < 1 ? 1 : count > 1024 ? 1024 : count;
-    stopping_.store(false, std::memory_order_relaxed);
-    workers_.reserve(static_cast<size_t>(size_));
-    for (int i = 1; i < size_; ++i) workers_.emplace_back([this] { loop(); });
+  // Starts the workers when there is work for the first time: fewer where the system refuses them.
+  void hire() {
+    if (hired_) return;
+    hired_ = true;
+    workers_.reserve(static_cast<size_t>(size_ - 1));
+    try {
+      while (std::ssize(workers_) < size_ - 1) workers_.emplace_back([this] { loop(); });
+    } catch (const std::system_error&) {
+    }
   }
   void stop() {
     stopping_.store(true, std::memory_order_relaxed);
@@ -78,6 +102,8 @@ class Pool {
     jobs_.notify_all();
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
+    stopping_.store(false, std::memory_order_relaxed);
+    hired_ = false;
   }
 
   void loop() {
@@ -116,7 +142,8 @@ class Pool {
   }
 
   std::vector<std::thread> workers_;
-  int size_ = 1;
+  int size_ = 1;        // as asked for
+  bool hired_ = false;  // by whoever is `busy_`
   std::atomic<bool> busy_{false}, stopping_{false};
   std::atomic<uint32_t> jobs_{0}, done_{0};
   std::atomic<uint64_t> state_{0};
@@ -131,6 +158,11 @@ Pool& pool() {
 }
 
 }  // namespace
+
+int default_threads(const std::string& root) {
+  const double most = std::min(allowed_processors(), most_threads);
+  return static_cast<int>(std::clamp(std::floor(processor_quota(root)), 1.0, most));
+}
 
 int threads() { return pool().size(); }
 void set_threads(int count) { pool().resize(count); }

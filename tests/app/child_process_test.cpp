@@ -3,6 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+
+#include "../folder.h"
 
 using namespace meander;
 
@@ -33,6 +37,33 @@ TEST_CASE("a child is asked to end, or ended") {
   child.terminate();
   CHECK(child.wait() == 128 + SIGTERM);
   const ChildProcess killed({"sleep", "100"});  // by its destructor
+}
+
+TEST_CASE("a program in the current folder is not started, whatever PATH says") {
+  const Folder folder;
+  const auto program = [&](const std::string& name) {
+    write_text(folder.file(name), "#!/bin/sh\necho started\n");
+    std::filesystem::permissions(folder.file(name), std::filesystem::perms::owner_all);
+  };
+  program("meander-draws");
+  program("echo");
+  std::filesystem::create_directory(folder.file("bin"));
+  const std::filesystem::path before = std::filesystem::current_path();
+  const std::string path = std::getenv("PATH");
+  std::filesystem::current_path(folder.path());
+  for (const std::string here : {".:", ":", "bin/..:"}) {
+    setenv("PATH", (here + path + ":.").c_str(), 1);
+    CHECK_THROWS_AS(ChildProcess({"meander-draws"}), ProgramMissing);
+    ChildProcess child({"echo", "the system's"});
+    child.wait();
+    CHECK(child.output() == "the system's\n");
+  }
+  setenv("PATH", folder.path().c_str(), 1);
+  ChildProcess child({"echo"});
+  child.wait();
+  CHECK(child.output() == "started\n");
+  setenv("PATH", path.c_str(), 1);
+  std::filesystem::current_path(before);
 }
 
 TEST_CASE("a program that is not there") {

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <functional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -31,7 +32,9 @@ struct Result {
 // The command, running in a folder.
 class Process {
  public:
-  Process(const Folder& folder, Words words, rlim_t file_limit = RLIM_INFINITY)
+  // `before` is called in the new process.
+  Process(const Folder& folder, Words words, rlim_t file_limit = RLIM_INFINITY,
+          const std::function<void()>& before = {})
       : out_(folder.file(".out")), error_(folder.file(".error")) {
     words.insert(words.begin(), MEANDER_COMMAND);
     std::vector<char*> arguments;
@@ -48,6 +51,7 @@ class Process {
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);
     const rlimit limit = {file_limit, file_limit};
     if (file_limit != RLIM_INFINITY) setrlimit(RLIMIT_FSIZE, &limit);
+    if (before) before();
     if (chdir(where.c_str()) == 0) execv(arguments[0], arguments.data());
     _exit(99);
   }
@@ -57,6 +61,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  pid_t id() const { return pid_; }
   void signal(int number) { kill(pid_, number); }
   bool ended() {
     siginfo_t info = {};
@@ -75,8 +80,9 @@ class Process {
   std::string out_, error_;
 };
 
-inline Result meander_in(const Folder& folder, const Words& words, rlim_t file_limit = RLIM_INFINITY) {
-  return Process(folder, words, file_limit).wait();
+inline Result meander_in(const Folder& folder, const Words& words, rlim_t file_limit = RLIM_INFINITY,
+                         const std::function<void()>& before = {}) {
+  return Process(folder, words, file_limit, before).wait();
 }
 
 // MFPO at a size that makes a thousand updates in a second.

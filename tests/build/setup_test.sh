@@ -41,7 +41,7 @@ meander=$scratch/clone/meander
 
 wheels=$scratch/clone/.deps/wheels
 mujoco=$(sed -n 's/^mujoco_wheel=//p' "$script")
-mujoco=${mujoco//\$HOSTTYPE/$HOSTTYPE}
+mujoco=${mujoco//\$machine/$(uname -m)}
 
 # ---- the wheels ------------------------------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ expect "another version's folder is not taken for ours" 1 "cannot fetch $mujoco"
 # A machine of our own making: the tools the script may use, dpkg that knows no package, and no way to become root.
 machine=$scratch/bin
 mkdir "$machine"
-for tool in bash env readlink mkdir mktemp rm flock grep tail sha256sum python3 cat cmake touch; do
+for tool in bash env readlink mkdir mktemp rm flock grep tail sha256sum python3 cat cmake touch uname find; do
   ln -s "$(command -v "$tool")" "$machine/$tool"
 done
 printf '#!/bin/bash\nexit 1\n' >"$machine/dpkg-query"
@@ -158,7 +158,7 @@ check "a failed installation is tried again" [ ! -e "$scratch/clone/.deps/packag
 fresh
 for wheel in mujoco-3.3.1 gymnasium-1.2.3; do
   mkdir -p "$deps/$wheel"
-  sed -n "/$HOSTTYPE/,\$s/.*${wheel%-*}_sha256=\([0-9a-f]*\).*/\1/p" "$script" | head -n 1 | tr -d '\n' \
+  sed -n "/$(uname -m))/,\$s/.*${wheel%-*}_sha256=\([0-9a-f]*\).*/\1/p" "$script" | head -n 1 | tr -d '\n' \
     >"$deps/$wheel/wheel.sha256"
 done
 build=$(readlink -f "$scratch/clone")/build/release
@@ -167,7 +167,8 @@ touch "$build/build.ninja"
 printf 'CMAKE_HOME_DIRECTORY:INTERNAL=%s\n' "${build%/build/release}" >"$build/CMakeCache.txt"
 ln -s "$(command -v nproc)" "$machine/nproc"
 rm "$machine/cmake"
-printf '#!/bin/bash\n' | tee "$machine/ninja" >"$machine/cmake"
+printf '#!/bin/bash\n' >"$machine/ninja"
+printf '#!/bin/bash\necho "cmake version 3.25.0"\n' >"$machine/cmake"
 printf '#!/bin/bash\necho "ran $*" >&2\n' >"$build/meander"
 printf '#!/bin/bash\n[[ $* != *gnuplot* && $* != *egl* ]] && echo -n installed\n' >"$machine/dpkg-query"
 printf '#!/bin/bash\necho 1000\n' >"$machine/id"
@@ -182,8 +183,9 @@ check "says what to install for it" grep -q 'apt-get install libegl1' "$scratch/
 ln -s "$machine/ninja" "$machine/gnuplot"
 expect "a task of a family without a network" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" train --algo sac --env cube-double-v0
+printf '{"__metadata__":{"family":"ogb","task":"cube-single-task1"}}' >"$scratch/recording"
 expect "a recording of one" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
-  env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" verify data/ogb-cube-single-task1.safetensors
+  env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" verify "$scratch/recording"
 expect "sweep with gnuplot" 0 'ran sweep' env PATH="$machine" "$meander" sweep
 check "asks for nothing" [ "$(wc -l <"$scratch/err")" = 1 ]
 
@@ -201,5 +203,107 @@ expect "a task of dm_control without a network" 1 "$without" offline train --env
 expect "a run on one" 1 "$without" offline eval "$run"
 expect "a recording of one" 1 "$without" offline verify "$scratch/recording"
 expect "only to look at a run needs no files" 0 'ran info' offline info "$run"
+printf '{"__metadata__":{"config":"algo = \\"sac\\"\\nenv = \\"dmc-walker-run\\"\\n"}}' >"$scratch/checkpoint"
+expect "a checkpoint of one" 1 "$without" offline eval "$scratch/checkpoint"
+expect "words that look like tasks and devices in names of files" 0 'ran train' \
+  offline train --env Hopper-v4 --out 'runs/dmc-walker-run cube-single-v0 device=cuda' --config env=dmc-dog-run.toml
+mkdir "$scratch/cube-double-v0" "$scratch/plot" "$scratch/render"
+printf 'algo = "sac"\nenv = "Hopper-v4"  # not dmc-walker-run\ndevice = "cpu"\n' >"$scratch/cube-double-v0/config.toml"
+expect "and of folders" 0 'ran eval' offline eval "$scratch/cube-double-v0"
+expect "verbs too" 0 'ran info' offline info "$scratch/plot" "$scratch/render"
+check "draw nothing" [ "$(grep -c apt-get "$scratch/err")" = 0 ]
+
+# ---- shells and folders of others ------------------------------------------------------------------------------------
+
+expect "what another shell calls this machine" 0 'ran list' \
+  env PATH="$machine" HOSTTYPE=x86_64-linux MACHTYPE=vendor OSTYPE=linux "$meander" list
+strange=$scratch/strange
+mkdir "$strange"
+for name in python3 cmake ninja gnuplot sha256sum find uname git; do
+  printf '#!/bin/bash\necho "$0" >>%q\n' "$scratch/executed" >"$strange/$name"
+  chmod +x "$strange/$name"
+done
+for name in zipfile pip fnmatch os sitecustomize; do
+  printf 'open(%s, "a").write("%s")\n' "'$scratch/executed'" "$name" >"$strange/$name.py"
+done
+in_strange() { (cd "$strange" && env PATH=".:$machine::$PATH:." PYTHONPATH=: PIP_NO_INDEX=1 "$meander" "$@"); }
+expect "programs and modules in the current folder" 1 "$without" in_strange train --env dmc-dog-run
+check "are not executed" [ ! -e "$scratch/executed" ]
+mkdir -p "$wheels"
+cp "$scratch"/ogbench*.whl "$wheels"
+sum=$(sha256sum "$scratch"/ogbench*.whl)
+sed -i "s/ogbench_sha256=[0-9a-f]*/ogbench_sha256=${sum%% *}/" "$meander"
+expect "nor when a wheel is unpacked" 0 "ogbench|OGBench" in_strange fetch ogbench
+check "which it is" [ ! -e "$scratch/executed" -a -e "$deps/ogbench-1.2.2/descriptions" ]
+
+# ---- the build -------------------------------------------------------------------------------------------------------
+
+printf '#!/bin/bash\n[[ $* == --version ]] && echo "cmake version 3.25.0" || printf "%%s\\n" "$@" >%q\n' \
+  "$scratch/cmake" >"$machine/cmake"
+here() { env PATH="$machine" "$meander" "$@"; }
+cmake_got() { grep -qxF -e "$1" "$scratch/cmake" 2>/dev/null; }
+expect "an option of CMake" 0 '^ran train --env Hopper-v4 $|^ran train --env Hopper-v4$' \
+  here -DMEANDER_CUDA=OFF train --env Hopper-v4 '-DCMAKE_CXX_FLAGS:STRING=-g -O1'
+check "reaches it" cmake_got -DMEANDER_CUDA=OFF
+check "whole" cmake_got '-DCMAKE_CXX_FLAGS:STRING=-g -O1'
+rm "$scratch/cmake"
+expect "given again" 0 'ran list' here -DMEANDER_CUDA=OFF list
+check "it configures nothing" [ ! -e "$scratch/cmake" ]
+expect "the CUDA kernels that were left out" 0 'ran train' here train --device cuda
+check "stay so" grep -q 'as -DMEANDER_CUDA=OFF asked for' "$scratch/err"
+touch "$build/reconfigure"
+expect "a later build" 0 'ran list' here list
+check "remembers it" cmake_got -DMEANDER_CUDA=OFF
+expect "another value" 0 'ran list' here list -DMEANDER_CUDA=ON
+check "takes its place" eval 'cmake_got -DMEANDER_CUDA=ON && ! cmake_got -DMEANDER_CUDA=OFF'
+expect "an option that is forgotten" 0 'ran list' here -UMEANDER_CUDA list
+check "is so by CMake" eval 'cmake_got -UMEANDER_CUDA && ! cmake_got -DMEANDER_CUDA=ON'
+expect "the others stay" 0 'ran list' here -UNONE list
+check "as they were" cmake_got '-DCMAKE_CXX_FLAGS:STRING=-g -O1'
+
+touch -d '+3 days' "$meander" "$scratch/clone/CMakePresets.json"
+expect "files from the future" 0 'ran list' here list
+check "are named" grep -qE '2 files have time stamps in the future, .* for one' "$scratch/err"
+silent_list() { [[ $(here list 2>&1) == 'ran list' ]]; }
+check "and mended" silent_list
+
+sed -i 's/3\.25\.0/3.22.6/' "$machine/cmake"
+touch "$build/reconfigure"
+expect "an old CMake" 1 'CMake 3.25 or later is needed, .*/cmake is 3.22.6; a newer one: ' here list
+sed -i 's/3\.22\.6/4.1.0/' "$machine/cmake"
+expect "a newer one" 0 'ran list' here list
+
+for folder in 'a;b' 'a#b' 'a[b' 'a"b' 'a\b' $'a\nb' '${HOME}' 'a<b' 'a|b' 'a*'; do
+  mv "$scratch/clone" "$scratch/$folder"
+  expect "in the folder $folder" 1 'CMake cannot build in a folder whose path has .*: move or rename ' \
+    env PATH="$machine" "$scratch/$folder/meander" list
+  mv "$scratch/$folder" "$scratch/clone"
+done
+for folder in 'p (1)' "it's" 'a$b' 'a&b' 'ä `%{}@~^!' ' -x '; do
+  mv "$scratch/clone" "$scratch/$folder"
+  expect "in the folder $folder" 0 'ran list' env PATH="$machine" "$scratch/$folder/meander" list
+  mv "$scratch/$folder" "$scratch/clone"
+done
+
+# ---- a checkout that cannot be written -------------------------------------------------------------------------------
+
+expect "a build of one's own again" 0 'ran list' here list
+chmod -R a+rX,a-w "$scratch/clone"
+chmod a+rx "$scratch" "$machine"
+other() { "$@"; }
+if [[ $(/usr/bin/id -u) == 0 ]]; then other() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }; fi
+touch "$scratch/"{out,err}
+expect "a checkout that cannot be written" 0 'ran train --env Hopper-v4' \
+  other env PATH="$machine" "$meander" train --env Hopper-v4
+check "says so" grep -q 'cannot write to .*: running what is built there' "$scratch/err"
+expect "has no options for its build" 1 'cannot write to .*: no options' \
+  other env PATH="$machine" "$meander" -DMEANDER_CUDA=ON list
+expect "nor fetches" 1 'nothing can be fetched' other env PATH="$machine" "$meander" fetch dm_control
+chmod -R u+w "$scratch/clone"
+rm "$build/meander"
+chmod -R a-w "$scratch/clone"
+expect "one that is not built" 1 'cannot write to .*, and nothing is built there' \
+  other env PATH="$machine" "$meander" list
+chmod -R u+w "$scratch/clone"
 
 exit $((failures > 0))

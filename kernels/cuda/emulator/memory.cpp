@@ -20,7 +20,8 @@ std::recursive_mutex device_mutex;
 
 // One range of addresses; open to this process only while a kernel or a copy runs.
 struct DeviceMemory {
-  static constexpr size_t reserve = size_t{32} << 30, page = 4096, huge_page = size_t{2} << 20;
+  static constexpr size_t page = 4096, huge_page = size_t{2} << 20;
+  size_t reserve = size_t{32} << 30;        // less where the system refuses it
   std::byte* base = nullptr;
   size_t used = 0;                          // from the base
   struct Block {
@@ -56,7 +57,11 @@ void* allocate(size_t size) {
   const DeviceAtWork at_work;
   DeviceMemory& m = memory();
   if (!m.base) {
-    void* p = mmap(nullptr, m.reserve + m.huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const auto reserve = [&] {
+      return mmap(nullptr, m.reserve + m.huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    };
+    void* p = reserve();
+    for (; p == MAP_FAILED && m.reserve > size_t{256} << 20; p = reserve()) m.reserve /= 2;
     if (p == MAP_FAILED) throw Failure("no address space for the emulator's device memory");
     m.base = static_cast<std::byte*>(p) + (m.huge_page - reinterpret_cast<uintptr_t>(p) % m.huge_page);
     madvise(m.base, m.reserve, MADV_HUGEPAGE);
