@@ -25,6 +25,20 @@ struct RenamedSettings final : AlgorithmSettings {
 
 }  // namespace
 
+// What all have in common, unless a source says otherwise.
+TEST_CASE("defaults") {
+  for (const char* name : {"mfpo", "som", "mvp", "sac", "qc", "fql", "flow_map"}) {
+    CAPTURE(name);
+    const auto settings = make_algorithm(name);
+    const std::vector<Setting> table = settings->settings();
+    const auto real = [&](const char* key) { return **std::get_if<double*>(&find_setting(table, key)->value); };
+    CHECK(real("target_rate") == 0.005);
+    CHECK(real("discount") == 0.99);
+    CHECK(real("learning_rate") == 3e-4);
+    CHECK(**std::get_if<int64_t*>(&find_setting(table, "batch_size")->value) == 256);
+  }
+}
+
 TEST_CASE("settings by name") {
   MfpoSettings mfpo;
   set(mfpo, "alpha", "0.05");

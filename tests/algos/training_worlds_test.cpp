@@ -259,6 +259,28 @@ TEST_CASE("each update draws other rows, offline too") {
     }
 }
 
+// Updates are counted from 1, whether they are offline or not: the same rows wherever a run begins.
+TEST_CASE("the first update's batch is named by the number 1") {
+  struct First : Learner {
+    void update(const Batch& b, uint64_t step, std::span<float> metrics) override {
+      if (step == 1) state.assign(b.state.f32(), b.state.f32() + b.state.size());
+      Learner::update(b, step, metrics);
+    }
+    std::vector<float> state;
+  };
+  const DataSet data = recorded(20);
+  TrainingSettings s = small();
+  s.offline_steps = s.steps = 5, s.replay_capacity = 400;
+  ThreeWorlds<First> run(s, &data);
+  run.training.run(run.recorder);
+  Replay replay(3, 400, 2, 1);
+  replay.append(data);
+  testing::Data expected = testing::empty_batch(8, 2, 1, 1, 1);
+  replay.sample({static_cast<uint64_t>(s.seed), static_cast<uint32_t>(Purpose::batch), 1}, expected.batch);
+  const float* const rows = expected.batch.state.f32();
+  CHECK(run.learner.state == std::vector<float>(rows, rows + 16));
+}
+
 TEST_CASE("each random step is an action of its own") {
   struct Pushed : Line {
     Step step(std::span<const double> action) override {

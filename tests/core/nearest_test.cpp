@@ -21,6 +21,12 @@ TEST_CASE("nearest names by edit distance") {
   CHECK(nearest_name("bathc", {"batch", "bath_size", "gamma"}) == "batch");  // two neighbours swapped are one slip
 }
 
+// A swap costs what one wrong letter does: both names are as near.
+TEST_CASE("two neighbours swapped are one slip, wherever they stand") {
+  CHECK(nearest_name("abdc", {"abcd", "abdx"}) == "abcd, abdx");
+  CHECK(nearest_name("badc", {"abdc", "xadc"}) == "abdc, xadc");
+}
+
 // The beginning of a name counts where the whole is far, from three letters on.
 TEST_CASE("did you mean") {
   CHECK(did_you_mean("bathc_size", {"batch_size", "discount"}) == "; did you mean batch_size?");

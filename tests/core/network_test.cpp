@@ -131,6 +131,27 @@ TEST_CASE("second derivatives of a fused network come from the composite") {
   CHECK(difference(along(net.params, x, dp), along(in_double(net.params), in_double(x), in_double(dp))) < tolerance);
 }
 
+// Forward over forward: both first derivatives and the mixed second one.
+TEST_CASE("two tangents at once through a fused network") {
+  ArenaScope scope;
+  const Net net = make_net(3, 8, 2, Activation::gelu, Norm::before_activation);
+  const Tensor x = inputs(5, 3, 1), d = inputs(5, 3, 2), e = inputs(5, 3, 3);
+  const auto both = [&](Tensor params, auto as) {
+    const auto inner = [&](Value x) {
+      const auto [y, dy] = jvp([&](Value x) { return mlp(net.shape, params, x); }, {x}, {as(d)});
+      return Values<2>{y, dy};
+    };
+    const auto [y, by_e] = jvp(inner, {as(x)}, {as(e)});
+    return Values<4>{y[0], y[1], by_e[0], by_e[1]};
+  };
+  const Values<4> fused = both(net.params, [](Tensor x) { return Value(x); });
+  const Values<4> exact = both(in_double(net.params), [](Tensor x) { return Value(in_double(x)); });
+  for (int i = 0; i < 4; ++i) {
+    CAPTURE(i);
+    CHECK(difference(fused[i], exact[i]) < tolerance);
+  }
+}
+
 TEST_CASE("several directions from one row") {
   ArenaScope scope;
   const Net net = make_net(9, 20, 3, Activation::gelu, Norm::before_activation);
