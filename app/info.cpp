@@ -6,6 +6,7 @@
 
 #include <meander/app/data_files.h>
 #include <meander/app/metrics.h>
+#include <meander/app/output.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
 #include <meander/kernels/error.h>
@@ -25,19 +26,19 @@ std::string size_text(uintmax_t bytes) {
 
 // The last value of each column, and the best evaluation.
 void print_metrics(const Metrics& metrics) {
-  fmt::print("\nMetrics: the last of each\n");
+  print("\nMetrics: the last of each\n");
   for (const std::string& column : metrics.columns()) {
     const auto points = metrics.values(column);
     if (points.empty()) continue;
     const bool timeless = column == "step" || column == "wall_seconds";
-    fmt::print("  {:<24} {:>14}{}\n", column, fmt::format("{:.6g}", points.back().value),
+    print("  {:<24} {:>14}{}\n", column, fmt::format("{:.6g}", points.back().value),
                timeless ? "" : fmt::format("  at step {}", points.back().step));
   }
   const auto evaluations = metrics.values("evaluation_return_mean");
   const auto best = std::max_element(evaluations.begin(), evaluations.end(),
                                      [](const auto& a, const auto& b) { return a.value < b.value; });
   if (best != evaluations.end())
-    fmt::print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best->value, best->step);
+    print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best->value, best->step);
 }
 
 // Tensors by the first part of their name.
@@ -53,7 +54,7 @@ void print_tensors(const SafetensorsFile& file) {
     group.numbers += tensor.size();
   }
   for (const auto& [name, group] : groups)
-    fmt::print("  {:<24} {:>14} numbers in {} tensor{}\n", name, count_text(group.numbers), group.tensors,
+    print("  {:<24} {:>14} numbers in {} tensor{}\n", name, count_text(group.numbers), group.tensors,
                group.tensors == 1 ? "" : "s");
 }
 
@@ -62,7 +63,7 @@ int info_file(const std::string& path, const std::string& task) {
   if (path.ends_with(".safetensors")) {
     const SafetensorsFile file(path);
     if (!file.contains("observations")) {
-      fmt::print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.tensors())));
+      print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.tensors())));
       print_tensors(file);
       return 0;
     }
@@ -71,17 +72,17 @@ int info_file(const std::string& path, const std::string& task) {
   const Relabelling none{0, [&](auto) { return without_rewards = true, Relabelling::Row{0, 1}; }};
   const DataSet data = task.empty() ? read_data_set(path, &none) : read_data_of_task(path, task);
   const Evaluation episodes{data.episode_returns()};
-  fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
-  const auto line = [](const char* what, int64_t count) { fmt::print("  {:<24} {:>14}\n", what, count_text(count)); };
+  print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
+  const auto line = [](const char* what, int64_t count) { print("  {:<24} {:>14}\n", what, count_text(count)); };
   line("rows", data.rows());
   line("transitions", data.transitions());
   if (!without_rewards) line("true ends (mask 0)", std::count(data.mask.begin(), data.mask.end(), 0.0f));
   line("episodes", std::ssize(episodes.returns));
   if (without_rewards) {
-    fmt::print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
+    print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
     return 0;
   }
-  fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
+  print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
              episodes.deviation(), episodes.lowest(), episodes.highest());
   return 0;
 }
@@ -94,16 +95,16 @@ int info(const std::string& what, const std::string& task) {
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
-  fmt::print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
+  print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
              config.training.seed, count_text(config.training.steps));
 
-  fmt::print("\nFiles\n");
+  print("\nFiles\n");
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files)
     if (fs::is_regular_file(file))
-      fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
+      print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
 
   if (fs::exists(folder + "/" + run_file::metrics))
     print_metrics(Metrics(folder + "/" + run_file::metrics, config.algorithm_settings->renamed()));
@@ -111,7 +112,7 @@ int info(const std::string& what, const std::string& task) {
     const std::string path = folder + "/" + name;
     if (!fs::exists(path)) continue;
     const SafetensorsFile file(path);
-    fmt::print("\n{}: after step {}\n", name, file.metadata("step"));
+    print("\n{}: after step {}\n", name, file.metadata("step"));
     print_tensors(file);
   }
   return 0;

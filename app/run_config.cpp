@@ -150,7 +150,8 @@ Assignment parse_assignment(const std::string& text) {
 ConfigText read_config_text(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) 
+  const bool empty = in.peek() == std::ifstream::traits_type::eof() && in.eof() && !in.bad();
+  if (!empty && (!in || !(text << in.rdbuf())))
     throw Error(path + ": cannot read this configuration file (meander config prints one to start from)");
   return {text.str(), path};
 }
