@@ -225,7 +225,7 @@ int run(int argc, char** argv, Product& product) {
   }
 
   try {
-    app.parse(argc, argv);
+    app.parse(words_of(argc, argv));
   } catch (const CLI::ParseError& error) {
     expect_readers(Product::text);
     if (dynamic_cast<const CLI::CallForHelp*>(&error)) return print_lines(app.help()), 0;
@@ -237,12 +237,12 @@ int run(int argc, char** argv, Product& product) {
   for (const Verb& candidate : verbs) {
     if (!candidate.options->parsed()) continue;
     const std::string name = candidate.options->get_name();
+    expect_values(*candidate.options);
     const std::vector<std::string> unknown = candidate.options->remaining();
     if (!unknown.empty())
       throw Error(fmt::format("{}: unknown {} '{}'{} (see meander {} --help)", name,
                               unknown.front().starts_with("-") ? "option" : "word", unknown.front(),
                               did_you_mean(unknown.front(), option_names(*candidate.options)), name));
-    expect_values(*candidate.options);
     expect_readers(candidate.product);
     product = candidate.product;
     if (product == Product::files) std::signal(SIGPIPE, SIG_IGN);  // nobody reads the progress: no reason to stop

@@ -23,9 +23,10 @@ constexpr std::array colours = {"0072B2", "D55E00", "009E73", "CC79A7", "E69F00"
 constexpr int axes_width = 500, axes_height = 300, left = 130, right = 40, above = 50, below = 74;
 constexpr int key_line = 21, foot = 30;
 
+// Quotes within are typographic ones: gnuplot reads doubled ones wrongly at the ends of a text.
 std::string in_quotes(const std::string& text) {
   std::string out = "'";
-  for (const char c : shown(text)) out += c == '\'' ? "''" : std::string(1, c);
+  for (const char c : shown(text)) out += c == '\'' ? "\xe2\x80\x99" : std::string(1, c);
   return out + "'";
 }
 

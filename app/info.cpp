@@ -9,6 +9,7 @@
 #include <meander/app/output.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
+#include <meander/envs/environments.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -90,9 +91,11 @@ int info_file(const std::string& path, const std::string& task) {
 }  // namespace
 
 int info(const std::string& what, const std::string& task) {
+  if (!task.empty()) environment_info(task);  // throws where there is none of the name
   if (fs::is_regular_file(what)) return info_file(what, task);
   const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
+  if (!task.empty()) throw Error("--env gives play data their rewards; " + folder + " is a run folder: leave it out");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
   print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,

@@ -1,5 +1,7 @@
 #include <meander/app/options.h>
 
+#include <string_view>
+
 #include <meander/algos/settings.h>
 #include <meander/core/text.h>
 #include <meander/kernels/error.h>
@@ -46,6 +48,16 @@ CLI::Option* add_numbers(CLI::App& verb, const std::string& name, std::vector<in
       with_range(meaning, low, high));
   option->type_name("NUMBER");
   return option;
+}
+
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words;
+  for (int i = argc - 1; i > 0; --i) {
+    words.emplace_back(argv[i]);
+    const bool value = std::string_view(argv[i - 1]).starts_with("--");
+    if (!value && words.back().starts_with('[')) words.back().insert(0, "./");
+  }
+  return words;
 }
 
 void expect_utf8(int argc, char** argv) {

@@ -16,6 +16,10 @@ CLI::Option* add_number(CLI::App& verb, const std::string& name, int64_t& number
 CLI::Option* add_numbers(CLI::App& verb, const std::string& name, std::vector<int64_t>& numbers, int64_t low,
                          int64_t high, const std::string& meaning);
 
+// The words after the program's name, the last first, as CLI11 wants them: with ./ before a file name like [a], which
+// it would take for a list.
+std::vector<std::string> words_of(int argc, char** argv);
+
 // Throws Error if a word of the command line is not UTF-8: no checkpoint and no configuration could hold it.
 void expect_utf8(int argc, char** argv);
 // Throws Error if an option has an empty value, or the next option for one: --resume "$NAME" --quiet, and the same
