@@ -178,7 +178,8 @@ int collect(const CollectOptions& options) {
     agents.push_back(load_trained(what, task, seed));
     task = agents.front().task;
   }
-  const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", safe_file_name(task), options.seed) : options.out;
+  const std::string path =
+      options.out.empty() ? fmt::format("{}-s{}.npz", safe_file_name(task), options.seed) : options.out;
   const OutputPlace place(path, OutputPlace::kept);
   expect_writable(path);
 

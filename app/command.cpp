@@ -70,7 +70,8 @@ std::string cannot_write_output(int error) {
 }
 
 void expect_readers(Product product) {
-  if (product == Product::text && standard_output_was_closed()) throw Failure("cannot write to standard output: it is closed");
+  if (product == Product::text && standard_output_was_closed())
+    throw Failure("cannot write to standard output: it is closed");
 }
 
 // How to start this program again from where it was started: the command itself is started by the script.
@@ -113,7 +114,8 @@ int run(int argc, char** argv, Product& product) {
   verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
 
   CollectOptions collect_options;
-  verb = add("collect", Product::files, "Record a data set: what agents do, random actions, or OGBench's scripted policy",
+  verb = add("collect", Product::files,
+             "Record a data set: what agents do, random actions, or OGBench's scripted policy",
              [&] { return collect(collect_options); });
   verb->add_option("RUN", collect_options.agents,
                    "Run folders or checkpoint files, which share the steps; none: random actions");
@@ -139,7 +141,8 @@ int run(int argc, char** argv, Product& product) {
   add_number(*verb, "--threads", eval_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
   RenderOptions render_options;
-  verb = add("render", Product::files, "A video or pictures of an evaluation episode", [&] { return render(render_options); });
+  verb = add("render", Product::files, "A video or pictures of an evaluation episode",
+             [&] { return render(render_options); });
   verb->add_option("RUN", render_options.what,
                    "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
   verb->add_option("--env", render_options.environment, "Environment; default: the one it was trained on");
@@ -166,9 +169,9 @@ int run(int argc, char** argv, Product& product) {
   verb->add_option("--column", plot_options.column, "What to draw, a column of metrics.csv")->capture_default_str();
 
   SweepOptions sweep_options;
-  verb = add("sweep", Product::files, "Train every combination of settings and seeds; the same command again goes on", [&] {
-    return sweep(sweep_options);
-  });
+  verb = add("sweep", Product::files,
+             "Train every combination of settings and seeds; the same command again goes on",
+             [&] { return sweep(sweep_options); });
   verb->add_option("--algo", sweep_options.algorithm, "Algorithm (see list)");
   verb->add_option("--env", sweep_options.environment, "Environment (see list)");
   verb->add_option("--steps", sweep_options.steps, "Environment steps of each run");

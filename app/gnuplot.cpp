@@ -80,7 +80,10 @@ std::string panel_script(const Panel& panel, const std::string& column, const st
     const std::string colour = colours[style % colours.size()];
     const size_t dash = style / colours.size() + 1;
     const bool mean_alone = curve.has_interval() || curve.runs.size() == 1;
-    const auto include = [&](int64_t step, double value) { x.include(static_cast<double>(step)), y.include(in_reach(value)); };
+    const auto include = [&](int64_t step, double value) {
+      x.include(static_cast<double>(step));
+      y.include(in_reach(value));
+    };
     if (!mean_alone)
       for (size_t r = 0; r < curve.runs.size(); ++r) {
         data += fmt::format("$run{}_{} << EOD\n", c, r);

@@ -57,7 +57,8 @@ Metrics::Metrics(std::string path, std::vector<Renamed> renamed) : path_(std::mo
   if (line.too_long || std::ranges::count(line.text, ',') >= most_columns)
     throw Error(message(path_, ": not a table of metrics: its first line has more than ", most_columns, " names or ",
                         longest_line, " bytes"));
-  for (const std::string_view name : cells_of(line.text)) columns_.push_back(name_of_today(std::string(name), renamed_));
+  for (const std::string_view name : cells_of(line.text))
+    columns_.push_back(name_of_today(std::string(name), renamed_));
   if (columns_.front() != "step") throw Error(path_ + ": not a table of metrics: its first column is not step");
   std::vector<std::string> sorted = columns_;
   std::ranges::sort(sorted);
@@ -70,7 +71,7 @@ Metrics::Metrics(std::string path, std::vector<Renamed> renamed) : path_(std::mo
     if (line.too_long) throw expected();
     const std::vector<std::string_view> row = cells_of(line.text);
     for (const std::string_view cell : row) {
-      double value = std::numeric_limits<double>::quiet_NaN();  // as nan and inf of a run that went wrong may be written
+      double value = std::numeric_limits<double>::quiet_NaN();  // a run that went wrong may have it too
       const char* end = cell.data() + cell.size();
       const auto [stop, error] = std::from_chars(cell.data(), end, value);
       if (!cell.empty() && (error != std::errc() || stop != end))

@@ -63,8 +63,8 @@ std::vector<std::string> words_of(int argc, char** argv) {
 void expect_utf8(int argc, char** argv) {
   for (int i = 1; i < argc; ++i)
     if (!is_utf8(argv[i]))
-      throw Error(message("'", argv[i], "' is not UTF-8, which names and settings of a run must be: rename the file, or "
-                          "make a link to it with another name"));
+      throw Error(message("'", argv[i], "' is not UTF-8, which names and settings of a run must be: rename the file, "
+                          "or make a link to it with another name"));
 }
 
 void expect_values(const CLI::App& verb) {

@@ -68,7 +68,8 @@ int render(const RenderOptions& options) {
   const auto width = static_cast<int>(options.width), height = static_cast<int>(options.height);
   Renderer renderer(environment.unwrapped(), width, height, options.camera);
   const double frames_per_second = 1 / (renderer.interval() * static_cast<double>(trained.config.task.action_repeat));
-  if (path.empty()) path = fmt::format("{}-s{}-e{}.{}", safe_file_name(task), options.seed, options.episode, still ? "png" : "mp4");
+  if (path.empty())
+    path = fmt::format("{}-s{}-e{}.{}", safe_file_name(task), options.seed, options.episode, still ? "png" : "mp4");
   const std::unique_ptr<Film> film = make_film(path, still, width, height, frames_per_second);
 
   catch_interrupts();

@@ -18,7 +18,7 @@ double quantile(const std::vector<double>& sorted, double share) {
   return std::lerp(sorted[below], sorted[above], at - static_cast<double>(below));
 }
 
-// The sum of weight(i) values[i] over all of `whole`, the sum of the weights; finite where the values are, however large.
+// The sum of weight(i) values[i] over `whole`, the sum of the weights; finite where the values are, however large.
 template <class Weight>
 double weighted_mean(std::span<const double> values, double whole, Weight&& weight) {
   const auto sum = [&](double scale) {

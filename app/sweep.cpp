@@ -275,8 +275,8 @@ int sweep(const SweepOptions& options) {
   if (options.out.empty() && (options.algorithm.empty() || options.environment.empty()))
     throw Error(options.report ? "--report needs --out FOLDER, or --algo and --env"
                                : "a sweep needs --algo NAME and --env NAME (meander list prints them all)");
-  const std::string out = options.out.empty() ? "sweeps/" + safe_file_name(options.algorithm + "-" + options.environment)
-                                              : options.out;
+  const std::string out =
+      options.out.empty() ? "sweeps/" + safe_file_name(options.algorithm + "-" + options.environment) : options.out;
   if (!options.algorithm.empty()) make_algorithm(options.algorithm);  // throws where there is none of the name
   if (!options.environment.empty()) environment_info(options.environment);
   if (options.report) return report_alone(out);

@@ -45,7 +45,8 @@ TEST_CASE("what is not metrics is refused with the place") {
     const char* part;
   } cases[] = {{"step,a,b,a\n", "column 'a' is there twice"}, {"step,x\n1.5,2\n", ":2: expected a step"},
                {"step,x\n-1,2\n", ":2: expected a step"}, {"step,x\n1e300,2\n", ":2: expected a step"},
-               {"step,x\n0x1,2\n", ":2: expected a number"}, {"", "cannot read"}, {"a,b\n1,2\n", "first column"}, {"step,x\n1,2\n2,y\n", ":3: expected a number"},
+               {"step,x\n0x1,2\n", ":2: expected a number"}, {"", "cannot read"},
+               {"a,b\n1,2\n", "first column"}, {"step,x\n1,2\n2,y\n", ":3: expected a number"},
                {"step,x\n1\n", ":2: expected a step and 1"}, {"step,x\n,2\n", ":2: expected a step"}};
   for (const auto& [text, part] : cases) {
     write_text(path, text);

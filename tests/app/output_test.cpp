@@ -16,8 +16,8 @@ Result meander_by_shell(const Folder& folder, const std::string& line) {
 }
 
 const std::string run =
-    "train --algo sac --env Pendulum-v1 --threads 1 --steps 300 --set width=8 --set start_steps=50 --set log_interval=50 "
-    "--set evaluation_interval=100 --set evaluation_episodes=1 --out ";
+    "train --algo sac --env Pendulum-v1 --threads 1 --steps 300 --set width=8 --set start_steps=50 "
+    "--set log_interval=50 --set evaluation_interval=100 --set evaluation_episodes=1 --out ";
 
 // Nothing but rows of numbers, as `plot` needs them.
 void check_metrics(const Folder& folder, const std::string& name) {
@@ -80,7 +80,8 @@ TEST_CASE("a verb whose product is a file makes it, and says what failed beside"
   check_metrics(folder, "run");
   CHECK(meander_by_shell(folder, run + "quiet --quiet 2>err >/dev/full").status == 0);
   // Nobody reads to the end.
-  const std::string piped = "cd '" + folder.path() + "' && { '" MEANDER_COMMAND "' " + run + "piped 2>err; echo $? >status; }";
+  const std::string piped =
+      "cd '" + folder.path() + "' && { '" MEANDER_COMMAND "' " + run + "piped 2>err; echo $? >status; }";
   CHECK(std::system((piped + " | true").c_str()) == 0);
   CHECK(read_text(folder.file("status")) == "0\n");
   CHECK(read_text(folder.file("err")) == "");

@@ -53,7 +53,9 @@ class Terminal {
 // TERM for one test.
 class Term {
  public:
-  explicit Term(const char* value) : before_(std::getenv("TERM") ? std::getenv("TERM") : "") { setenv("TERM", value, 1); }
+  explicit Term(const char* value) : before_(std::getenv("TERM") ? std::getenv("TERM") : "") {
+    setenv("TERM", value, 1);
+  }
   ~Term() { setenv("TERM", before_.c_str(), 1); }
 
  private:
