@@ -266,6 +266,7 @@ int run(int argc, char** argv, Product& product) {
 
 int command(int argc, char** argv) {
   fill_standard_descriptors();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit fails to be written, as on a full disk
   const auto complain = [](const std::string& what) { warn("meander: {}\n", what); };
   Product product = Product::text;
   int status = 0;

@@ -79,9 +79,9 @@ void expect_place_for(const std::string& path) {
   const fs::path folder = fs::path(path).parent_path();
   std::error_code ignored;
   if (!folder.empty() && !fs::is_directory(folder, ignored)) refuse(path, "there is no folder " + folder.string());
-  try {  // a block, for a full disk takes files without any
+  try {  // with something in it, for a full disk takes empty files
     const std::string trial = free_name_beside(path);
-    replace_file(trial, std::string(4096, ' '));
+    replace_file(trial, std::string(512, ' '));
     std::remove(trial.c_str());
   } catch (const Failure& failure) {
     const std::string what = failure.what();
