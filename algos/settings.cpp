@@ -1,12 +1,12 @@
 #include <meander/algos/settings.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <iostream>
 #include <mutex>
 #include <set>
 
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -16,12 +16,14 @@ namespace {
 // What is not a word of TOML is a text.
 SettingValue parse(const std::string& text) {
   if (text == "true" || text == "false") return text == "true";
-  const char *begin = text.data(), *end = begin + text.size();
-  int64_t whole;
-  if (const auto [stop, error] = std::from_chars(begin, end, whole); error == std::errc() && stop == end) return whole;
-  double real;
-  if (const auto [stop, error] = std::from_chars(begin, end, real); error == std::errc() && stop == end) return real;
+  if (const auto whole = parse_whole(text)) return *whole;
+  if (const auto real = parse_number(text)) return *real;
   return text;
+}
+
+std::string number_text(double number) {
+  const bool whole = number == std::floor(number) && std::fabs(number) <= static_cast<double>(largest_whole);
+  return whole ? message(static_cast<int64_t>(number)) : message(number);
 }
 
 }  // namespace
@@ -45,8 +47,8 @@ std::string expectation(const Setting& setting) {
     return words.empty() ? "a text" : words;
   }
   std::string text = std::holds_alternative<int64_t*>(setting.value) ? "a whole number" : "a number";
-  if (setting.low > -1e300) text += message(" from ", setting.low);
-  if (setting.high < 1e300) text += message(setting.low > -1e300 ? " to " : " up to ", setting.high);
+  if (setting.low > -1e300) text += " from " + number_text(setting.low);
+  if (setting.high < 1e300) text += (setting.low > -1e300 ? " to " : " up to ") + number_text(setting.high);
   return text;
 }
 
@@ -73,13 +75,19 @@ bool store(const Setting& setting, const SettingValue& value) {
     **to = number;
     return true;
   }
-  if (number != std::floor(number) || std::fabs(number) > 9e15) return false;
-  *std::get<int64_t*>(setting.value) = static_cast<int64_t>(number);
+  // 2^53 as a real number may have been its neighbour.
+  const bool real = std::holds_alternative<double>(value);
+  const int64_t most = largest_whole - (real ? 1 : 0);
+  if (number != std::floor(number) || std::fabs(number) > static_cast<double>(most)) return false;
+  const int64_t whole = real ? static_cast<int64_t>(number) : std::get<int64_t>(value);
+  if (whole > most || whole < -most) return false;
+  *std::get<int64_t*>(setting.value) = whole;
   return true;
 }
 
 bool store_text(const Setting& setting, const std::string& text) {
   const bool is_text = std::holds_alternative<std::string*>(setting.value);
+  if (text.empty()) return false;
   return store(setting, is_text ? SettingValue(text) : parse(text));
 }
 

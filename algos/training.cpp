@@ -12,6 +12,7 @@
 
 #include <meander/algos/random_action.h>
 #include <meander/core/random.h>
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 
@@ -34,7 +35,7 @@ bool all_finite(std::span<const double> values) {
 
 std::vector<Setting> TrainingSettings::settings() {
   return {
-      {"seed", &seed, "", "names every random number of the run", 0, 9e15, {}},
+      {"seed", &seed, "", "names every random number of the run", 0, static_cast<double>(largest_whole), {}},
       {"steps", &steps, "steps", "in all: of the environments, and offline ones before", 1, 1e12, {}},
       {"environments", &environments, "", "that take their steps together; one update follows for all", 1, 1024, {}},
       {"data", &data, "", "a data set the replay begins with (.npz or .safetensors); empty: none", 0, 0, {}},

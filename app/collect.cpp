@@ -7,6 +7,8 @@
 #include <meander/algos/random_action.h>
 #include <meander/app/collect_play.h>
 #include <meander/app/data_files.h>
+#include <meander/app/output.h>
+#include <meander/app/output_place.h>
 #include <meander/app/progress.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/trained.h>
@@ -176,7 +178,9 @@ int collect(const CollectOptions& options) {
     agents.push_back(load_trained(what, task, seed));
     task = agents.front().task;
   }
-  const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", task, options.seed) : options.out;
+  const std::string path =
+      options.out.empty() ? fmt::format("{}-s{}.npz", safe_file_name(task), options.seed) : options.out;
+  const OutputPlace place(path, OutputPlace::kept);
   expect_writable(path);
 
   const Amount wanted{options.episodes > 0, options.episodes > 0 ? options.episodes : options.steps};
@@ -201,15 +205,15 @@ int collect(const CollectOptions& options) {
 
   const DataSet& data = collector.data;
   if (data.rows() == 0) return 130;  // stopped before the first step
-  write_data_set(path, data, task);
+  place.put([&](const std::string& name) { write_data_set(name, data, task); });
   const Evaluation& complete = collector.complete;
-  fmt::print("{} transitions of {}, seed {}: {} complete episode{}, {} cut where the steps were done\n",
+  print("{} transitions of {}, seed {}: {} complete episode{}, {} cut where the steps were done\n",
              count_text(data.transitions()), task, options.seed, count_text(std::ssize(complete.returns)),
              complete.returns.size() == 1 ? "" : "s", collector.cut);
   if (!complete.returns.empty())
-    fmt::print("return of the complete ones: mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", complete.mean(),
+    print("return of the complete ones: mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", complete.mean(),
                complete.deviation(), complete.lowest(), complete.highest());
-  fmt::print("written to {}\n", path);
+  print("written to {}\n", path);
   return interrupted() ? 130 : 0;
 }
 

@@ -1,12 +1,10 @@
 #include <meander/app/collect_play.h>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <system_error>
@@ -14,8 +12,11 @@
 
 #include <meander/app/data_files.h>
 #include <meander/app/npz_file.h>
+#include <meander/app/output.h>
+#include <meander/app/output_place.h>
 #include <meander/app/progress.h>
 #include <meander/app/run_recorder.h>
+#include <meander/app/status_line.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/cube_play.h>
 #include <meander/kernels/threads.h>
@@ -82,25 +83,21 @@ Rows play_episode(OgbenchCube& cubes, uint64_t seed, int64_t number) {
 class PlayProgress {
  public:
   PlayProgress(int64_t done, int64_t wanted) : done_(done), already_(done), wanted_(wanted) {}
-  ~PlayProgress() {
-    if (terminal_) fmt::print("\r\033[K");
-  }
   void set(int64_t done) {
     done_ = done;
     const double waited = std::chrono::duration<double>(Clock::now() - shown_).count();
-    if (waited < (terminal_ ? 0.25 : 10.0) || done_ == already_) return;
+    if (waited < (line_.changes() ? 0.25 : 10.0) || done_ == already_) return;
     shown_ = Clock::now();
     const double speed =
         static_cast<double>(done_ - already_) / std::chrono::duration<double>(shown_ - began_).count();
-    fmt::print("{}episode {} of {}, {:.0f} steps/s, {} left{}", terminal_ ? "\r\033[K" : "", count_text(done_),
-               count_text(wanted_), speed * CubePlay::episode_steps,
-               duration_text(static_cast<double>(wanted_ - done_) / speed), terminal_ ? "" : "\n");
-    std::fflush(stdout);
+    line_.show({fmt::format("episode {} of {}", count_text(done_), count_text(wanted_)),
+                fmt::format("{:.0f} steps/s", speed * CubePlay::episode_steps),
+                duration_text(static_cast<double>(wanted_ - done_) / speed) + " left"});
   }
 
  private:
   int64_t done_, already_, wanted_;
-  const bool terminal_ = isatty(STDOUT_FILENO);
+  StatusLine line_;
   const Clock::time_point began_ = Clock::now();
   Clock::time_point shown_ = began_;
 };
@@ -114,6 +111,7 @@ int collect_play(const CollectOptions& options) {
   if (options.episodes == 0)
     throw Error(message(name, " is collected in episodes of ", CubePlay::episode_steps, " steps: give --episodes N"));
   const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", name, options.seed) : options.out;
+  const OutputPlace place(path, OutputPlace::kept);
   expect_writable(path);
   if (!path.ends_with(".npz")) throw Error(path + ": play data have OGBench's layout: the name ends with .npz");
   const fs::path folder = path + ".episodes";
@@ -131,7 +129,7 @@ int collect_play(const CollectOptions& options) {
   if (error) throw Failure(message("cannot make the folder ", folder.string(), ": ", error.message()));
   int64_t done = 0;
   for (int64_t i = 0; i < options.episodes; ++i) done += fs::exists(file_of(i));
-  if (done > 0) fmt::print("{} of {} episodes are in {} already\n", done, options.episodes, folder.string());
+  if (done > 0) print("{} of {} episodes are in {} already\n", done, options.episodes, folder.string());
 
   catch_interrupts();
   std::atomic<int64_t> next = 0;
@@ -176,17 +174,17 @@ int collect_play(const CollectOptions& options) {
   }
   if (failure) std::rethrow_exception(failure);
   if (interrupted()) {
-    fmt::print("stopped; {} of {} episodes are in {}: the same command goes on\n", done, options.episodes,
+    print("stopped; {} of {} episodes are in {}: the same command goes on\n", done, options.episodes,
                folder.string());
     return 130;
   }
 
   Rows all;
   for (int64_t i = 0; i < options.episodes; ++i) all.append(file_of(i));
-  all.write(path);
+  place.put([&](const std::string& name) { all.write(name); });
   for (int64_t i = 0; i < options.episodes; ++i) fs::remove(file_of(i), error);
   fs::remove(folder, error);  // stays where it holds episodes of another seed
-  fmt::print("{} episodes of {}, seed {}: {} rows, written to {}\n", options.episodes, name, options.seed,
+  print("{} episodes of {}, seed {}: {} rows, written to {}\n", options.episodes, name, options.seed,
              count_text(std::ssize(all.terminals)), path);
   return 0;
 }

@@ -3,14 +3,21 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include <meander/app/options.h>
+#include <meander/app/output.h>
 #include <meander/app/verbs.h>
 #include <meander/app/version.h>
 #include <meander/kernels/error.h>
 #include <meander/core/nearest.h>
+#include <meander/core/text.h>
 
 namespace meander {
 namespace {
@@ -29,11 +36,17 @@ std::vector<std::string> option_names(const CLI::App& verb) {
   return names;
 }
 
+// What a verb is for: what it prints, or files. Where nobody can read the one, there is nothing to do.
+enum class Product { text, files };
+
 // The options of one verb, and what to call when it was chosen.
 struct Verb {
   CLI::App* options;
+  Product product;
   std::function<int()> run;
 };
+
+constexpr int64_t most_steps = 1'000'000'000, most_threads = 1024;
 
 // --set, and the settings that have an option of their own.
 struct SettingOptions {
@@ -52,27 +65,37 @@ struct SettingOptions {
   }
 };
 
+std::string cannot_write_output(int error) {
+  return fmt::format("cannot write to standard output: {}", std::strerror(error));
+}
+
+void expect_readers(Product product) {
+  if (product == Product::text && standard_output_was_closed())
+    throw Failure("cannot write to standard output: it is closed");
+}
+
 // How to start this program again from where it was started: the command itself is started by the script.
 std::string program_of(const char* word) {
   const std::string program = word ? word : "";
   return program.empty() || program.substr(program.rfind('/') + 1) == "meander" ? "./meander" : program;
 }
 
-int run(int argc, char** argv) {
+// `product` becomes that of the verb, once it is known.
+int run(int argc, char** argv, Product& product) {
   CLI::App app("Mean-flow reinforcement learning.", "meander");
   app.set_version_flag("--version", fmt::format("meander {} ({})", version(), commit()));
   app.allow_extras();  // unknown words are reported below, with the nearest known one
   std::vector<Verb> verbs;
-  const auto add = [&](const char* name, const char* meaning, std::function<int()> run) {
+  const auto add = [&](const char* name, Product product, const char* meaning, std::function<int()> run) {
     CLI::App* verb = app.add_subcommand(name, meaning);
     verb->allow_extras();
-    verbs.push_back({verb, std::move(run)});
+    verbs.push_back({verb, product, std::move(run)});
     return verb;
   };
 
   TrainOptions train_options;
   SettingOptions train_settings;
-  CLI::App* verb = add("train", "Train an agent; the run folder keeps everything", [&] {
+  CLI::App* verb = add("train", Product::files, "Train an agent; the run folder keeps everything", [&] {
     train_options.assignments = train_settings.assignments();
     train_options.program = program_of(argv[0]);
     return train(train_options);
@@ -91,72 +114,54 @@ int run(int argc, char** argv) {
   verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
 
   CollectOptions collect_options;
-  verb = add("collect", "Record a data set: what agents do, random actions, or OGBench's scripted policy",
+  verb = add("collect", Product::files,
+             "Record a data set: what agents do, random actions, or OGBench's scripted policy",
              [&] { return collect(collect_options); });
   verb->add_option("RUN", collect_options.agents,
                    "Run folders or checkpoint files, which share the steps; none: random actions");
   verb->add_option("--env", collect_options.environment,
                    "Environment; default: the one the first was trained on; cube-double-play: OGBench's data set");
-  CLI::Option* const collect_steps = verb->add_option("--steps", collect_options.steps, "Environment steps in all")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1'000'000'000}));
-  verb->add_option("--episodes", collect_options.episodes, "Complete episodes in all, instead of steps")
-      ->check(CLI::Range(int64_t{1}, int64_t{10'000'000}))
+  CLI::Option* const collect_steps =
+      add_number(*verb, "--steps", collect_options.steps, 1, most_steps, "Environment steps in all");
+  add_number(*verb, "--episodes", collect_options.episodes, 1, 10'000'000, "Complete episodes in all, instead of steps")
       ->excludes(collect_steps);
-  verb->add_option("--seed", collect_options.seed, "Of initial states and actions")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 30));
+  add_number(*verb, "--seed", collect_options.seed, 0, largest_whole, "Of initial states and actions");
   verb->add_flag("--deterministic", collect_options.deterministic, "Act as in evaluations, without exploring");
   verb->add_option("--out", collect_options.out, "FILE.npz or FILE.safetensors; default: ENV-sSEED.npz");
-  verb->add_option("--threads", collect_options.threads, "Of the CPU; 0: all")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+  add_number(*verb, "--threads", collect_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
   EvalOptions eval_options;
-  verb = add("eval", "Evaluate a trained agent", [&] { return eval(eval_options); });
+  verb = add("eval", Product::text, "Evaluate a trained agent", [&] { return eval(eval_options); });
   verb->add_option("RUN", eval_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
   verb->add_option("--env", eval_options.environment, "Environment; default: the one it was trained on");
-  verb->add_option("--episodes", eval_options.episodes, "Number of episodes")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
-  verb->add_option("--candidates", eval_options.candidates, "Numbers of candidates to act by the best of: 1,8,32")
-      ->delimiter(',')
-      ->check(CLI::Range(1, 4096));
-  verb->add_option("--seed", eval_options.seed, "Of initial states and candidates")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 30));
-  verb->add_option("--threads", eval_options.threads, "Of the CPU; 0: all")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+  add_number(*verb, "--episodes", eval_options.episodes, 1, 1'000'000, "Number of episodes");
+  add_numbers(*verb, "--candidates", eval_options.candidates, 1, 4096,
+              "Numbers of candidates to act by the best of: 1,8,32");
+  add_number(*verb, "--seed", eval_options.seed, 0, largest_whole, "Of initial states and candidates");
+  add_number(*verb, "--threads", eval_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
   RenderOptions render_options;
-  verb = add("render", "A video or pictures of an evaluation episode", [&] { return render(render_options); });
+  verb = add("render", Product::files, "A video or pictures of an evaluation episode",
+             [&] { return render(render_options); });
   verb->add_option("RUN", render_options.what,
                    "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
   verb->add_option("--env", render_options.environment, "Environment; default: the one it was trained on");
-  verb->add_option("--episode", render_options.episode, "Which of the episodes that eval runs with this seed, from 0")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 999999));
-  verb->add_option("--seed", render_options.seed, "Of initial states and candidates")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 30));
+  add_number(*verb, "--episode", render_options.episode, 0, 999'999,
+             "Which of the episodes that eval runs with this seed, from 0");
+  add_number(*verb, "--seed", render_options.seed, 0, largest_whole, "Of initial states and candidates");
   verb->add_option("--out", render_options.out,
                    "FILE.mp4, or a folder for a PNG file a frame; default: ENV-sSEED-eEPISODE.mp4");
   verb->add_option("--camera", render_options.camera,
                    "Name or number of the model's, or free; default: one that follows the robot, if there is one");
-  verb->add_option("--width", render_options.width, "Pixels")->capture_default_str()->check(CLI::Range(16, 8192));
-  verb->add_option("--height", render_options.height, "Pixels")->capture_default_str()->check(CLI::Range(16, 8192));
-  verb->add_option("--steps", render_options.steps, "No more than these; 0: to the end")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
-  verb->add_option("--frame", render_options.frame, "Only the picture after so many steps, to a file FILE.png")
-      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
-  verb->add_option("--threads", render_options.threads, "Of the CPU; 0: all")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+  add_number(*verb, "--width", render_options.width, 16, 8192, "Pixels");
+  add_number(*verb, "--height", render_options.height, 16, 8192, "Pixels");
+  add_number(*verb, "--steps", render_options.steps, 0, most_steps, "No more than these; 0: to the end");
+  add_number(*verb, "--frame", render_options.frame, 0, most_steps,
+             "Only the picture after so many steps, to a file FILE.png");
+  add_number(*verb, "--threads", render_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
   PlotOptions plot_options;
-  verb = add("plot", "Draw learning curves; runs that differ by the seed are one curve", [&] {
+  verb = add("plot", Product::files, "Draw learning curves; runs that differ by the seed are one curve", [&] {
     return plot(plot_options);
   });
   verb->add_option("RUN", plot_options.runs, "Run folders, folders of run folders, files like metrics.csv")->required();
@@ -164,9 +169,9 @@ int run(int argc, char** argv) {
   verb->add_option("--column", plot_options.column, "What to draw, a column of metrics.csv")->capture_default_str();
 
   SweepOptions sweep_options;
-  verb = add("sweep", "Train every combination of settings and seeds; the same command again goes on", [&] {
-    return sweep(sweep_options);
-  });
+  verb = add("sweep", Product::files,
+             "Train every combination of settings and seeds; the same command again goes on",
+             [&] { return sweep(sweep_options); });
   verb->add_option("--algo", sweep_options.algorithm, "Algorithm (see list)");
   verb->add_option("--env", sweep_options.environment, "Environment (see list)");
   verb->add_option("--steps", sweep_options.steps, "Environment steps of each run");
@@ -174,38 +179,35 @@ int run(int argc, char** argv) {
       ->allow_extra_args(false);
   verb->add_option("--seeds", sweep_options.seeds, "0..4 or 0,1,7")->capture_default_str();
   verb->add_option("--out", sweep_options.out, "Folder of the run folders; default: sweeps/ALGO-ENV");
-  verb->add_option("--jobs", sweep_options.jobs, "Runs at once, each on one thread; 0: as many as cores")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1024));
+  add_number(*verb, "--jobs", sweep_options.jobs, 0, most_threads,
+             "Runs at once, each on one thread; 0: as many as cores");
   verb->add_flag("--report", sweep_options.report, "Run nothing, print the table of what is there");
 
   ToyOptions toy_options;
   SettingOptions toy_settings;
-  verb = add("toy", "Learn to sample from a known density, and say how well", [&] {
+  verb = add("toy", Product::text, "Learn to sample from a known density, and say how well", [&] {
     toy_options.assignments = toy_settings.assignments();
     return toy(toy_options);
   });
   verb->add_option("--algo", toy_options.algorithm, "mfpo, som or sac")->capture_default_str();
-  verb->add_option("--updates", toy_options.updates, "Of the policy")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{0}, int64_t{1'000'000'000}));
+  add_number(*verb, "--updates", toy_options.updates, 0, most_steps, "Of the policy");
   verb->add_option("--seed", toy_settings.seed, "Names every random number of the run");
   verb->add_option("--threads", toy_settings.threads, "Of the CPU; 0: all");
   verb->add_option("--out", toy_options.out, "The picture, an SVG")->capture_default_str();
   verb->add_option("--set", toy_settings.set, "key=value, any setting; can be repeated")->allow_extra_args(false);
 
-  add("list", "Algorithms and environments with their dimensions", [] { return list(); });
+  add("list", Product::text, "Algorithms and environments with their dimensions", [] { return list(); });
 
   std::string config_algorithm, config_environment;
   SettingOptions config_settings;
-  verb = add("config", "Every setting with its default, unit and meaning, as TOML that --config reads",
+  verb = add("config", Product::text, "Every setting with its default, unit and meaning, as TOML that --config reads",
              [&] { return config(config_algorithm, config_environment, config_settings.assignments()); });
   verb->add_option("--algo", config_algorithm, "Algorithm")->required();
   verb->add_option("--env", config_environment, "Environment, whose defaults are applied");
   verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
 
   std::string info_folder, info_task;
-  verb = add("info", "What is in a run folder, a data set, or another file of tensors",
+  verb = add("info", Product::text, "What is in a run folder, a data set, or another file of tensors",
              [&] { return info(info_folder, info_task); });
   verb->add_option("RUN", info_folder, "Run folder, or FILE.npz or FILE.safetensors")->required();
 
@@ -213,22 +215,24 @@ int run(int argc, char** argv) {
 
   std::vector<std::string> files;
   std::string verify_device = "cpu";
-  verb = add("verify", "Replay recorded references and goldens through the production code",
+  verb = add("verify", Product::text, "Replay recorded references and goldens through the production code",
              [&] { return verify(files, verify_device); });
   verb->add_option("--device", verify_device, "Where updates and operations are computed: cpu, cuda, cuda-emulated");
   verb->add_option("FILES", files, "Safetensors files")->required();
 
   for (const char* script_verb : {"test", "bench"}) {
-    add(script_verb, "A verb of the script ./meander at the root of the repository",
+    add(script_verb, Product::text, "A verb of the script ./meander at the root of the repository",
         [=]() -> int {
           throw Error(fmt::format("{} is a verb of the script ./meander at the root of the repository", script_verb));
         });
   }
 
   try {
-    app.parse(argc, argv);
+    app.parse(words_of(argc, argv));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    expect_readers(Product::text);
+    if (dynamic_cast<const CLI::CallForHelp*>(&error)) return print_lines(app.help()), 0;
+    if (error.get_exit_code() == 0) return print("{}\n", error.what()), 0;  // --version
     const auto chosen = app.get_subcommands();
     throw Error(one_line(error.what()) + fmt::format(" (see meander {}--help)",
                                                      chosen.empty() ? "" : chosen.front()->get_name() + " "));
@@ -236,11 +240,15 @@ int run(int argc, char** argv) {
   for (const Verb& candidate : verbs) {
     if (!candidate.options->parsed()) continue;
     const std::string name = candidate.options->get_name();
+    expect_values(*candidate.options);
     const std::vector<std::string> unknown = candidate.options->remaining();
     if (!unknown.empty())
       throw Error(fmt::format("{}: unknown {} '{}'{} (see meander {} --help)", name,
                               unknown.front().starts_with("-") ? "option" : "word", unknown.front(),
                               did_you_mean(unknown.front(), option_names(*candidate.options)), name));
+    expect_readers(candidate.product);
+    product = candidate.product;
+    if (product == Product::files) std::signal(SIGPIPE, SIG_IGN);  // nobody reads the progress: no reason to stop
     return candidate.run();
   }
   if (!app.remaining().empty()) {
@@ -249,26 +257,42 @@ int run(int argc, char** argv) {
     throw Error(fmt::format("no verb '{}'{} (see meander --help)", app.remaining().front(),
                             did_you_mean(app.remaining().front(), names)));
   }
-  fmt::print("{}", app.help());
+  expect_readers(Product::text);
+  print_lines(app.help());
   return 0;
 }
 
 }  // namespace
 
 int command(int argc, char** argv) {
-  const auto complain = [](const char* what) { fmt::print(stderr, "meander: {}\n", one_line(what)); };
+  fill_standard_descriptors();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit fails to be written, as on a full disk
+  const auto complain = [](const std::string& what) { warn("meander: {}\n", what); };
+  Product product = Product::text;
+  int status = 0;
   try {
-    return run(argc, argv);
+    expect_utf8(argc, argv);
+    status = run(argc, argv, product);
   } catch (const Error& error) {
     complain(error.what());
-    return 2;
+    status = 2;
+  } catch (const std::filesystem::filesystem_error& error) {
+    complain(error.path1().string() + ": " + error.code().message());
+    status = 2;
   } catch (const std::bad_alloc&) {
     complain("out of memory");
-    return 1;
+    status = 1;
   } catch (const std::exception& error) {
     complain(error.what());
-    return 1;
+    status = 1;
   }
+  flush_output();
+  const int error = output_error();
+  // Who does not read the progress to its end wants none of it: the files are there.
+  if (error == 0 || (error == EPIPE && product == Product::files)) return status;
+  const bool done = status == 0 && product == Product::files;
+  complain(cannot_write_output(error) + (done ? "; all else is done" : ""));
+  return status == 0 ? 1 : status;
 }
 
 }  // namespace meander

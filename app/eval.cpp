@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <meander/app/output.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/trained.h>
 #include <meander/app/verbs.h>
@@ -19,33 +20,33 @@ int eval(const EvalOptions& options) {
                     [] { return interrupted(); });
   };
   if (!options.candidates.empty()) {
-    fmt::print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step, trained.task, options.seed,
+    print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step, trained.task, options.seed,
                options.episodes);
     const bool success = worlds.info().ends_with_success;
     const bool values = trained.agent->discount().has_value();
-    fmt::print("{:>10}  {:>12}  {:>12}  {:>12}  {:>12}{}{}\n", "candidates", "mean", "std", "min", "max",
+    print("{:>10}  {:>12}  {:>12}  {:>12}  {:>12}{}{}\n", "candidates", "mean", "std", "min", "max",
                success ? "    success %" : "", values ? "  overestimation" : "");
     for (const int64_t candidates : options.candidates) {
       trained.agent->act_by_best_of(candidates);
       const auto evaluation = evaluated();
       if (!evaluation) return 130;
-      fmt::print("{:>10}  {:>12.3f}  {:>12.3f}  {:>12.3f}  {:>12.3f}", candidates, evaluation->mean(),
+      print("{:>10}  {:>12.3f}  {:>12.3f}  {:>12.3f}  {:>12.3f}", candidates, evaluation->mean(),
                  evaluation->deviation(), evaluation->lowest(), evaluation->highest());
-      fmt::print("{}{}\n", success ? fmt::format("  {:>11.1f}", 100 * evaluation->end_rate()) : "",
+      print("{}{}\n", success ? fmt::format("  {:>11.1f}", 100 * evaluation->end_rate()) : "",
                  values ? fmt::format("  {:>14.3f}", *evaluation->overestimation) : "");
     }
     return 0;
   }
   const auto evaluation = evaluated();
   if (!evaluation) return 130;
-  fmt::print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step,
+  print("{} after step {} on {}, seed {}, episodes: {}\n", trained.path, trained.step,
              trained.task, options.seed, options.episodes);
-  fmt::print("mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", evaluation->mean(), evaluation->deviation(),
+  print("mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", evaluation->mean(), evaluation->deviation(),
              evaluation->lowest(), evaluation->highest());
   if (worlds.info().ends_with_success)
-    fmt::print("success in {:.1f} % of the episodes\n", 100 * evaluation->end_rate());
-  if (evaluation->one_step_gap) fmt::print("one-step gap {:.4f}\n", *evaluation->one_step_gap);
-  if (evaluation->overestimation) fmt::print("overestimation {:.3f}\n", *evaluation->overestimation);
+    print("success in {:.1f} % of the episodes\n", 100 * evaluation->end_rate());
+  if (evaluation->one_step_gap) print("one-step gap {:.4f}\n", *evaluation->one_step_gap);
+  if (evaluation->overestimation) print("overestimation {:.3f}\n", *evaluation->overestimation);
   return 0;
 }
 

@@ -5,9 +5,11 @@
 
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include <meander/app/child_process.h>
 #include <meander/app/files.h>
+#include <meander/app/output_place.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -16,22 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void expect_folder_of(const std::string& path) {
-  const fs::path folder = fs::path(path).parent_path();
-  if (!folder.empty() && !fs::is_directory(folder)) throw Error(path + ": there is no folder " + folder.string());
-}
-
-// Renames what was written beside `path`.
-void put_in_place(const std::string& partial, const std::string& path) {
-  std::error_code error;
-  fs::rename(partial, path, error);
-  if (error) throw Failure(fmt::format("cannot write {}: {}", path, error.message()));
-}
-
 class Video final : public Film {
  public:
   Video(const std::string& path, int width, int height, double frames_per_second)
-      : path_(path), partial_(path + ".partial"),
+      : path_(path), partial_(free_name_beside(path)),
         ffmpeg_({"ffmpeg", "-loglevel", "error", "-y", "-f", "rawvideo", "-pixel_format", "rgb24", "-video_size",
                  fmt::format("{}x{}", width, height), "-framerate", fmt::format("{:.6f}", frames_per_second), "-i", "-",
                  "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2",  // colours are shared by squares of four
@@ -39,8 +29,7 @@ class Video final : public Film {
                 ChildProcess::fed) {}
   ~Video() override {
     if (!ffmpeg_.ended()) ffmpeg_.terminate(), ffmpeg_.wait();
-    std::error_code ignored;
-    fs::remove(partial_, ignored);
+    if (!partial_.empty()) std::remove(partial_.c_str());
   }
 
   void add(std::span<const unsigned char> picture) override {
@@ -50,7 +39,7 @@ class Video final : public Film {
   void finish() override {
     ffmpeg_.end_input();
     if (ffmpeg_.wait() != 0) fail();
-    put_in_place(partial_, path_);
+    put_in_place(std::exchange(partial_, ""), path_, OutputPlace::replaced);
   }
 
  private:
@@ -70,22 +59,27 @@ class Video final : public Film {
 class PictureFolder final : public Film {
  public:
   PictureFolder(const std::string& path, int width, int height)
-      : path_(path), partial_(path + ".partial"), width_(width), height_(height) {
+      : path_(path), partial_(free_name_beside(path)), width_(width), height_(height) {
     std::error_code error;
-    fs::remove_all(partial_, error);
     if (!fs::create_directory(partial_, error))
       throw Failure(fmt::format("cannot write {}: {}", path, error.message()));
   }
   ~PictureFolder() override {
     std::error_code ignored;
-    fs::remove_all(partial_, ignored);
+    if (!partial_.empty()) fs::remove_all(partial_, ignored);
   }
 
   void add(std::span<const unsigned char> picture) override {
-    replace_file(fmt::format("{}/{:05}.png", partial_, count_++), png(picture, width_, height_));
+    try {
+      replace_file(fmt::format("{}/{:05}.png", partial_, count_), png(picture, width_, height_));
+    } catch (const Failure& failure) {
+      if (count_ == 0) throw;
+      throw Failure(fmt::format("{}; the {} before it are in {}", failure.what(), count_, std::exchange(partial_, "")));
+    }
+    ++count_;
   }
 
-  void finish() override { put_in_place(partial_, path_); }
+  void finish() override { put_in_place(std::exchange(partial_, ""), path_, OutputPlace::replaced); }
 
  private:
   std::string path_, partial_;
@@ -110,14 +104,15 @@ std::string png(std::span<const unsigned char> picture, int width, int height) {
 }
 
 std::unique_ptr<Film> make_video(const std::string& path, int width, int height, double frames_per_second) {
-  expect_folder_of(path);
+  const OutputPlace tried(path);
   return std::make_unique<Video>(path, width, height, frames_per_second);
 }
 
 std::unique_ptr<Film> make_picture_folder(const std::string& path, int width, int height) {
-  expect_folder_of(path);
-  if (fs::exists(path) && !fs::is_empty(path))
+  std::error_code none;
+  if (fs::exists(fs::symlink_status(path, none)) && !(fs::is_directory(path, none) && fs::is_empty(path, none)))
     throw Error(path + ": there is something of this name already; choose another with --out");
+  expect_place_for(path);
   return std::make_unique<PictureFolder>(path, width, height);
 }
 

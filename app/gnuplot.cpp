@@ -8,8 +8,8 @@
 #include <filesystem>
 
 #include <meander/app/child_process.h>
-#include <meander/app/files.h>
 #include <meander/app/progress.h>
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -23,14 +23,29 @@ constexpr std::array colours = {"0072B2", "D55E00", "009E73", "CC79A7", "E69F00"
 constexpr int axes_width = 500, axes_height = 300, left = 130, right = 40, above = 50, below = 74;
 constexpr int key_line = 21, foot = 30;
 
-std::string quoted(std::string text) {
+// Quotes within are typographic ones: gnuplot reads doubled ones wrongly at the ends of a text.
+std::string in_quotes(const std::string& text) {
   std::string out = "'";
-  for (const char c : text) {
-    if (c == '\'') out += "''";
-    else out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  }
+  for (const char c : shown(text)) out += c == '\'' ? "\xe2\x80\x99" : std::string(1, c);
   return out + "'";
 }
+
+struct Range {
+  double low = INFINITY, high = -INFINITY;
+
+  void include(double value) { low = std::min(low, value), high = std::max(high, value); }
+  double largest() const { return std::max(std::fabs(low), std::fabs(high)); }
+  // Some room around. Values that are one but for rounding get as much as one does.
+  Range widened() const {
+    const double span = high - low;
+    const double room = span > 1e-9 * largest() && span > 1e-300 ? 0.04 * span : std::max(1.0, largest() * 0.1);
+    return {low - room, high + room};
+  }
+};
+
+// Values beyond this are drawn at it: what is computed of a range of doubles must be doubles too.
+constexpr double farthest = 1e300;
+double in_reach(double value) { return std::clamp(value, -farthest, farthest); }
 
 // About `count` round numbers from low to high with their text, as gnuplot's set xtics wants them.
 std::string ticks(double low, double high, int count) {
@@ -42,25 +57,17 @@ std::string ticks(double low, double high, int count) {
   int decimals = 0;
   for (double x = step; decimals < 12 && std::fabs(x - std::round(x)) > 1e-6; x *= 10) ++decimals;
   std::string text;
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) {
-    const double value = i * step + 0.0;  // not -0
-    const std::string words = decimals == 0 && std::fabs(value) < 1e15 ? count_text(std::llround(value))
-                                                                       : fmt::format("{:.{}f}", value, decimals);
-    text += fmt::format("{}{} {:.12g}", text.empty() ? "" : ", ", quoted(words), value);
+  const double first = std::ceil(low / step - 1e-9);
+  for (int i = 0; i <= 2 * count; ++i) {
+    const double value = (first + i) * step + 0.0;  // not -0
+    if (value > high + 1e-9 * step) break;
+    const std::string words = step >= 1e15 || step < 1e-12 ? fmt::format("{:.4g}", value)
+                              : decimals == 0 && std::fabs(value) < 1e15 ? count_text(std::llround(value))
+                                                                         : fmt::format("{:.{}f}", value, decimals);
+    text += fmt::format("{}{} {:.12g}", text.empty() ? "" : ", ", in_quotes(words), value);
   }
   return "(" + text + ")";
 }
-
-struct Range {
-  double low = INFINITY, high = -INFINITY;
-
-  void include(double value) { low = std::min(low, value), high = std::max(high, value); }
-  // Some room around; all of it if there is but one value.
-  Range widened() const {
-    const double room = high > low ? 0.04 * (high - low) : std::max(1.0, std::fabs(high) * 0.1);
-    return {low - room, high + room};
-  }
-};
 
 // `labels`: of all panels, so that a label has one colour everywhere.
 std::string panel_script(const Panel& panel, const std::string& column, const std::vector<std::string>& labels) {
@@ -73,13 +80,16 @@ std::string panel_script(const Panel& panel, const std::string& column, const st
     const std::string colour = colours[style % colours.size()];
     const size_t dash = style / colours.size() + 1;
     const bool mean_alone = curve.has_interval() || curve.runs.size() == 1;
-    const auto include = [&](int64_t step, double value) { x.include(static_cast<double>(step)), y.include(value); };
+    const auto include = [&](int64_t step, double value) {
+      x.include(static_cast<double>(step));
+      y.include(in_reach(value));
+    };
     if (!mean_alone)
       for (size_t r = 0; r < curve.runs.size(); ++r) {
         data += fmt::format("$run{}_{} << EOD\n", c, r);
         for (const Metrics::Point& point : curve.runs[r]) {
           include(point.step, point.value);
-          data += fmt::format("{} {}\n", point.step, point.value);
+          data += fmt::format("{} {}\n", point.step, in_reach(point.value));
         }
         data += "EOD\n";
         plots += fmt::format("$run{}_{} with lines lw 1 dt {} lc rgb '#70{}' notitle, \\\n  ", c, r, dash, colour);
@@ -88,7 +98,8 @@ std::string panel_script(const Panel& panel, const std::string& column, const st
     for (const LearningCurve::MeanPoint& point : curve.mean) {
       include(point.step, point.interval.low);
       include(point.step, point.interval.high);
-      data += fmt::format("{} {} {} {}\n", point.step, point.mean, point.interval.low, point.interval.high);
+      data += fmt::format("{} {} {} {}\n", point.step, in_reach(point.mean), in_reach(point.interval.low),
+                          in_reach(point.interval.high));
     }
     data += "EOD\n";
     if (curve.has_interval())
@@ -99,14 +110,14 @@ std::string panel_script(const Panel& panel, const std::string& column, const st
                           dot ? "linespoints" : "lines", dot ? "pt 7" : "", dash, colour);
     const size_t runs = curve.runs.size();
     const std::string title = runs == 1 ? curve.label : fmt::format("{} ({} seeds)", curve.label, runs);
-    keys += fmt::format("NaN with lines lw 2.4 dt {} lc rgb '#{}' title {}{}", dash, colour, quoted(title),
+    keys += fmt::format("NaN with lines lw 2.4 dt {} lc rgb '#{}' title {}{}", dash, colour, in_quotes(title),
                         c + 1 < panel.curves.size() ? ", \\\n  " : "\n");
   }
   const double end = std::max(x.high, 1.0);
   const Range shown = y.widened();
   std::string label = column;
   std::replace(label.begin(), label.end(), '_', ' ');
-  return data + fmt::format("set title {}\nset ylabel {}\n", quoted(panel.title), quoted(label)) +
+  return data + fmt::format("set title {}\nset ylabel {}\n", in_quotes(panel.title), in_quotes(label)) +
          fmt::format("set xrange [0:{:.12g}]\nset xtics {}\n", end, ticks(0, end, 6)) +
          fmt::format("set yrange [{:.12g}:{:.12g}]\nset ytics {}\n", shown.low, shown.high,
                      ticks(shown.low, shown.high, 6)) +
@@ -164,7 +175,7 @@ std::string gnuplot_script(const std::vector<Panel>& panels, const std::string& 
       "set xlabel 'environment steps'\n"
       "set multiplot\n" +
       fmt::format("set label 1 {} at screen 0.5,{:.6f} center front font ',11' textcolor rgb '#606060'\n",
-                  quoted(legend(panels)), y(height - foot / 2));
+                  in_quotes(legend(panels)), y(height - foot / 2));
   for (size_t i = 0; i < panels.size(); ++i) {
     const size_t from_left = i % columns * panel_width + left, from_top = i / columns * panel_height + above;
     script += fmt::format("set lmargin at screen {:.6f}\nset rmargin at screen {:.6f}\n", x(from_left),
@@ -179,7 +190,8 @@ std::string gnuplot_script(const std::vector<Panel>& panels, const std::string& 
   return script + "unset multiplot\n";
 }
 
-void draw(const std::vector<Panel>& panels, const std::string& column, const std::string& path) {
+void draw(const std::vector<Panel>& panels, const std::string& column, const OutputPlace& place) {
+  const std::string& path = place.path();
   const std::string script = gnuplot_script(panels, column, picture_format(path));
   try {
     ChildProcess gnuplot({"gnuplot"}, script);
@@ -191,7 +203,7 @@ void draw(const std::vector<Panel>& panels, const std::string& column, const std
       reason.erase(0, reason.rfind('\n') + 1);
       throw Failure(message("gnuplot cannot draw ", path, ": ", reason.empty() ? message("status ", status) : reason));
     }
-    replace_file(path, picture);
+    place.put(picture);
   } catch (const ProgramMissing&) {
     throw Failure("gnuplot is missing: apt-get install gnuplot-nox");
   }

@@ -8,10 +8,12 @@
 
 #include <meander/app/data_files.h>
 #include <meander/app/metrics.h>
+#include <meander/app/output.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
 #include <meander/core/json.h>
 #include <meander/core/safetensors.h>
+#include <meander/envs/environments.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -29,19 +31,19 @@ std::string size_text(uintmax_t bytes) {
 
 // The last value of each column, and the best evaluation.
 void print_metrics(const Metrics& metrics) {
-  fmt::print("\nMetrics: the last of each\n");
+  print("\nMetrics: the last of each\n");
   for (const std::string& column : metrics.columns()) {
     const auto points = metrics.values(column);
     if (points.empty()) continue;
     const bool timeless = column == "step" || column == "wall_seconds";
-    fmt::print("  {:<24} {:>14}{}\n", column, fmt::format("{:.6g}", points.back().value),
+    print("  {:<24} {:>14}{}\n", column, fmt::format("{:.6g}", points.back().value),
                timeless ? "" : fmt::format("  at step {}", points.back().step));
   }
   const auto evaluations = metrics.values("evaluation_return_mean");
   const auto best = std::max_element(evaluations.begin(), evaluations.end(),
                                      [](const auto& a, const auto& b) { return a.value < b.value; });
   if (best != evaluations.end())
-    fmt::print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best->value, best->step);
+    print("  {:<24} {:>14.6g}  at step {}\n", "best evaluation", best->value, best->step);
 }
 
 // Tensors by the first part of their name.
@@ -59,7 +61,7 @@ void print_tensors(const SafetensorsFile& file) {
     group.types.insert(tensor.dtype->name);
   }
   for (const auto& [name, group] : groups)
-    fmt::print("  {:<24} {:>14} numbers in {} tensor{} ({})\n", name, count_text(group.numbers), group.tensors,
+    print("  {:<24} {:>14} numbers in {} tensor{} ({})\n", name, count_text(group.numbers), group.tensors,
                group.tensors == 1 ? "" : "s", fmt::join(group.types, ", "));
 }
 
@@ -74,7 +76,7 @@ int info_file(const std::string& path, const std::string& task) {
     const SafetensorsFile file(path);
     if (!holds_data_set(file)) {
       if (!task.empty()) throw Error(path + ": --env goes with a data set, which this is not");
-      fmt::print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.header().tensors)));
+      print("{}: {} tensors, no data set\n\n", path, count_text(std::ssize(file.header().tensors)));
       print_tensors(file);
       return 0;
     }
@@ -84,8 +86,8 @@ int info_file(const std::string& path, const std::string& task) {
   const DataSet& data = file.data;
   const bool with_rewards = file.has_rewards || !task.empty();
   const Evaluation episodes{data.episode_returns()};
-  fmt::print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
-  const auto line = [](const char* what, const std::string& text) { fmt::print("  {:<24} {:>14}\n", what, text); };
+  print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
+  const auto line = [](const char* what, const std::string& text) { print("  {:<24} {:>14}\n", what, text); };
   if (!file.environment.empty()) line("environment", quoted(file.environment));
   line("rows", count_text(data.rows()));
   line("transitions", count_text(data.transitions()));
@@ -93,33 +95,34 @@ int info_file(const std::string& path, const std::string& task) {
     line("true ends (mask 0)", count_text(std::count(data.mask.begin(), data.mask.end(), 0.0f)));
   line("episodes", count_text(std::ssize(episodes.returns)));
   if (with_rewards)
-    fmt::print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
+    print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
                episodes.deviation(), episodes.lowest(), episodes.highest());
   else
-    fmt::print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
-  for (const std::string& remark : file.remarks) fmt::print("  {}\n", remark);
+    print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
+  for (const std::string& remark : file.remarks) print("  {}\n", remark);
   return 0;
 }
 
 }  // namespace
 
 int info(const std::string& what, const std::string& task) {
+  if (!task.empty()) environment_info(task);  // throws where there is none of the name
   if (fs::exists(what) && !fs::is_directory(what)) return info_file(what, task);
   const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
-  if (!task.empty()) throw Error("--env goes with a data set; " + folder + " is a run folder");
+  if (!task.empty()) throw Error("--env goes with a data set; " + folder + " is a run folder: leave it out");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig config = resolve("", "", &text, {});
-  fmt::print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
+  print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
              config.training.seed, count_text(config.training.steps));
 
-  fmt::print("\nFiles\n");
+  print("\nFiles\n");
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files)
     if (fs::is_regular_file(file))
-      fmt::print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
+      print("  {:<40} {:>10}\n", file.filename().string(), size_text(fs::file_size(file)));
 
   if (fs::exists(folder + "/" + run_file::metrics))
     print_metrics(Metrics(folder + "/" + run_file::metrics, config.algorithm_settings->renamed()));
@@ -127,7 +130,7 @@ int info(const std::string& what, const std::string& task) {
     const std::string path = folder + "/" + name;
     if (!fs::exists(path)) continue;
     const SafetensorsFile file(path);
-    fmt::print("\n{}: after step {}\n", name, file.metadata("step"));
+    print("\n{}: after step {}\n", name, file.metadata("step"));
     print_tensors(file);
   }
   return 0;

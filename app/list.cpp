@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <meander/app/output.h>
 #include <meander/app/verbs.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/environments.h>
@@ -18,13 +19,13 @@ std::string range_text(const EnvironmentInfo& info) {
 }  // namespace
 
 int list() {
-  fmt::print("Algorithms\n");
-  for (const std::string& name : algorithm_names()) fmt::print("  {:<26} {}\n", name, make_algorithm(name)->title());
-  fmt::print("\n{:<38} {:>12} {:>8} {:>10} {:>11}  {}\n", "Environments", "observations", "actions", "range",
+  print("Algorithms\n");
+  for (const std::string& name : algorithm_names()) print("  {:<26} {}\n", name, make_algorithm(name)->title());
+  print("\n{:<38} {:>12} {:>8} {:>10} {:>11}  {}\n", "Environments", "observations", "actions", "range",
              "time limit", "source");
   for (const std::string& name : environment_names()) {
     const EnvironmentInfo info = environment_info(name);
-    fmt::print("  {:<36} {:>12} {:>8} {:>10} {:>11}  {}\n", name, info.observations, info.actions, range_text(info),
+    print("  {:<36} {:>12} {:>8} {:>10} {:>11}  {}\n", name, info.observations, info.actions, range_text(info),
                info.time_limit, info.source);
   }
   return 0;

@@ -4,10 +4,11 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <sstream>
+#include <optional>
 #include <string_view>
 
 #include <meander/core/file_bytes.h>
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/core/nearest.h>
 
@@ -23,27 +24,64 @@ std::vector<std::string_view> cells_of(std::string_view line) {
   return cells;
 }
 
+// Far more than any run writes; what is beyond is another file.
+constexpr std::ptrdiff_t most_columns = 4096, longest_line = 1 << 20;
+
+class Lines {
+ public:
+  explicit Lines(const std::string& path)
+      : file_(path), rest_(reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()) {}
+
+  // False at the end.
+  bool next() {
+    if (rest_.empty()) return false;
+    const size_t end = rest_.find('\n');
+    whole = end != rest_.npos;
+    text = rest_.substr(0, end);
+    too_long = std::ssize(text) > longest_line;
+    rest_.remove_prefix(whole ? end + 1 : rest_.size());
+    return true;
+  }
+
+  std::string_view text;
+  bool whole = false, too_long = false;  // whole: with its end
+
+ private:
+  FileBytes file_;
+  std::string_view rest_;
+};
+
 }  // namespace
 
 Metrics::Metrics(std::string path, std::vector<Renamed> renamed) : path_(std::move(path)), renamed_(std::move(renamed)) {
-  std::istringstream in(read_file(path_, UINT64_MAX));
-  std::string line;
-  if (!std::getline(in, line)) throw Error(path_ + ": cannot read metrics from this file");
-  for (const std::string_view name : cells_of(line)) columns_.push_back(name_of_today(std::string(name), renamed_));
+  Lines line(path_);
+  if (!line.next()) throw Error(path_ + ": cannot read metrics from this file");
+  if (line.too_long || std::ranges::count(line.text, ',') >= most_columns)
+    throw Error(message(path_, ": not a table of metrics: its first line has more than ", most_columns, " names or ",
+                        longest_line, " bytes"));
+  for (const std::string_view name : cells_of(line.text))
+    columns_.push_back(name_of_today(std::string(name), renamed_));
   if (columns_.front() != "step") throw Error(path_ + ": not a table of metrics: its first column is not step");
-  for (int number = 2; std::getline(in, line) && !in.eof(); ++number) {
-    std::vector<double> row;
-    for (const std::string_view cell : cells_of(line)) {
-      double value = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::string> sorted = columns_;
+  std::ranges::sort(sorted);
+  if (const auto twice = std::ranges::adjacent_find(sorted); twice != sorted.end())
+    throw Error(path_ + ": the column '" + *twice + "' is there twice");
+  for (int64_t number = 2; line.next() && (line.whole || line.too_long); ++number) {
+    const auto expected = [&] {
+      return Error(message(path_, ":", number, ": expected a step and ", columns_.size() - 1, " more cells"));
+    };
+    if (line.too_long) throw expected();
+    const std::vector<std::string_view> row = cells_of(line.text);
+    for (const std::string_view cell : row) {
+      double value = std::numeric_limits<double>::quiet_NaN();  // a run that went wrong may have it too
       const char* end = cell.data() + cell.size();
       const auto [stop, error] = std::from_chars(cell.data(), end, value);
       if (!cell.empty() && (error != std::errc() || stop != end))
-        throw Error(message(path_, ":", number, ": expected a number, got '", cell, "'"));
-      row.push_back(value);
+        throw Error(message(path_, ":", number, ": expected a number, got '", cell.substr(0, 40), "'"));
+      cells_.push_back(value);
     }
-    if (row.size() != columns_.size() || !std::isfinite(row[0]))
-      throw Error(message(path_, ":", number, ": expected a step and ", columns_.size() - 1, " more cells"));
-    rows_.push_back(std::move(row));
+    const std::optional<int64_t> step = parse_whole(row.front());
+    if (row.size() != columns_.size() || !step || *step < 0) throw expected();
   }
 }
 
@@ -53,9 +91,9 @@ std::vector<Metrics::Point> Metrics::values(const std::string& column) const {
     const std::string near = nearest_name(column, columns_);
     throw Error(message(path_, ": no column '", column, "'", near.empty() ? "" : "; did you mean " + near + "?"));
   }
-  const auto at = static_cast<size_t>(found - columns_.begin());
+  const auto at = found - columns_.begin();
   std::vector<Point> points;
-  for (const std::vector<double>& row : rows_)
+  for (auto row = cells_.begin(); row != cells_.end(); row += std::ssize(columns_))
     if (std::isfinite(row[at])) points.push_back({static_cast<int64_t>(row[0]), row[at]});
   return points;
 }

@@ -31,7 +31,7 @@ class Metrics {
   std::string path_;
   std::vector<Renamed> renamed_;
   std::vector<std::string> columns_;
-  std::vector<std::vector<double>> rows_;  // NaN: an empty cell
+  std::vector<double> cells_;  // a row after the other; NaN: an empty cell
 };
 
 }  // namespace meander

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <meander/algos/training.h>
+#include <meander/app/status_line.h>
 
 namespace meander {
 
@@ -13,7 +14,6 @@ namespace meander {
 class Progress {
  public:
   Progress(int64_t first_step, const TrainingSettings& settings, bool quiet);
-  ~Progress();
 
   void step_done(int64_t step);             // shows a line if it is time for one
   void show(const std::string& text);       // a line of its own, above the changing one
@@ -22,12 +22,11 @@ class Progress {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void clear();
 
   int64_t steps_, offline_steps_;
   int64_t start_;                           // the first environment step with an update
-  bool quiet_, terminal_;
-  bool line_open_ = false;
+  bool quiet_;
+  StatusLine line_;
   std::optional<double> episode_return_, evaluation_return_;
   Clock::time_point shown_ = Clock::now();
   int64_t shown_step_;

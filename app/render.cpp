@@ -1,13 +1,14 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <filesystem>
 
 #include <meander/algos/random_action.h>
 #include <meander/app/child_process.h>
-#include <meander/app/files.h>
 #include <meander/app/film.h>
+#include <meander/app/output.h>
+#include <meander/app/output_place.h>
 #include <meander/app/run_recorder.h>
+#include <meander/app/status_line.h>
 #include <meander/app/trained.h>
 #include <meander/app/verbs.h>
 #include <meander/kernels/error.h>
@@ -22,25 +23,26 @@ namespace {
 // One picture of the episode in a file of its own.
 class Still final : public Film {
  public:
-  Still(std::string path, int width, int height) : path_(std::move(path)), width_(width), height_(height) {}
+  Still(std::string path, int width, int height) : place_(std::move(path)), width_(width), height_(height) {}
   void add(std::span<const unsigned char> picture) override { bytes_ = png(picture, width_, height_); }
-  void finish() override { replace_file(path_, bytes_); }
+  void finish() override { place_.put(bytes_); }
 
  private:
-  std::string path_, bytes_;
+  OutputPlace place_;
+  std::string bytes_;
   int width_, height_;
 };
 
 // `path` becomes what is written in the end.
-std::unique_ptr<Film> make_film(std::string& path, const RenderOptions& options, double frames_per_second) {
-  if (options.frame >= 0) return std::make_unique<Still>(path, options.width, options.height);
+std::unique_ptr<Film> make_film(std::string& path, bool still, int width, int height, double frames_per_second) {
+  if (still) return std::make_unique<Still>(path, width, height);
   try {
-    if (path.ends_with(".mp4")) return make_video(path, options.width, options.height, frames_per_second);
+    if (path.ends_with(".mp4")) return make_video(path, width, height, frames_per_second);
   } catch (const ProgramMissing&) {
     path.erase(path.size() - 4);
-    fmt::print(stderr, "ffmpeg is missing (apt-get install ffmpeg): PNG files in the folder {} instead\n", path);
+    warn("ffmpeg is missing (apt-get install ffmpeg): PNG files in the folder {} instead\n", path);
   }
-  return make_picture_folder(path, options.width, options.height);
+  return make_picture_folder(path, width, height);
 }
 
 }  // namespace
@@ -63,13 +65,15 @@ int render(const RenderOptions& options) {
   const auto played = make_environment(task, trained.config.task, static_cast<uint64_t>(trained.config.training.seed));
   Environment& environment = *played;
 
-  Renderer renderer(environment.unwrapped(), options.width, options.height, options.camera);
+  const auto width = static_cast<int>(options.width), height = static_cast<int>(options.height);
+  Renderer renderer(environment.unwrapped(), width, height, options.camera);
   const double frames_per_second = 1 / (renderer.interval() * static_cast<double>(trained.config.task.action_repeat));
-  if (path.empty()) path = fmt::format("{}-s{}-e{}.{}", task, options.seed, options.episode, still ? "png" : "mp4");
-  const std::unique_ptr<Film> film = make_film(path, options, frames_per_second);
+  if (path.empty())
+    path = fmt::format("{}-s{}-e{}.{}", safe_file_name(task), options.seed, options.episode, still ? "png" : "mp4");
+  const std::unique_ptr<Film> film = make_film(path, still, width, height, frames_per_second);
 
   catch_interrupts();
-  const bool terminal = isatty(STDERR_FILENO);
+  StatusLine line(stderr);
   int64_t frames = 0;
   const auto decide = [&](std::span<const float> observation, uint64_t name, std::span<float> chunk) {
     if (trained.agent) trained.agent->act(observation, name, chunk);
@@ -78,22 +82,22 @@ int render(const RenderOptions& options) {
   const auto watch = [&](int64_t time) {
     if (interrupted()) return false;
     if (!still || options.frame == time) film->add(renderer.draw()), ++frames;
-    if (terminal && time % 20 == 0) fmt::print(stderr, "\r\033[K{} steps", time);
+    if (line.changes() && time % 20 == 0) line.show({fmt::format("{} steps", time)});
     return (options.steps == 0 || time < options.steps) && (!still || time < options.frame);
   };
   const WatchedEpisode episode = watch_episode(environment, trained.agent ? trained.agent->chunk() : 1, decide,
                                                options.episode, seed, 0, watch);
-  if (terminal) fmt::print(stderr, "\r\033[K");
+  line.clear();
   if (interrupted()) return 130;
   if (frames == 0)
     throw Error(fmt::format("--frame {}: the episode is over after {} steps", options.frame, episode.steps));
   film->finish();
-  fmt::print("episode {} of {}, seed {}, {}\n", options.episode, task, options.seed,
+  print("episode {} of {}, seed {}, {}\n", options.episode, task, options.seed,
              trained.agent ? fmt::format("{} after step {}", trained.path, trained.step) : "random actions");
-  fmt::print("return {:.3f} {} {} step{}\n", episode.episode_return, episode.over ? "of" : "of the first",
+  print("return {:.3f} {} {} step{}\n", episode.episode_return, episode.over ? "of" : "of the first",
              episode.steps, episode.steps == 1 ? "" : "s");
-  if (still) fmt::print("wrote {}\n", path);
-  else fmt::print("wrote {}: {} frames, {:.5g} a second\n", path, frames, frames_per_second);
+  if (still) print("wrote {}\n", path);
+  else print("wrote {}: {} frames, {:.5g} a second\n", path, frames, frames_per_second);
   return 0;
 }
 

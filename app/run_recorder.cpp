@@ -12,6 +12,7 @@
 
 #include <meander/app/metrics.h>
 #include <meander/app/version.h>
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/environments.h>
 
@@ -86,8 +87,9 @@ std::string create_run_folder(const std::string& out, const RunConfig& config) {
   std::error_code error;
   std::string folder = out;
   if (out.empty()) {
-    const std::string base = fmt::format("runs/{}-{}-s{}-{:%Y%m%d-%H%M%S}", config.algorithm, config.environment,
-                                         config.training.seed, fmt::localtime(std::time(nullptr)));
+    const std::string base =
+        fmt::format("runs/{}-s{}-{:%Y%m%d-%H%M%S}", safe_file_name(config.algorithm + "-" + config.environment),
+                    config.training.seed, fmt::localtime(std::time(nullptr)));
     fs::create_directories("runs", error);
     folder = base;
     for (int n = 2; !error && !fs::create_directory(folder, error); ++n) folder = message(base, "-", n);
@@ -95,7 +97,7 @@ std::string create_run_folder(const std::string& out, const RunConfig& config) {
     fs::create_directories(folder, error);
     if (!error && !fs::is_empty(folder, error) && !error)
       throw Error(message("--out ", folder, ": this folder is not empty; choose another, or go on with it: --resume ",
-                          folder));
+                          shell_quoted(folder)));
   }
   if (!error && access(folder.c_str(), W_OK) != 0) error = {errno, std::generic_category()};
   if (error)
@@ -242,7 +244,7 @@ void RunRecorder::say(const std::string& text) {
 }
 
 void RunRecorder::log(const std::string& text) {
-  log_.write(fmt::format("{:%Y-%m-%d %H:%M:%S}  {}\n", fmt::localtime(std::time(nullptr)), text));
+  log_.write(fmt::format("{:%Y-%m-%d %H:%M:%S}  {}\n", fmt::localtime(std::time(nullptr)), shown(text)));
 }
 
 }  // namespace meander

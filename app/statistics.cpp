@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include <meander/core/random.h>
@@ -19,23 +18,33 @@ double quantile(const std::vector<double>& sorted, double share) {
   return std::lerp(sorted[below], sorted[above], at - static_cast<double>(below));
 }
 
+// The sum of weight(i) values[i] over `whole`, the sum of the weights; finite where the values are, however large.
+template <class Weight>
+double weighted_mean(std::span<const double> values, double whole, Weight&& weight) {
+  const auto sum = [&](double scale) {
+    double total = 0;
+    for (size_t i = 0; i < values.size(); ++i) total += scale * weight(i) * values[i];
+    return total;
+  };
+  const double total = sum(1);
+  return std::isfinite(total) ? total / whole : sum(1 / whole);
+}
+
 }  // namespace
 
 double mean(std::span<const double> sample) {
-  return std::accumulate(sample.begin(), sample.end(), 0.0) / static_cast<double>(sample.size());
+  return weighted_mean(sample, static_cast<double>(sample.size()), [](size_t) { return 1.0; });
 }
 
 double interquartile_mean(std::span<const double> sample) {
   std::vector<double> sorted(sample.begin(), sample.end());
   std::sort(sorted.begin(), sorted.end());
   const double quarter = static_cast<double>(sorted.size()) / 4;
-  double sum = 0;
-  for (size_t i = 0; i < sorted.size(); ++i) {  // value i covers [i, i + 1); the middle half is [n/4, 3n/4)
+  return weighted_mean(sorted, 2 * quarter, [&](size_t i) {  // value i covers [i, i + 1); the middle half [n/4, 3n/4)
     const double begin = std::max(static_cast<double>(i), quarter);
     const double end = std::min(static_cast<double>(i + 1), 3 * quarter);
-    if (end > begin) sum += (end - begin) * sorted[i];
-  }
-  return sum / (2 * quarter);
+    return std::max(end - begin, 0.0);
+  });
 }
 
 ConfidenceInterval bootstrap_interval(std::span<const double> sample, double (*statistic)(std::span<const double>)) {

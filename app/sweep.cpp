@@ -1,6 +1,5 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,9 +12,12 @@
 
 #include <meander/app/child_process.h>
 #include <meander/app/gnuplot.h>
+#include <meander/app/output.h>
+#include <meander/app/output_place.h>
 #include <meander/app/progress.h>
 #include <meander/app/run_group.h>
 #include <meander/app/run_recorder.h>
+#include <meander/app/status_line.h>
 #include <meander/app/sweep_grid.h>
 #include <meander/app/sweep_report.h>
 #include <meander/app/verbs.h>
@@ -33,7 +35,10 @@ using Clock = std::chrono::steady_clock;
 // The step of a run's last checkpoint, 0 without one.
 int64_t checkpoint_step(const std::string& folder) {
   const std::string path = folder + "/" + run_file::last;
-  return fs::exists(path) ? std::stoll(SafetensorsFile(path).metadata("step")) : 0;
+  if (!fs::exists(path)) return 0;
+  const SafetensorsFile file(path);
+  if (const auto step = parse_whole(file.metadata("step"))) return *step;
+  throw Error(path + ": metadata step: expected a whole number, got '" + file.metadata("step") + "'");
 }
 
 // A run of the sweep: where it is, what it is, and how far.
@@ -127,7 +132,7 @@ std::string last_line_of_file(const std::string& path) {
 class Runner {
  public:
   Runner(std::vector<SweepRun>& runs, AppendFile& log)
-      : runs_(runs), log_(log), terminal_(isatty(STDOUT_FILENO)),
+      : runs_(runs), log_(log),
         done_(static_cast<size_t>(std::count_if(runs.begin(), runs.end(), [](auto& run) { return run.complete; }))) {}
 
   // Until all have ended, or Ctrl-C: then they are asked to save and end.
@@ -146,7 +151,7 @@ class Runner {
       if (children_.empty() && (next == runs_.size() || interrupted())) break;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
-    clear();
+    line_.clear();
   }
 
   size_t done() const { return done_; }
@@ -185,45 +190,36 @@ class Runner {
         if (reason.empty()) reason = last_line_of_file(run.folder + "/" + run_file::log);
         const std::string line = fmt::format("{}: failed with status {}: {}", run.grid.name, status, reason);
         log(line);
-        clear();
-        fmt::print(stderr, "{}\n", line);
+        line_.clear();
+        warn("{}\n", line);
       }
     }
   }
 
   void show() {
     const bool changed = shown_done_ != done_ || shown_failed_ != failed_;
-    if (!changed && !(terminal_ && Clock::now() - shown_at_ > std::chrono::seconds(1))) return;
+    if (!changed && !(line_.changes() && Clock::now() - shown_at_ > std::chrono::seconds(1))) return;
     shown_done_ = done_, shown_failed_ = failed_, shown_at_ = Clock::now();
-    std::string line = fmt::format("{} of {} runs done", done_, runs_.size());
-    if (failed_ > 0) line += fmt::format(", {} failed", failed_);
+    std::vector<std::string> parts = {fmt::format("{} of {} runs done", done_, runs_.size())};
+    if (failed_ > 0) parts.push_back(fmt::format("{} failed", failed_));
     if (const size_t left = runs_.size() - done_ - failed_; left > 0) {
-      line += fmt::format(", {} running", children_.size());
+      parts.push_back(fmt::format("{} running", children_.size()));
       // As if the ones running had just begun: rather too long than too short.
       const double share = static_cast<double>(left) / static_cast<double>(ended_);
-      if (ended_ > 0) line += ", about " + duration_text(seconds() * share) + " left";
+      if (ended_ > 0) parts.push_back("about " + duration_text(seconds() * share) + " left");
     }
-    clear();
-    fmt::print("{}{}", line, terminal_ ? "" : "\n");
-    line_open_ = terminal_;
-    std::fflush(stdout);
-  }
-
-  void clear() {
-    if (line_open_) fmt::print("\r\033[K");
-    line_open_ = false;
-    std::fflush(stdout);
+    line_.show(parts);
   }
 
   void log(const std::string& text) {
-    log_.write(fmt::format("{:%Y-%m-%d %H:%M:%S}  {}\n", fmt::localtime(std::time(nullptr)), text));
+    log_.write(fmt::format("{:%Y-%m-%d %H:%M:%S}  {}\n", fmt::localtime(std::time(nullptr)), shown(text)));
   }
 
   double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
   std::vector<SweepRun>& runs_;
   AppendFile& log_;
-  bool terminal_, line_open_ = false;
+  StatusLine line_;
   std::vector<Child> children_;
   size_t done_, ended_ = 0, failed_ = 0;  // ended_: those done by this process
   size_t shown_done_ = SIZE_MAX, shown_failed_ = 0;
@@ -232,26 +228,34 @@ class Runner {
 
 // ---- what was found -------------------------------------------------------------------------------------------------
 
-// Prints the table of these runs and writes it, and the curves, to the folder of the sweep.
-void report(const std::vector<std::string>& folders, const std::string& out) {
+// What a sweep leaves beside its runs.
+struct ReportPlaces {
+  explicit ReportPlaces(const std::string& out) : table(out + "/table.csv"), picture(out + "/curves.png") {}
+  OutputPlace table, picture;
+};
+
+// Prints the table of these runs and writes it, and the curves.
+void report(const std::vector<std::string>& folders, const ReportPlaces& places) {
   std::vector<Run> runs;
   for (const std::string& folder : folders) runs.push_back(read_run(folder));
   const std::vector<RunGroup> groups = group_runs(std::move(runs));
   const std::vector<SweepRow> rows = sweep_rows(groups);
-  fmt::print("\nLast evaluation return\n{}", sweep_table(rows));
-  replace_file(out + "/table.csv", sweep_csv(rows));
-  const std::string picture = out + "/curves.png", column = "evaluation_return_mean";
+  print("\nLast evaluation return\n");
+  print_lines(sweep_table(rows));
+  places.table.put(sweep_csv(rows));
+  const std::string column = "evaluation_return_mean";
   std::vector<std::string> left_out;
   try {
-    draw(learning_curves(groups, column, left_out), column, picture);
-    fmt::print("\nwrote {}/table.csv and {}\n", out, picture);
+    draw(learning_curves(groups, column, left_out), column, places.picture);
+    print("\nwrote {} and {}\n", places.table.path(), places.picture.path());
   } catch (const Failure& failure) {
-    fmt::print("\nwrote {}/table.csv; no curves: {}\n", out, failure.what());
+    print("\nwrote {}; no curves: {}\n", places.table.path(), failure.what());
   }
 }
 
 int report_alone(const std::string& out) {
   if (!fs::is_directory(out)) throw Error(out + ": no such folder of a sweep");
+  const ReportPlaces places(out);
   std::vector<std::string> complete;
   size_t all = 0;
   for (const std::string& folder : run_paths(out)) {
@@ -260,8 +264,8 @@ int report_alone(const std::string& out) {
     ++all;
     if (checkpoint_step(folder) >= resolve("", "", &text, {}).training.steps) complete.push_back(folder);
   }
-  fmt::print("{} of {} runs done\n", complete.size(), all);
-  if (!complete.empty()) report(complete, out);
+  print("{} of {} runs done\n", complete.size(), all);
+  if (!complete.empty()) report(complete, places);
   return 0;
 }
 
@@ -271,7 +275,10 @@ int sweep(const SweepOptions& options) {
   if (options.out.empty() && (options.algorithm.empty() || options.environment.empty()))
     throw Error(options.report ? "--report needs --out FOLDER, or --algo and --env"
                                : "a sweep needs --algo NAME and --env NAME (meander list prints them all)");
-  const std::string out = options.out.empty() ? "sweeps/" + options.algorithm + "-" + options.environment : options.out;
+  const std::string out =
+      options.out.empty() ? "sweeps/" + safe_file_name(options.algorithm + "-" + options.environment) : options.out;
+  if (!options.algorithm.empty()) make_algorithm(options.algorithm);  // throws where there is none of the name
+  if (!options.environment.empty()) environment_info(options.environment);
   if (options.report) return report_alone(out);
   if (options.environment.empty())
     throw Error("no environment given: add --env NAME (meander list prints them all)");
@@ -283,19 +290,20 @@ int sweep(const SweepOptions& options) {
   fs::create_directories(out, error);
   if (error) throw Error("--out " + out + ": " + error.message());
   AppendFile log(out + "/" + run_file::log, INT64_MAX, AppendFile::exclusive);
+  const ReportPlaces places(out);
 
   catch_interrupts();
   Runner runner(runs, log);
   runner.run(jobs);
   if (interrupted()) {
-    fmt::print("stopped: {} of {} runs are done, the others are saved; to go on, give the same command again\n",
-               runner.done(), runs.size());
+    print("stopped: {} of {} runs are done, the others are saved; to go on, give the same command again\n",
+          runner.done(), runs.size());
     return 130;
   }
   std::vector<std::string> complete;
   for (const SweepRun& run : runs)
     if (run.complete) complete.push_back(run.folder);
-  if (!complete.empty()) report(complete, out);
+  if (!complete.empty()) report(complete, places);
   return runner.failed() > 0 ? 1 : 0;
 }
 

@@ -1,9 +1,9 @@
 #include <meander/app/sweep_grid.h>
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -21,11 +21,9 @@ std::vector<std::string> split(std::string_view text) {
 }
 
 int64_t parse_seed(std::string_view word, const std::string& text) {
-  int64_t seed = -1;
-  const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), seed);
-  if (error != std::errc() || stop != word.data() + word.size() || seed < 0)
-    throw Error("--seeds: expected seeds like 0..4 or 0,1,7, got '" + text + "'");
-  return seed;
+  const auto seed = parse_whole(word);
+  if (!seed || *seed < 0) throw Error("--seeds: expected seeds like 0..4 or 0,1,7, got '" + text + "'");
+  return *seed;
 }
 
 template <class T>
@@ -84,7 +82,7 @@ std::vector<GridRun> grid_runs(const std::vector<GridAxis>& axes, const std::vec
   }
   multiply(seeds.size(), [&](GridRun& run, size_t i) {
     run.seed = seeds[i];
-    run.name += message("s", seeds[i]);
+    run.name = safe_file_name(run.name + message("s", seeds[i]));
   });
   return runs;
 }

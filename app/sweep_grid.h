@@ -23,7 +23,7 @@ std::vector<int64_t> parse_seeds(const std::string& text);
 
 // One run of a sweep.
 struct GridRun {
-  std::string name;                     // "alpha=0.05,s3": the settings that vary, and the seed
+  std::string name;                     // "alpha=0.05,s3": the settings that vary, and the seed; a safe file name
   std::vector<Assignment> assignments;  // of the settings
   int64_t seed = 0;
 };

@@ -9,7 +9,10 @@ namespace meander {
 namespace {
 
 // A number with the digits that are of interest in a return.
-std::string number(double value) { return fmt::format("{:.{}f}", value, std::abs(value) < 10 ? 3 : 1); }
+std::string number(double value) {
+  if (std::abs(value) >= 1e9) return fmt::format("{:.4g}", value);
+  return fmt::format("{:.{}f}", value, std::abs(value) < 10 ? 3 : 1);
+}
 
 std::string with_interval(double value, const std::optional<ConfidenceInterval>& interval) {
   std::string text = number(value);

@@ -5,7 +5,8 @@
 
 #include <meander/algos/learner.h>
 #include <meander/algos/mixture.h>
-#include <meander/app/files.h>
+#include <meander/app/output.h>
+#include <meander/app/output_place.h>
 #include <meander/app/progress.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
@@ -78,7 +79,7 @@ int toy(const ToyOptions& options) {
     throw Error(options.algorithm + " does not learn its policy from Q, it chooses by Q: toy is for mfpo, som and sac");
   if (!options.out.ends_with(".svg"))
     throw Error("--out " + options.out + ": the picture is an SVG, expected a name that ends in .svg");
-  { AppendFile writable(options.out); }  // now rather than after the training
+  const OutputPlace place(options.out);
 
   const GaussianMixture mixture;
   const ActionValue q = [&](Value, Value action) { return mixture.log_density(action); };
@@ -94,9 +95,9 @@ int toy(const ToyOptions& options) {
     learner->improve_policy(q, state, static_cast<uint64_t>(++done));
     if (seconds() - shown < 10) continue;
     shown = seconds();
-    fmt::print("update {} of {}, {} left\n", count_text(done), count_text(options.updates),
+    print("update {} of {}, {} left\n", count_text(done), count_text(options.updates),
                duration_text(shown * double(options.updates - done) / double(done)));
-    std::fflush(stdout);
+    flush_output();
   }
   const double taken = seconds();
 
@@ -109,18 +110,17 @@ int toy(const ToyOptions& options) {
 
   const int modes = mixture.modes_covered(points);
   const double within = mixture.within_three(points), mmd = squared_mmd(points, exact);
-  fmt::print("{}, seed {}: {} updates in {}\n", options.algorithm, seed, count_text(done), duration_text(taken));
-  fmt::print("modes covered: {} of {}   (exact samples {}, uniform ones {})\n", modes, GaussianMixture::components,
+  print("{}, seed {}: {} updates in {}\n", options.algorithm, seed, count_text(done), duration_text(taken));
+  print("modes covered: {} of {}   (exact samples {}, uniform ones {})\n", modes, GaussianMixture::components,
              mixture.modes_covered(also_exact), mixture.modes_covered(uniform));
-  fmt::print("within 3 sigma: {:.3f}   (exact samples {:.3f}, uniform ones {:.3f})\n", within,
+  print("within 3 sigma: {:.3f}   (exact samples {:.3f}, uniform ones {:.3f})\n", within,
              mixture.within_three(also_exact), mixture.within_three(uniform));
-  fmt::print("squared MMD: {:.5f}   (exact samples {:.5f}, uniform ones {:.5f})\n", mmd, squared_mmd(also_exact, exact),
+  print("squared MMD: {:.5f}   (exact samples {:.5f}, uniform ones {:.5f})\n", mmd, squared_mmd(also_exact, exact),
              squared_mmd(uniform, exact));
-  replace_file(options.out, picture(mixture, points,
-                                    fmt::format("{} after {} updates: {} of {} modes, {:.2f} within 3 sigma, squared MMD "
-                                                "{:.4f}", options.algorithm, count_text(done), modes,
-                                                GaussianMixture::components, within, mmd)));
-  fmt::print("{}: the density and {} samples\n", options.out, count_text(3000));
+  place.put(picture(mixture, points,
+                    fmt::format("{} after {} updates: {} of {} modes, {:.2f} within 3 sigma, squared MMD {:.4f}",
+                                options.algorithm, count_text(done), modes, GaussianMixture::components, within, mmd)));
+  print("{}: the density and {} samples\n", options.out, count_text(3000));
   return interrupted() ? 130 : 0;
 }
 

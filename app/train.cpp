@@ -10,6 +10,7 @@
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
 #include <meander/app/worlds.h>
+#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 
@@ -89,8 +90,8 @@ int train(const TrainOptions& options) {
       checkpoint.emplace(last);
       training.load(*checkpoint);
     } catch (const Error& error) {
-      throw Error(error.what() + message("; the run cannot go on from it: start a new one with --config ", folder, "/",
-                                         run_file::config));
+      throw Error(error.what() + message("; the run cannot go on from it: start a new one with --config ",
+                                         shell_quoted(folder + "/" + run_file::config)));
     }
     if (training.step() >= config.training.steps)
       throw Error(message(folder, " is at step ", training.step(), " already: to go on give more, e.g. --steps ",
@@ -107,7 +108,7 @@ int train(const TrainOptions& options) {
 
   for (const std::string& remark : remarks) recorder.say(config.training.data + ": " + remark);
 
-  const std::string go_on = options.program + " train --resume " + folder;
+  const std::string go_on = shell_quoted(options.program) + " train --resume " + shell_quoted(folder);
   catch_interrupts();
   try {
     training.run(recorder);

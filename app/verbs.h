@@ -45,7 +45,7 @@ struct RenderOptions {
   int64_t episode = 0, seed = 0, threads = 0;
   int64_t steps = 0;                    // at most; 0: to the end
   int64_t frame = -1;                   // this one alone; -1: all
-  int width = 640, height = 480;
+  int64_t width = 640, height = 480;
 };
 int render(const RenderOptions& options);
 

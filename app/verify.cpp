@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <meander/app/device.h>
+#include <meander/app/output.h>
 #include <meander/app/verbs.h>
 #include <meander/app/verify_environment.h>
 #include <meander/app/verify_reference.h>
@@ -25,25 +26,24 @@ std::vector<CheckLine> check(const SafetensorsFile& file) {
 int verify(const std::vector<std::string>& files, const std::string& device) {
   const kernels::DeviceScope scope(find_device(device));
   int unknown = 0, quantities = 0, out = 0;
-  fmt::print("{:<44}  {:>10}  {:>9}\n", "quantity", "error", "tolerance");
+  print("{:<44}  {:>10}  {:>9}\n", "quantity", "error", "tolerance");
   for (const std::string& path : files) {
     try {
       const std::vector<CheckLine> lines = check(SafetensorsFile(path));
-      fmt::print("{}\n", path);
+      print("{}\n", path);
       for (const CheckLine& line : lines) {
-        fmt::print("  {:<42}  {:>10.2e}  {:>9.1e}  {}{}\n", line.quantity, line.error, line.tolerance,
+        print("  {:<42}  {:>10.2e}  {:>9.1e}  {}{}\n", line.quantity, line.error, line.tolerance,
                    line.ok() ? "ok" : "OUT", line.note.empty() ? "" : "  " + line.note);
         ++quantities;
         out += !line.ok();
       }
     } catch (const Error& error) {  // the other files are checked all the same
-      std::fflush(stdout);
-      fmt::print(stderr, "meander: {}\n", error.what());
+      warn("meander: {}\n", error.what());
       ++unknown;
     }
   }
-  fmt::print("{} quantities in {} files, {} out of tolerance", quantities, files.size() - unknown, out);
-  fmt::print("{}\n", unknown ? fmt::format("; {} not checked", unknown) : "");
+  print("{} quantities in {} files, {} out of tolerance", quantities, files.size() - unknown, out);
+  print("{}\n", unknown ? fmt::format("; {} not checked", unknown) : "");
   return unknown ? 2 : out ? 1 : 0;
 }
 

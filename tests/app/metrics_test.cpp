@@ -43,10 +43,31 @@ TEST_CASE("what is not metrics is refused with the place") {
   const struct {
     const char* text;
     const char* part;
-  } cases[] = {{"", "cannot read"}, {"a,b\n1,2\n", "first column"}, {"step,x\n1,2\n2,y\n", ":3: expected a number"},
+  } cases[] = {{"step,a,b,a\n", "column 'a' is there twice"}, {"step,x\n1.5,2\n", ":2: expected a step"},
+               {"step,x\n-1,2\n", ":2: expected a step"}, {"step,x\n1e300,2\n", ":2: expected a step"},
+               {"step,x\n0x1,2\n", ":2: expected a number"}, {"", "cannot read"},
+               {"a,b\n1,2\n", "first column"}, {"step,x\n1,2\n2,y\n", ":3: expected a number"},
                {"step,x\n1\n", ":2: expected a step and 1"}, {"step,x\n,2\n", ":2: expected a step"}};
   for (const auto& [text, part] : cases) {
     write_text(path, text);
     CHECK_THROWS_WITH_AS(Metrics{path}, doctest::Contains(part), Error);
   }
+}
+
+// What is no table of a run takes neither the memory nor the time of one.
+TEST_CASE("two million columns, and a line without an end") {
+  Folder folder;
+  const std::string path = folder.file("metrics.csv");
+  std::string names = "step";
+  for (int i = 0; i < 4095; ++i) names += ",c" + std::to_string(i);
+  write_text(path, names + "\n");
+  CHECK(Metrics(path).columns().size() == 4096);
+  write_text(path, names + ",x\n");
+  CHECK_THROWS_WITH_AS(Metrics{path}, doctest::Contains("more than 4096 names"), Error);
+  write_text(path, std::string(20 << 20, ','));
+  CHECK_THROWS_WITH_AS(Metrics{path}, doctest::Contains("more than 4096 names"), Error);
+  write_text(path, "step," + std::string(20 << 20, 'x'));
+  CHECK_THROWS_WITH_AS(Metrics{path}, doctest::Contains("bytes"), Error);
+  write_text(path, "step,x\n1," + std::string(20 << 20, '1'));
+  CHECK_THROWS_WITH_AS(Metrics{path}, doctest::Contains(":2: expected a step and 1"), Error);
 }

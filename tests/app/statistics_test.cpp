@@ -25,6 +25,17 @@ TEST_CASE("the interquartile mean cuts a quarter off each end, in parts where n 
   CHECK(interquartile_mean(Sample{0, 0, 1, 2, 3, 4, 50, 60}) == doctest::Approx(2.5));
 }
 
+TEST_CASE("means of the largest numbers are finite") {
+  using Sample = std::vector<double>;
+  const double large = 1.7e308;
+  CHECK(mean(Sample{large, large, large}) == doctest::Approx(large));
+  CHECK(mean(Sample{large, large, -large, -large}) == 0);
+  CHECK(interquartile_mean(Sample{large, large, large, large, large}) == doctest::Approx(large));
+  const ConfidenceInterval same = bootstrap_interval(Sample{large, large, large}, mean);
+  CHECK(same.low == doctest::Approx(large));
+  CHECK(same.high == doctest::Approx(large));
+}
+
 TEST_CASE("bootstrap intervals") {
   const std::vector<double> constant(4, 3.0), three = {1, 2, 3};
   CHECK(bootstrap_interval(constant, mean).low == 3);

@@ -22,11 +22,22 @@ TEST_CASE("the grid is the product of the values and the seeds") {
   CHECK(grid_runs({}, {7}).front().name == "s7");
 }
 
+TEST_CASE("a run's name is one folder, whatever the values are") {
+  const auto name_of = [](const std::string& value) { return grid_runs({{"data", {value, "x"}}}, {0}).front().name; };
+  CHECK(name_of("a/../b c.npz") == "data=a%2f..%2fb%20c.npz,s0");
+  CHECK(name_of("a%2fb") != name_of("a/b"));
+  const std::string one = name_of(std::string(300, 'a')), other = name_of(std::string(299, 'a') + "b");
+  CHECK(one.size() == 200);
+  CHECK(one != other);
+}
+
 TEST_CASE("seeds are a range or a list") {
+  CHECK(parse_seeds("1e3,9007199254740992") == std::vector<int64_t>{1000, 9007199254740992});
   CHECK(parse_seeds("0..2") == std::vector<int64_t>{0, 1, 2});
   CHECK(parse_seeds("5..5") == std::vector<int64_t>{5});
   CHECK(parse_seeds("0,7,1") == std::vector<int64_t>{0, 7, 1});
-  for (const char* text : {"", "a", "1,", "1..", "..3", "4..2", "0-4", "-1", "1,1", "0..1000000000", "1..2..3"})
+  for (const char* text : {"", "a", "1,", "1..", "..3", "4..2", "0-4", "-1", "1,1", "0..1000000000", "1..2..3",
+                           "1.5", "0x1", "+1", " 1", "9007199254740993", "nan"})
     CHECK_THROWS_WITH_AS(parse_seeds(text), doctest::Contains("--seeds"), Error);
 }
 
