@@ -120,7 +120,8 @@ int Claim::newest() const {
     const std::string found = entry->path().filename().string();
     if (!found.starts_with(name) || found.size() > name.size() + 9) continue;
     const std::string number = found.substr(name.size());
-    if (!number.empty() && number.find_first_not_of("0123456789") == number.npos) most = std::max(most, std::stoi(number));
+    if (number.empty() || number.find_first_not_of("0123456789") != number.npos) continue;
+    most = std::max(most, std::stoi(number));
   }
   return most;
 }

@@ -5,6 +5,7 @@
 #include <exception>
 
 #include <meander/algos/random_action.h>
+#include <meander/app/claim.h>
 #include <meander/app/collect_play.h>
 #include <meander/app/data_files.h>
 #include <meander/app/progress.h>
@@ -178,6 +179,7 @@ int collect(const CollectOptions& options) {
   }
   const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", task, options.seed) : options.out;
   expect_writable(path);
+  const Claim claim(path, Claim::beside(path));
 
   const Amount wanted{options.episodes > 0, options.episodes > 0 ? options.episodes : options.steps};
   // The first agent's settings are those of its task.

@@ -25,8 +25,8 @@ bool is_of_a_start(const std::string& name) {
   return is_events_name(name);
 }
 
-// Creates a folder and those it lies in; `made` gets those that were not there. On the disk, too: a checkpoint outlasts a
-// loss of power only if its folder does.
+// Creates a folder and those it lies in; `made` gets those that were not there. On the disk, too: a checkpoint outlasts
+// a loss of power only if its folder does.
 void create_folders(const std::string& folder, std::vector<std::string>& made, std::error_code& error) {
   std::vector<fs::path> missing;
   for (fs::path path = folder; !path.empty() && !fs::exists(path, error); path = path.parent_path())
