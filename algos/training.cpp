@@ -129,7 +129,8 @@ void Training::run(Observer& observer) {
   if (!warning_.empty()) observer.warning(counters_.step, std::exchange(warning_, {}));
   while (true) {
     const bool at_end = counters_.step >= settings_.steps;
-    const bool evaluation_due = counters_.step > 0 && (due(settings_.evaluation_interval) || at_end || counters_.evaluation_pending);
+    const bool evaluation_due =
+        counters_.step > 0 && (due(settings_.evaluation_interval) || at_end || counters_.evaluation_pending);
     bool stop = false;
     if (evaluation_due && counters_.last_evaluation != counters_.step) {
       counters_.evaluation_pending = !evaluate_now(observer);
@@ -235,7 +236,8 @@ void Training::advance(Observer& observer) {
 void Training::report(Observer& observer) {
   const bool interval_over = due(settings_.log_interval);
   if (counters_.summed_updates == 0 || !(interval_over || counters_.step >= settings_.steps)) return;
-  for (size_t i = 0; i < means_.size(); ++i) means_[i] = metric_sums_[i] / static_cast<double>(counters_.summed_updates);
+  const auto summed = static_cast<double>(counters_.summed_updates);
+  for (size_t i = 0; i < means_.size(); ++i) means_[i] = metric_sums_[i] / summed;
   observer.metrics(counters_.step, means_);
   if (interval_over) {
     std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0);
@@ -245,7 +247,8 @@ void Training::report(Observer& observer) {
 
 void Training::begin_episode(int i) {
   World& world = worlds_[static_cast<size_t>(i)];
-  Stream random(static_cast<uint64_t>(settings_.seed), Purpose::environment_reset, static_cast<uint64_t>(counters_.episodes++));
+  Stream random(static_cast<uint64_t>(settings_.seed), Purpose::environment_reset,
+                static_cast<uint64_t>(counters_.episodes++));
   world.environment->reset(random);
   observe(world);
   world.observation.swap(world.next_observation);
@@ -294,7 +297,8 @@ void Training::watch_support(Observer& observer) {
 
 bool Training::evaluate_now(Observer& observer) {
   const auto evaluation = evaluate(agent_, evaluation_environments_, settings_.evaluation_episodes,
-                                   static_cast<uint64_t>(settings_.seed), counters_.step, [&] { return observer.stop(); });
+                                   static_cast<uint64_t>(settings_.seed), counters_.step,
+                                   [&] { return observer.stop(); });
   if (!evaluation) return false;
   counters_.last_evaluation = counters_.step;
   const bool best = evaluation->mean() > counters_.best_return && std::isfinite(evaluation->mean());

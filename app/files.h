@@ -11,8 +11,8 @@ namespace meander {
 // absent; one that fails (disk full) throws Failure with the path and the reason.
 class AppendFile {
  public:
-  // Opens or creates it; of an existing file the first `keep` bytes stay (less if it is shorter), or all. A symbolic link
-  // or anything else that is no file is not written to: throws Failure.
+  // Opens or creates it; of an existing file the first `keep` bytes stay (less if it is shorter), or all. A symbolic
+  // link or anything else that is no file is not written to: throws Failure.
   explicit AppendFile(std::string path, int64_t keep = INT64_MAX);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

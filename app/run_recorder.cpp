@@ -97,8 +97,10 @@ std::vector<std::string> columns_of(const Agent& agent, bool with_success) {
 void catch_interrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupt_received = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    // A person who asks again means it; a system repeats SIGXCPU every second.
+    const bool by_people = number == SIGINT || number == SIGTERM || number == SIGHUP;
+    action.sa_flags = by_people ? static_cast<int>(SA_RESETHAND) : 0;
     struct sigaction before = {};
     sigaction(number, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);  // nohup stays in force
@@ -147,8 +149,8 @@ RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& traini
 // What a loss of power or an editor took from a file is said, also in a quiet run.
 void RunRecorder::expect_all(const char* file, int64_t there, int64_t counted) {
   if (there == counted) return;
-  const std::string line = message(path(file), " is shorter than at the checkpoint, by ", counted - there, " of ", counted,
-                                   " bytes: the run goes on without what was in them");
+  const std::string line = message(path(file), " is shorter than at the checkpoint, by ", counted - there, " of ",
+                                   counted, " bytes: the run goes on without what was in them");
   log("warning: " + line);
   fmt::print(stderr, "meander: {}\n", line);
 }

@@ -20,8 +20,8 @@ namespace meander {
 // Writes what a run leaves behind: configuration, metrics, TensorBoard events, checkpoints, log; and shows progress.
 class RunRecorder : public Observer {
  public:
-  // Of a new run, or of one that goes on from its checkpoint: then the metrics are cut back to it. Without a claim of the
-  // folder it makes one, and throws Error if another process is writing there. A process that lost its claim throws
+  // Of a new run, or of one that goes on from its checkpoint: then the metrics are cut back to it. Without a claim of
+  // the folder it makes one, and throws Error if another process is writing there. A process that lost its claim throws
   // ClaimLost from the functions below and writes nothing more.
   RunRecorder(std::string folder, RunConfig& config, Training& training, Agent& agent,
               const SafetensorsFile* checkpoint, bool quiet, Claim* claim = nullptr);
@@ -70,7 +70,8 @@ class RunRecorder : public Observer {
 };
 
 // From now on the signals that ask a process to end (SIGINT, SIGTERM, SIGHUP, and SIGUSR1, SIGUSR2 and SIGXCPU, which
-// batch systems send before a time limit) only make interrupted() true; the same a second time ends the process at once.
+// batch systems send before a time limit) only make interrupted() true; one of the first three a second time ends the
+// process at once.
 void catch_interrupts();
 bool interrupted();
 

@@ -107,8 +107,8 @@ int train(const TrainOptions& options) {
   if (checkpoint) {
     reading_checkpoint(options.resume, [&] { training.load(*checkpoint); });
     if (training.step() >= config.training.steps)
-      throw Error(message(options.resume, " is at step ", training.step(), " already: to go on give more, e.g. --steps ",
-                          2 * training.step()));
+      throw Error(message(options.resume, " is at step ", training.step(),
+                          " already: to go on give more, e.g. --steps ", 2 * training.step()));
   }
 
   std::optional<NewRunFolder> made;
@@ -128,7 +128,8 @@ int train(const TrainOptions& options) {
   catch_interrupts();
   try {
     training.run(recorder);
-  } catch (const Error&) {  // the same settings would fail again: nothing to go on with, unless there is something to see
+  } catch (const Error&) {
+    // The same settings would fail again: there is nothing to go on with, but perhaps something to see.
     if (made) made->keep(fs::exists(last) || fs::exists(folder + "/" + run_file::best));
     throw;
   } catch (const ClaimLost&) {

@@ -70,7 +70,7 @@ class LearnerCheck {
     }
     agent_ = settings_->make_agent(task_.observations, task_.actions, 0);
     learner_ = dynamic_cast<Learner*>(agent_.get());
-    if (!learner_) throw Error(message(file.path(), ": ", settings_->name(), " reports nothing that could be compared"));
+    if (!learner_) throw Error(message(file.path(), ": ", settings_->name(), " reports nothing to be compared"));
     learner_->observe([this](const Quantity& q) { seen_[q.name] = numbers(q.value); });
   }
 

@@ -64,7 +64,9 @@ class UpdateCheck {
       RecordedTask task(file, s);
       observations_ = task.observations, actions_ = task.actions, batch_ = task.batch;
       updates_ = static_cast<int>(whole_number("updates", static_cast<double>(s.at("updates").whole()), 1, 1'000'000));
-      const auto take = [&](const char* ours, const char* theirs) { meander::set(settings_, ours, s.at(theirs).dump()); };
+      const auto take = [&](const char* ours, const char* theirs) {
+        meander::set(settings_, ours, s.at(theirs).dump());
+      };
       take("batch_size", "batch");
       take("sampling_steps", "T");
       take("policy_proposals", "K1");

@@ -37,7 +37,8 @@ void expect_finite_of(const std::string& what, std::span<const T> values, double
 
 int64_t whole_number(const std::string& what, double value, int64_t low, int64_t high) {
   const double least = static_cast<double>(low), most = static_cast<double>(high);
-  if (!(value >= least && value <= most) || value != std::floor(value)) refuse(what, "a whole number", least, most, value);
+  if (!(value >= least && value <= most) || value != std::floor(value))
+    refuse(what, "a whole number", least, most, value);
   return static_cast<int64_t>(value);
 }
 

@@ -41,6 +41,7 @@ int open_locked(const std::string& path, const std::string& partial) {
     if (has_name(file, partial)) {
       if (::ftruncate(file, 0) == 0) return file;
       const int error = errno;
+      ::unlink(partial.c_str());
       ::close(file);
       fail(path, "cannot write", error);
     }

@@ -18,8 +18,8 @@ class Replacement {
   Replacement& operator=(const Replacement&) = delete;
 
   void write(const void* data, uint64_t bytes);
-  // Flushes it to the disk, calls `last_check`, which may throw, renames, and flushes the folder: from here on a loss of
-  // power leaves the new file.
+  // Flushes it to the disk, calls `last_check`, which may throw, renames, and flushes the folder: from here on a loss
+  // of power leaves the new file.
   void take_place(const std::function<void()>& last_check = {});
 
  private:

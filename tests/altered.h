@@ -28,7 +28,8 @@ class Altered {
   void write(const std::string& path) const {
     SafetensorsWriter writer;
     for (const auto& [key, value] : metadata) writer.metadata(key, value);
-    for (const auto& [name, tensor] : file_.tensors()) writer.add(name, tensor.dtype, tensor.shape, data_.at(name).data());
+    for (const auto& [name, tensor] : file_.tensors())
+      writer.add(name, tensor.dtype, tensor.shape, data_.at(name).data());
     writer.write(path);
   }
 

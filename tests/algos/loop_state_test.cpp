@@ -1,4 +1,4 @@
-// Protects that no number of a checkpoint is believed: whatever it is, reading the file says so, and nothing runs on it.
+// Protects that no number of a checkpoint is believed: whatever it is, reading the file says so; nothing runs on it.
 
 #include <meander/algos/training.h>
 
@@ -62,8 +62,8 @@ bool says(const std::string& text, const std::string& part) { return text.find(p
 TEST_CASE("each counter of a checkpoint is held against the run") {
   const Saved saved;
   CHECK(saved.refusal([](Altered&) {}) == "");
-  const char* const names[] = {"steps", "updates", "episodes", "last evaluation", "best return", "since the last report",
-                               "evaluations to do"};
+  const char* const names[] = {"steps", "updates", "episodes", "last evaluation", "best return",
+                               "since the last report", "evaluations to do"};
   for (size_t i = 0; i < std::size(names); ++i)
     for (const double value : {not_a_number, inf, -1e300, -3.0, 210.5, 1e18, 1e300}) {
       if (i == 4 && (value == -1e300 || std::abs(value) < 1e19 || value == 1e300)) continue;  // a return may be that
@@ -78,7 +78,8 @@ TEST_CASE("each counter of a checkpoint is held against the run") {
 
 TEST_CASE("where an environment stands is checked, too") {
   const Saved saved;
-  for (const double value : {not_a_number, inf}) CHECK(says(saved.with("training.worlds", 0, value), "environment 0: the return"));
+  for (const double value : {not_a_number, inf})
+    CHECK(says(saved.with("training.worlds", 0, value), "environment 0: the return"));
   for (const double value : {not_a_number, inf, -5.0, 0.5, 2.0, 1000.0, 1e300, -2147483648.0})
     CHECK(says(saved.with("training.worlds", 3, value), "environment 1: the number of actions left"));
   CHECK(says(saved.refusal([](Altered& file) { file.values<float>("training.queues")[1] = NAN; }), "training.queues"));
@@ -90,13 +91,14 @@ TEST_CASE("a replay that cannot be is refused") {
     return saved.refusal([&](Altered& file) { file.metadata["replay.0.written"] = text; });
   };
   // Those that leave the tensors' sizes right, and those that no run reaches.
-  for (const char* text : {"9223372036854775807", "9007199254740992", "9223372036854775808", "-1", "0", "1e3", "nan", "",
-                           "116x", "200"})
+  for (const char* text : {"9223372036854775807", "9007199254740992", "9223372036854775808", "-1", "0", "1e3", "nan",
+                           "", "116x", "200"})
     CHECK_MESSAGE(written(text) != "", text);
   for (const char* tensor : {"observations", "actions", "rewards"})
     CHECK(says(saved.refusal([&](Altered& file) { file.values<float>(message("replay.1.", tensor))[2] = INFINITY; }),
                message("replay.1.", tensor)));
-  CHECK(says(saved.refusal([](Altered& file) { file.values<uint8_t>("replay.0.follows")[0] = 9; }), "replay.0.follows"));
+  CHECK(says(saved.refusal([](Altered& file) { file.values<uint8_t>("replay.0.follows")[0] = 9; }),
+             "replay.0.follows"));
 }
 
 // Reading alone, as it is done before anything is built.

@@ -1,5 +1,5 @@
-// Protects that two processes never write to one folder: who claims it, who waits, who takes over, and that an owner who
-// was passed over finds out.
+// Protects that two processes never write to one folder: who claims it, who waits, who takes over, and that an owner
+// who was passed over finds out.
 
 #include <meander/app/claim.h>
 
@@ -98,7 +98,10 @@ TEST_CASE("the counter goes up") {
   const Claim claim(folder.path(), Claim::in(folder.path()), 1s, 2ms);
   const std::string first = read_text(folder.file("claim.1"));
   std::string now = first;
-  for (int i = 0; i < 2000 && now == first; ++i) std::this_thread::sleep_for(5ms), now = read_text(folder.file("claim.1"));
+  for (int i = 0; i < 2000 && now == first; ++i) {
+    std::this_thread::sleep_for(5ms);
+    now = read_text(folder.file("claim.1"));
+  }
   CHECK(now != first);
   CHECK(now.size() == first.size());
 }

@@ -44,7 +44,8 @@ TEST_CASE("a run folder that was changed from outside") {
   SUBCASE("no number in networks, targets or moments") {
     for (const auto& [tensor, value] : {std::pair("actor/dense_0/kernel", NAN), {"target1/dense_0/kernel", NAN},
                                         {"target2/dense_0/bias", INFINITY}, {"adam_m/critic1/dense_0/kernel", NAN},
-                                        {"adam_v/actor/dense_0/bias", -INFINITY}, {"adam_v/critic2/dense_0/kernel", -1.0f}}) {
+                                        {"adam_v/actor/dense_0/bias", -INFINITY},
+                                        {"adam_v/critic2/dense_0/kernel", -1.0f}}) {
       Altered file(last);
       file.values<float>(tensor)[0] = value;
       file.write(last);
@@ -116,7 +117,7 @@ TEST_CASE("signals of batch systems save and end") {
     Folder folder;
     Process process(folder, small_run({"--steps", "1000000", "--out", "run"}));
     REQUIRE(wait_for_step(process, folder.file("run/metrics.csv"), 200));
-    process.signal(number);
+    for (int i = 0; i < 3; ++i) process.signal(number);  // repeated, as SIGXCPU is every second
     const Result result = process.wait();
     CHECK(result.status == 130);
     CHECK(contains(result.out, "./meander train --resume run"));
@@ -136,7 +137,8 @@ TEST_CASE("a signal is served during an evaluation and while training offline") 
   }
   words.insert(words.end(), more.begin(), more.end());
   Process process(folder, small_run(words));
-  while (!fs::exists(folder.file("run/log.txt")) && !process.ended()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  while (!fs::exists(folder.file("run/log.txt")) && !process.ended())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   const auto start = std::chrono::steady_clock::now();
   process.signal(SIGTERM);

@@ -29,7 +29,8 @@ TEST_CASE("a start that fails leaves what was there before") {
   const RunConfig config = resolve("mfpo", "Pendulum-v1", nullptr, {});
   const auto begin = [&](const std::string& out, bool kept) {
     NewRunFolder made(out, config);
-    for (const char* name : {"config.toml", "metrics.csv", "log.txt", "config.toml.partial", "events.out.tfevents.12.meander"})
+    for (const char* name : {"config.toml", "metrics.csv", "log.txt", "config.toml.partial",
+                             "events.out.tfevents.12.meander"})
       write_text(out + "/" + name, "x");
     made.keep(kept);
   };

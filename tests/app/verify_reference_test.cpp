@@ -82,7 +82,8 @@ TEST_CASE("a recording whose settings lie is refused") {
       refused(updates, setting, value);
   for (const char* value : {"[]", "[-1,-1,-1]", "[0]", "[4096,4096,4096]", "[64,32]", "[1,1,1,1,1,1,1,1]", "64"})
     for (const char* setting : {"actor_hidden", "critic_hidden"}) refused(updates, setting, value);
-  for (const char* setting : {"gamma", "tau", "lr", "alpha_init", "share_r_equals_t"}) refused(updates, setting, "1e300");
+  for (const char* setting : {"gamma", "tau", "lr", "alpha_init", "share_r_equals_t"})
+    refused(updates, setting, "1e300");
   refused(updates, "N", "0");
   refused(updates, "v_min", "30");
   for (const char* value : {"-1", "0", "1000000", "4611686018427387904"})
