@@ -35,16 +35,16 @@ void Learner::save(SafetensorsWriter& file) const {
 
 void Learner::load(const SafetensorsFile& file) {
   parameters_changed();
-  const auto load = [&](const Network& n, const std::string& prefix, Buffer& numbers) {
+  const auto load = [&](const Network& n, const std::string& prefix, Buffer& numbers, double least = -1e300) {
     std::vector<float> host(static_cast<size_t>(numbers.size()));
-    n.layout->load(file, prefix + n.name, host.data());
+    n.layout->load(file, prefix + n.name, host.data(), least);
     numbers.set(host.data());
   };
   for (const Network& n : networks_) {
     load(n, "", n.train_state->params);
     if (!n.optimised) continue;
     load(n, "adam_m/", n.train_state->m);
-    load(n, "adam_v/", n.train_state->v);
+    load(n, "adam_v/", n.train_state->v, 0);   // means of squares
   }
 }
 

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cassert>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
+#include <meander/core/file_numbers.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/arrays.h>
 
@@ -108,6 +108,16 @@ int64_t Replay::size() const {
   int64_t total = 0;
   for (const Ring& ring : rings_) total += ring.count;
   return total;
+}
+
+int64_t Replay::rows_written() const {
+  int64_t total = 0;
+  for (const Ring& ring : rings_) total += ring.written;
+  return total;
+}
+
+bool Replay::begun() const {
+  return std::ranges::all_of(rings_, [](const Ring& ring) { return ring.written > 0; });
 }
 
 int64_t Replay::starts(const Ring& ring, int64_t steps) { return std::max<int64_t>(0, ring.count - (steps - 1)); }
@@ -235,44 +245,47 @@ void Replay::save(SafetensorsWriter& file) const {
   }
 }
 
-static int64_t count_from(const SafetensorsFile& file, const std::string& key) {
-  const std::string& text = file.metadata(key);
-  int64_t value = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0)
-    throw Error(message(file.path(), ": metadata ", key, ": expected a count, got '", text, "'"));
-  return value;
-}
-
+// Every ring is checked before the first one changes.
 void Replay::load(const SafetensorsFile& file) {
-  const int64_t rows = count_from(file, "replay.rows");
+  const int64_t rows = whole_metadata(file, "replay.rows", 1, most_written);
   if (rows != rows_)
     throw Error(message(file.path(), ": expected a replay of ", rows_, " rows, got ", rows,
                         " (resume with the same replay_capacity)"));
+  std::vector<SavedRing> saved;
+  for (size_t e = 0; e < rings_.size(); ++e) saved.push_back(saved_ring(file, e));
   for (size_t e = 0; e < rings_.size(); ++e) {
     Ring& ring = rings_[e];
-    const std::string prefix = message("replay.", e, ".");
-    ring.written = count_from(file, prefix + "written");
-    const int64_t used = std::min(ring.written, rows_);
-    const auto read = [&]<class T>(const char* name, int64_t width, T* to) {
-      const std::span<const T> from = file.values<T>(prefix + name, used * width);
-      std::copy(from.begin(), from.end(), to);
-    };
-    read("observations", observations_, ring.observations.as<float>());
-    read("actions", actions_, ring.actions.as<float>());
-    read("rewards", 1, ring.rewards.as<float>());
-    read("follows", 1, ring.follows.as<uint8_t>());
+    const SavedRing& from = saved[e];
+    std::ranges::copy(from.observations, ring.observations.as<float>());
+    std::ranges::copy(from.actions, ring.actions.as<float>());
+    std::ranges::copy(from.rewards, ring.rewards.as<float>());
+    std::ranges::copy(from.follows, ring.follows.as<uint8_t>());
+    ring.written = from.written;
     ring.first = ring.count = ring.copied = 0;
-    const uint8_t* follows = ring.follows.as<uint8_t>();
-    for (int64_t k = ring.written - used; k < ring.written; ++k) {  // oldest to newest
-      const int64_t row = k % rows_;
-      const bool is_head = k == ring.written - 1;
-      if (follows[row] > static_cast<uint8_t>(Follows::success) || (is_head && follows[row] != 0))
-        throw Error(message(file.path(), ": ", prefix, "follows: row ", row, " holds ", int{follows[row]},
-                            ", the file is damaged"));
-      if (follows[row] != static_cast<uint8_t>(Follows::nothing)) index_transition(ring, row);
-    }
+    for (int64_t k = from.written - std::ssize(from.follows); k < from.written; ++k)  // oldest to newest
+      if (from.follows[k % rows_] != static_cast<uint8_t>(Follows::nothing)) index_transition(ring, k % rows_);
   }
+}
+
+Replay::SavedRing Replay::saved_ring(const SafetensorsFile& file, size_t environment) const {
+  const std::string prefix = message("replay.", environment, ".");
+  const auto named = [&](const char* name) { return message(file.path(), ": tensor ", prefix, name); };
+  SavedRing ring;
+  ring.written = whole_metadata(file, prefix + "written", 0, most_written);
+  const int64_t used = std::min(ring.written, rows_);
+  ring.observations = file.values<float>(prefix + "observations", used * observations_);
+  ring.actions = file.values<float>(prefix + "actions", used * actions_);
+  ring.rewards = file.values<float>(prefix + "rewards", used);
+  ring.follows = file.values<uint8_t>(prefix + "follows", used);
+  expect_finite(named("observations"), ring.observations);
+  expect_finite(named("actions"), ring.actions);
+  expect_finite(named("rewards"), ring.rewards);
+  const int64_t head = (ring.written - 1) % rows_;
+  for (int64_t row = 0; row < used; ++row)
+    if (ring.follows[row] > (row == head ? 0 : static_cast<uint8_t>(Follows::success)))
+      throw Error(message(named("follows"), ": row ", row, " holds ", int{ring.follows[row]},
+                          ", the file is damaged"));
+  return ring;
 }
 
 }  // namespace meander

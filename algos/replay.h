@@ -57,6 +57,8 @@ class Replay {
   void append(const DataSet& data);
 
   int64_t size() const;  // transitions held
+  int64_t rows_written() const;  // ever, also those overwritten since: an episode's first observation, and one a step
+  bool begun() const;            // every environment has begun an episode
   // Fills every row of `batch` with n = batch.reward.cols successive transitions of one ring, the first drawn uniformly
   // with replacement among those that n - 1 others follow: with their numbers, or, if the batch has `rows`, with where
   // they lie, mask and valid. What is drawn depends on the key and the transitions' number in each ring alone. Throws
@@ -82,7 +84,7 @@ class Replay {
   size_t bytes() const;  // reserved, also where not yet touched
 
   // The rows in use, by reference: the replay must not change until the file is written. load expects a file of a
-  // replay made with the same numbers, else throws Error.
+  // replay made with the same numbers, else throws Error, also if a number in it is none that `save` writes.
   void save(SafetensorsWriter& file) const;
   void load(const SafetensorsFile& file);
 
@@ -99,6 +101,16 @@ class Replay {
     int64_t first = 0, count = 0;  // of `transitions`
     int64_t kept_first = 0, kept_count = 0;  // while looking ahead
   };
+
+  static constexpr int64_t most_written = int64_t{1} << 53;  // more than a run of 1e12 steps writes
+
+  // A ring as a file has it, checked.
+  struct SavedRing {
+    int64_t written;
+    std::span<const float> observations, actions, rewards;
+    std::span<const uint8_t> follows;
+  };
+  SavedRing saved_ring(const SafetensorsFile& file, size_t environment) const;
 
   int64_t head(const Ring& ring) const { return (ring.written - 1) % rows_; }
   void write_observation(Ring& ring, std::span<const float> observation);

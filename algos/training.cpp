@@ -4,13 +4,13 @@
 #include <atomic>
 #include <cmath>
 #include <exception>
-#include <limits>
 #include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
 
 #include <meander/algos/random_action.h>
+#include <meander/core/json.h>
 #include <meander/core/random.h>
 #include <meander/core/text.h>
 #include <meander/kernels/error.h>
@@ -32,28 +32,6 @@ bool all_finite(std::span<const double> values) {
 }
 
 }  // namespace
-
-std::vector<Setting> TrainingSettings::settings() {
-  return {
-      {"seed", &seed, "", "names every random number of the run", 0, static_cast<double>(largest_whole), {}},
-      {"steps", &steps, "steps", "in all: of the environments, and offline ones before", 1, 1e12, {}},
-      {"environments", &environments, "", "that take their steps together; one update follows for all", 1, 1024, {}},
-      {"data", &data, "", "a data set the replay begins with (.npz or .safetensors); empty: none", 0, 0, {}},
-      {"offline_steps", &offline_steps, "steps", "updates from the data set before the first environment step", 0, 1e12,
-       {}},
-      {"start_steps", &start_steps, "steps",
-       "the first environment step that takes the agent's action and is followed by an update", 1, 1e12, {}},
-      {"replay_capacity", &replay_capacity, "transitions", "what the replay holds before old ones go", 1, 1e9, {}},
-      {"evaluation_interval", &evaluation_interval, "steps",
-       "between evaluations; there is one at the last step too", 1, 1e12, {}},
-      {"evaluation_episodes", &evaluation_episodes, "episodes", "in each evaluation", 1, 1e6, {}},
-      {"log_interval", &log_interval, "steps", "between lines of averaged update metrics", 1, 1e12, {}},
-      {"checkpoint_interval", &checkpoint_interval, "steps",
-       "between checkpoints, which hold the replay; there is one at the end and at Ctrl-C too", 1, 1e12, {}},
-      {"overlap", &overlap, "",
-       "step the environment while the update runs, given two threads or more; no result depends on it", 0, 0, {}},
-  };
-}
 
 // ---- the environments' thread --------------------------------------------------------------------------------------
 
@@ -108,7 +86,7 @@ Training::Training(const TrainingSettings& settings, Agent& agent, const std::ve
                    const std::vector<Environment*>& evaluation_environments, const DataSet* data)
     : settings_(settings), agent_(agent), evaluation_environments_(evaluation_environments),
       replay_(static_cast<int>(environments.size()), settings.replay_capacity, agent.observations(), agent.actions()),
-      best_return_(-std::numeric_limits<double>::infinity()) {
+      with_data_(data != nullptr) {
   const int64_t B = agent.batch_size(), S = agent.observations(), A = agent.actions();
   const int64_t h = agent.chunk(), n = agent.return_steps();
   const size_t observations = static_cast<size_t>(S), actions = static_cast<size_t>(A);
@@ -154,28 +132,29 @@ Training::Training(const TrainingSettings& settings, Agent& agent, const std::ve
 Training::~Training() = default;
 
 void Training::run(Observer& observer) {
-  int64_t last_checkpoint = step_;
-  step_before_ = step_;
-  if (!warning_.empty()) observer.warning(step_, std::exchange(warning_, {}));
+  int64_t last_checkpoint = counters_.step;
+  step_before_ = counters_.step;
+  if (!warning_.empty()) observer.warning(counters_.step, std::exchange(warning_, {}));
   while (true) {
-    const bool at_end = step_ >= settings_.steps;
-    const bool evaluation_due = step_ > 0 && (due(settings_.evaluation_interval) || at_end || evaluation_pending_);
+    const bool at_end = counters_.step >= settings_.steps;
+    const bool evaluation_due =
+        counters_.step > 0 && (due(settings_.evaluation_interval) || at_end || counters_.evaluation_pending);
     bool stop = false;
-    if (evaluation_due && last_evaluation_ != step_) {
-      evaluation_pending_ = !evaluate_now(observer);
-      stop = evaluation_pending_;
+    if (evaluation_due && counters_.last_evaluation != counters_.step) {
+      counters_.evaluation_pending = !evaluate_now(observer);
+      stop = counters_.evaluation_pending;
     }
-    observer.step_done(step_);
+    observer.step_done(counters_.step);
     stop = stop || at_end || observer.stop();
-    if (last_checkpoint != step_ && (stop || due(settings_.checkpoint_interval))) {
-      observer.checkpoint(step_);
-      last_checkpoint = step_;
+    if (last_checkpoint != counters_.step && (stop || due(settings_.checkpoint_interval))) {
+      observer.checkpoint(counters_.step);
+      last_checkpoint = counters_.step;
     }
     if (stop) return;
-    step_before_ = step_;
-    if (step_ < settings_.offline_steps) advance_offline(observer);
+    step_before_ = counters_.step;
+    if (counters_.step < settings_.offline_steps) advance_offline(observer);
     else {
-      if (step_ == settings_.offline_steps) agent_.begin_online();
+      if (counters_.step == settings_.offline_steps) agent_.begin_online();
       advance(observer);
     }
   }
@@ -183,28 +162,28 @@ void Training::run(Observer& observer) {
 
 void Training::update() {
   try {
-    agent_.update(batch_, static_cast<uint64_t>(updates_ + 1), metrics_);
+    agent_.update(batch_, static_cast<uint64_t>(counters_.updates + 1), metrics_);
   } catch (...) {
     update_error_ = std::current_exception();
   }
 }
 
 void Training::advance_offline(Observer& observer) {
-  ++step_;
+  ++counters_.step;
   batch_.offline = true;
-  replay_.sample(key(settings_.seed, Purpose::batch, updates_ + 1), batch_);
+  replay_.sample(key(settings_.seed, Purpose::batch, counters_.updates + 1), batch_);
   update();
   finish_update(observer);
   report(observer);
 }
 
 void Training::advance(Observer& observer) {
-  const int64_t first = step_ + 1;  // of the steps taken here
-  step_ += std::ssize(worlds_);
+  const int64_t first = counters_.step + 1;  // of the steps taken here
+  counters_.step += std::ssize(worlds_);
   batch_.offline = false;
 
   // Act: at random at first, then as the agent explores.
-  const bool learning = step_ - settings_.offline_steps >= settings_.start_steps;
+  const bool learning = counters_.step - settings_.offline_steps >= settings_.start_steps;
   for (int64_t i = 0; i < std::ssize(worlds_); ++i) {
     World& world = worlds_[static_cast<size_t>(i)];
     if (learning || settings_.offline_steps > 0) {
@@ -219,7 +198,7 @@ void Training::advance(Observer& observer) {
   }
 
   // Step the environments, and update meanwhile if the batch is known without what this step brings.
-  const kernels::RandomKey batch_key = key(settings_.seed, Purpose::batch, updates_ + 1);
+  const kernels::RandomKey batch_key = key(settings_.seed, Purpose::batch, counters_.updates + 1);
   bool updated = false;
   if (learning && simulation_) {
     simulation_->start();
@@ -244,7 +223,7 @@ void Training::advance(Observer& observer) {
                    episode_over(world), world.next_observation);
     world.observation.swap(world.next_observation);
     world.episode_return += world.result.reward;
-    if (episode_over(world)) observer.episode_ended(step_, world.episode_return);
+    if (episode_over(world)) observer.episode_ended(counters_.step, world.episode_return);
   }
 
   if (learning) {
@@ -264,18 +243,20 @@ void Training::advance(Observer& observer) {
 // The means at every log interval, and what there is at the last step.
 void Training::report(Observer& observer) {
   const bool interval_over = due(settings_.log_interval);
-  if (summed_updates_ == 0 || !(interval_over || step_ >= settings_.steps)) return;
-  for (size_t i = 0; i < means_.size(); ++i) means_[i] = metric_sums_[i] / static_cast<double>(summed_updates_);
-  observer.metrics(step_, means_);
+  if (counters_.summed_updates == 0 || !(interval_over || counters_.step >= settings_.steps)) return;
+  const auto summed = static_cast<double>(counters_.summed_updates);
+  for (size_t i = 0; i < means_.size(); ++i) means_[i] = metric_sums_[i] / summed;
+  observer.metrics(counters_.step, means_);
   if (interval_over) {
     std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0);
-    summed_updates_ = 0;
+    counters_.summed_updates = 0;
   }
 }
 
 void Training::begin_episode(int i) {
   World& world = worlds_[static_cast<size_t>(i)];
-  Stream random(static_cast<uint64_t>(settings_.seed), Purpose::environment_reset, static_cast<uint64_t>(episodes_++));
+  Stream random(static_cast<uint64_t>(settings_.seed), Purpose::environment_reset,
+                static_cast<uint64_t>(counters_.episodes++));
   world.environment->reset(random);
   observe(world);
   world.observation.swap(world.next_observation);
@@ -294,62 +275,58 @@ void Training::finish_update(Observer& observer) {
   try {
     if (update_error_) std::rethrow_exception(std::exchange(update_error_, nullptr));
   } catch (const Failure& failure) {
-    observer.update_failed(step_);
-    throw Failure(message("step ", step_, ": ", failure.what()));
+    observer.update_failed(counters_.step);
+    throw Failure(message("step ", counters_.step, ": ", failure.what()));
   }
-  ++updates_;
-  ++summed_updates_;
+  ++counters_.updates;
+  ++counters_.summed_updates;
   for (size_t i = 0; i < metrics_.size(); ++i) metric_sums_[i] += metrics_[i];
   watch_support(observer);
 }
 
 void Training::watch_support(Observer& observer) {
   const auto names = agent_.metric_names();
-  for (ClippedMass& end : clipped_) {
+  for (size_t end = 0; end < std::size(support_ends_); ++end) {
+    const auto& [metric, setting] = support_ends_[end];
+    LoopCounters::Clipped& clipped = counters_.clipped[end];
     for (size_t i = 0; i < names.size(); ++i)
-      if (std::string_view(names[i]) == end.metric) end.sum += metrics_[i];
-    if (updates_ % support_window != 0) continue;
-    const double share = end.sum / support_window;
-    if (share > clipped_share_allowed && !end.warned) {
-      end.warned = true;
-      observer.warning(step_, message(share * 100, " % of the critic's target mass was clipped at ", end.setting,
+      if (std::string_view(names[i]) == metric) clipped.sum += metrics_[i];
+    if (counters_.updates % support_window != 0) continue;
+    const double share = clipped.sum / support_window;
+    if (share > clipped_share_allowed && !clipped.warned) {
+      clipped.warned = true;
+      observer.warning(counters_.step, message(share * 100, " % of the critic's target mass was clipped at ", setting,
                                       " over the last ", support_window, " updates: widen the support with --set ",
-                                      end.setting, "=..."));
+                                      setting, "=..."));
     }
-    end.sum = 0;
+    clipped.sum = 0;
   }
 }
 
 bool Training::evaluate_now(Observer& observer) {
   const auto evaluation = evaluate(agent_, evaluation_environments_, settings_.evaluation_episodes,
-                                   static_cast<uint64_t>(settings_.seed), step_, [&] { return observer.stop(); });
+                                   static_cast<uint64_t>(settings_.seed), counters_.step,
+                                   [&] { return observer.stop(); });
   if (!evaluation) return false;
-  last_evaluation_ = step_;
-  const bool best = evaluation->mean() > best_return_;
-  if (best) best_return_ = evaluation->mean();
-  observer.evaluated(step_, *evaluation, best);
+  counters_.last_evaluation = counters_.step;
+  const bool best = evaluation->mean() > counters_.best_return && std::isfinite(evaluation->mean());
+  if (best) counters_.best_return = evaluation->mean();
+  observer.evaluated(counters_.step, *evaluation, best);
   return true;
 }
 
 // ---- checkpoints ----------------------------------------------------------------------------------------------------
 
-// Every number but tensors that the next steps depend on; the order is part of the file format.
-template <class F>
-void Training::for_each_counter(F&& f) {
-  f(step_), f(updates_), f(episodes_), f(last_evaluation_), f(best_return_), f(summed_updates_), f(evaluation_pending_);
-  for (ClippedMass& end : clipped_) f(end.sum), f(end.warned);
-}
-
 void Training::save(SafetensorsWriter& file) {
   saved_counters_.clear();
-  for_each_counter([&](auto& counter) { saved_counters_.push_back(static_cast<double>(counter)); });
+  counters_.for_each([&](auto& counter) { saved_counters_.push_back(static_cast<double>(counter)); });
   saved_worlds_.clear(), saved_queues_.clear(), saved_environments_.clear();
   for (const World& world : worlds_) {
     saved_worlds_.insert(saved_worlds_.end(), {world.episode_return, static_cast<double>(world.queue.left())});
     saved_queues_.insert(saved_queues_.end(), world.queue.memory().begin(), world.queue.memory().end());
     saved_environments_.push_back(world.environment->save());
   }
-  file.metadata("step", message(step_));
+  file.metadata("step", message(counters_.step));
   file.metadata("environment", worlds_[0].environment->info().name);
   file.add("training.counters", {std::ssize(saved_counters_)}, saved_counters_.data());
   file.add("training.metric_sums", {std::ssize(metric_sums_)}, metric_sums_.data());
@@ -365,29 +342,35 @@ void Training::load(const SafetensorsFile& file) {
   const std::string& name = worlds_[0].environment->info().name;
   if (file.metadata("environment") != name)
     throw Error(message(file.path(), ": expected a checkpoint of ", name, ", got one of ",
-                        file.metadata("environment")));
-  int64_t count = 0;
-  for_each_counter([&](auto&) { ++count; });
-  const auto counters = file.values<double>("training.counters", count);
-  const auto sums = file.values<double>("training.metric_sums");
-  const auto worlds = file.values<double>("training.worlds", 2 * std::ssize(worlds_));
-  const int64_t queue = agent_.chunk() * agent_.actions();
-  const auto queues = file.values<float>("training.queues", queue * std::ssize(worlds_));
+                        quoted(file.metadata("environment"))));
+  const LoopState state =
+      read_loop_state(file, settings_, std::ssize(worlds_), agent_.chunk(), agent_.actions());
   agent_.load(file);
   replay_.load(file);
+  expect_replay_of(file, state.counters);
   for (size_t i = 0; i < worlds_.size(); ++i) {
     World& world = worlds_[i];
-    world.environment->load(file.values<double>(message("training.environment.", i)));
-    world.episode_return = worlds[2 * i];
-    world.queue.restore(queues.subspan(i * queue, queue), static_cast<int>(worlds[2 * i + 1]));
+    const LoopState::World& saved = state.worlds[i];
+    world.environment->load(saved.environment);
+    world.episode_return = saved.episode_return;
+    world.queue.restore(saved.queue, saved.queue_left);
     observe(world);
     world.observation.swap(world.next_observation);
   }
-  size_t next = 0;
-  for_each_counter([&]<class T>(T& counter) { counter = static_cast<T>(counters[next++]); });
+  counters_ = state.counters;
   // The sums of a version with more or fewer metrics say nothing of these: their means begin anew.
-  if (sums.size() == metric_sums_.size()) std::copy(sums.begin(), sums.end(), metric_sums_.begin());
-  else std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0), summed_updates_ = 0;
+  if (state.metric_sums.size() == metric_sums_.size()) std::ranges::copy(state.metric_sums, metric_sums_.begin());
+  else std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0), counters_.summed_updates = 0;
+}
+
+// An episode writes a row and so does each of its steps; more can only be a data set's.
+void Training::expect_replay_of(const SafetensorsFile& file, const LoopCounters& counters) const {
+  const int64_t of_steps = counters.episodes + std::max<int64_t>(0, counters.step - settings_.offline_steps);
+  const int64_t of_data = replay_.rows_written() - of_steps;
+  if (!replay_.begun() || of_data < 0 || of_data > (with_data_ ? replay_.rows() : 0))
+    throw Error(message(file.path(), ": ", counters.step, " steps in ", counters.episodes, " episodes leave ", of_steps,
+                        " rows in the replay and one at least of each environment, but it counts ",
+                        replay_.rows_written()));
 }
 
 }  // namespace meander

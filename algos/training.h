@@ -9,29 +9,12 @@
 #include <vector>
 
 #include <meander/algos/evaluation.h>
+#include <meander/algos/loop_state.h>
 #include <meander/algos/replay.h>
 #include <meander/algos/settings.h>
 #include <meander/core/environment.h>
 
 namespace meander {
-
-// Units, ranges and meaning of each: settings().
-struct TrainingSettings {
-  int64_t seed = 0;
-  int64_t steps = 1'000'000;
-  int64_t environments = 1;
-  std::string data;
-  int64_t offline_steps = 0;
-  int64_t start_steps = 10'000;
-  int64_t replay_capacity = 1'000'000;
-  int64_t evaluation_interval = 10'000;
-  int64_t evaluation_episodes = 10;
-  int64_t log_interval = 1'000;
-  int64_t checkpoint_interval = 20'000;
-  bool overlap = true;
-
-  std::vector<Setting> settings();  // pointers into this object
-};
 
 // What the training loop reports. Each is called at the end of step `step`, the step itself last.
 class Observer {
@@ -75,21 +58,20 @@ class Training {
   // step of the environments; whether it was called is the step's to say, also in a checkpoint.
   void run(Observer& observer);
 
-  int64_t step() const { return step_; }         // steps done
-  int64_t updates() const { return updates_; }   // updates done
+  int64_t step() const { return counters_.step; }         // steps done
+  int64_t updates() const { return counters_.updates; }   // updates done
 
   // Agent, counters, environment state and replay. The file refers to memory of this object: write it before the next
-  // step. load goes on where save was called; throws Error if the file is of another task or agent.
+  // step. load goes on where save was called; throws Error if the file is of another task or agent, or a number in it is
+  // none that a run with these settings writes.
   void save(SafetensorsWriter& file);
   void load(const SafetensorsFile& file);
 
  private:
-  // The share of the target distribution cut off at one end of the critic's support, watched over 1,000 updates.
-  struct ClippedMass {
+  // One end of the critic's support, at which the target distribution is cut off.
+  struct SupportEnd {
     const char* metric;   // the agent's name for it
     const char* setting;  // what to change
-    double sum = 0;
-    bool warned = false;
   };
 
   // One environment and where it stands.
@@ -109,29 +91,23 @@ class Training {
   void advance_offline(Observer& observer);
   void update();
   void report(Observer& observer);
-  bool due(int64_t interval) const { return step_ / interval != step_before_ / interval; }
+  bool due(int64_t interval) const { return counters_.step / interval != step_before_ / interval; }
   void finish_update(Observer& observer);
   void watch_support(Observer& observer);
+  void expect_replay_of(const SafetensorsFile& file, const LoopCounters& counters) const;
   bool evaluate_now(Observer& observer);  // false: asked to stop meanwhile
-  template <class F>
-  void for_each_counter(F&& f);
 
   TrainingSettings settings_;
   Agent& agent_;
   std::vector<World> worlds_;
   std::vector<Environment*> evaluation_environments_;
   Replay replay_;
+  bool with_data_;               // the replay began with a data set
 
-  int64_t step_ = 0;             // steps, updates and episodes so far
+  LoopCounters counters_;
   int64_t step_before_ = 0;      // the last round
-  int64_t updates_ = 0;
-  int64_t episodes_ = 0;
-  int64_t last_evaluation_ = 0;  // the step it was done at
-  bool evaluation_pending_ = false;  // one was interrupted
-  double best_return_;           // of the evaluations so far, -infinity before the first
-  int64_t summed_updates_ = 0;   // since the last report
   std::vector<double> metric_sums_;
-  ClippedMass clipped_[2] = {{"clipped_low", "v_min"}, {"clipped_high", "v_max"}};
+  static constexpr SupportEnd support_ends_[2] = {{"clipped_low", "v_min"}, {"clipped_high", "v_max"}};
 
   std::vector<float> metrics_;
   std::vector<double> means_, saved_counters_, saved_worlds_;

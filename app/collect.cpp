@@ -5,6 +5,7 @@
 #include <exception>
 
 #include <meander/algos/random_action.h>
+#include <meander/app/claim.h>
 #include <meander/app/collect_play.h>
 #include <meander/app/data_files.h>
 #include <meander/app/output.h>
@@ -182,6 +183,7 @@ int collect(const CollectOptions& options) {
       options.out.empty() ? fmt::format("{}-s{}.npz", safe_file_name(task), options.seed) : options.out;
   const OutputPlace place(path, OutputPlace::kept);
   expect_writable(path);
+  const Claim claim(path, Claim::beside(path));
 
   const Amount wanted{options.episodes > 0, options.episodes > 0 ? options.episodes : options.steps};
   // The first agent's settings are those of its task.

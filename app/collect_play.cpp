@@ -113,6 +113,7 @@ int collect_play(const CollectOptions& options) {
   const std::string path = options.out.empty() ? fmt::format("{}-s{}.npz", name, options.seed) : options.out;
   const OutputPlace place(path, OutputPlace::kept);
   expect_writable(path);
+  const Claim claim(path, Claim::beside(path));
   if (!path.ends_with(".npz")) throw Error(path + ": play data have OGBench's layout: the name ends with .npz");
   const fs::path folder = path + ".episodes";
   const std::string task = fmt::format("cube-{}-v0", name.substr(5, name.find('-', 5) - 5));

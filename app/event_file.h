@@ -20,6 +20,7 @@ class EventFile {
   // Values of step `step`; wall_time in seconds since 1970.
   void write(int64_t step, double wall_time, std::span<const Scalar> scalars);
   int64_t size() const { return file_.size(); }
+  void flush() { file_.flush(); }
 
  private:
   void write_record(const std::string& data);

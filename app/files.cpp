@@ -1,40 +1,43 @@
 #include <meander/app/files.h>
 
 #include <fcntl.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 
+#include <meander/core/replacement.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
 
 namespace {
 
-[[noreturn]] void fail(const std::string& path, int error) {
-  throw Failure(message("cannot write ", path, ": ", std::strerror(error)));
+[[noreturn]] void fail(const std::string& path, const char* reason) {
+  throw Failure(message("cannot write ", path, ": ", reason));
 }
 
 }  // namespace
 
-AppendFile::AppendFile(std::string path, int64_t keep, Sharing sharing)
-    : path_(std::move(path)), fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) {
-  if (fd_ < 0) fail(path_, errno);
-  if (sharing == exclusive && flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-    close(fd_);
-    throw Error(path_ + ": another process is writing to it; wait for it or stop it");
+AppendFile::AppendFile(std::string path, int64_t keep)
+    : path_(std::move(path)),
+      // Without O_NONBLOCK, opening a named pipe would wait for its reader.
+      fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666)) {
+  if (fd_ < 0 && errno == ELOOP) fail(path_, "it is a symbolic link, which is not followed; put a file there");
+  if (fd_ < 0) fail(path_, std::strerror(errno));
+  struct stat status;
+  const char* reason = nullptr;
+  if (fstat(fd_, &status) != 0) reason = std::strerror(errno);
+  else if (!S_ISREG(status.st_mode)) reason = "it is not a file";
+  else {
+    size_ = std::min<int64_t>(status.st_size, keep);
+    if (ftruncate(fd_, size_) != 0 || lseek(fd_, size_, SEEK_SET) != size_) reason = std::strerror(errno);
   }
-  size_ = std::min<int64_t>(lseek(fd_, 0, SEEK_END), keep);
-  if (size_ < 0 || ftruncate(fd_, size_) != 0 || lseek(fd_, size_, SEEK_SET) != size_) {
-    const int error = errno;
-    close(fd_);
-    fail(path_, error);
-  }
+  if (!reason) return;
+  close(fd_);
+  fail(path_, reason);
 }
 
 AppendFile::~AppendFile() { close(fd_); }
@@ -46,27 +49,19 @@ void AppendFile::write(std::string_view bytes) {
     if (n < 0) {
       const int error = errno;
       if (ftruncate(fd_, size_) == 0) lseek(fd_, size_, SEEK_SET);  // no half lines
-      fail(path_, error);
+      fail(path_, std::strerror(error));
     }
     done += static_cast<size_t>(n);
   }
   size_ += std::ssize(bytes);
 }
 
-void replace_file(const std::string& path, std::string_view text) {
-  const std::string partial = path + ".partial";
-  try {
-    AppendFile file(partial, 0);
-    file.write(text);
-  } catch (...) {
-    std::remove(partial.c_str());
-    throw;
-  }
-  if (std::rename(partial.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    std::remove(partial.c_str());
-    fail(path, error);
-  }
+void AppendFile::flush() { flush_file(fd_, path_); }
+
+void replace_file(const std::string& path, std::string_view text, const std::function<void()>& last_check) {
+  Replacement file(path);
+  file.write(text.data(), text.size());
+  file.take_place(last_check);
 }
 
 }  // namespace meander

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -10,16 +11,15 @@ namespace meander {
 // absent; one that fails (disk full) throws Failure with the path and the reason.
 class AppendFile {
  public:
-  enum Sharing { shared, exclusive };
-
-  // Opens or creates it; of an existing file the first `keep` bytes stay (less if it is shorter), or all. `exclusive`
-  // keeps other processes that ask for it out until this one ends, however it ends; throws Error if one holds it.
-  explicit AppendFile(std::string path, int64_t keep = INT64_MAX, Sharing sharing = shared);
+  // Opens or creates it; of an existing file the first `keep` bytes stay (less if it is shorter), or all. A symbolic
+  // link or anything else that is no file is not written to: throws Failure.
+  explicit AppendFile(std::string path, int64_t keep = INT64_MAX);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;
   AppendFile& operator=(const AppendFile&) = delete;
 
   void write(std::string_view bytes);
+  void flush();  // to the disk: what was written so far outlasts a loss of power
   int64_t size() const { return size_; }
 
  private:
@@ -28,7 +28,7 @@ class AppendFile {
   int64_t size_;
 };
 
-// Replaces a file by writing beside it and renaming: a reader sees the old text or the new one. Throws Failure.
-void replace_file(const std::string& path, std::string_view text);
+// Replaces a file as a whole (core/replacement.h); `last_check` is called before, and may throw. Throws Failure.
+void replace_file(const std::string& path, std::string_view text, const std::function<void()>& last_check = {});
 
 }  // namespace meander

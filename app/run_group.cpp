@@ -89,6 +89,17 @@ DecidingSettings deciding_settings(RunConfig& config) {
   return settings;
 }
 
+std::optional<Difference> difference(RunConfig& first, RunConfig& second) {
+  if (first.algorithm != second.algorithm) return Difference{"algo", first.algorithm, second.algorithm};
+  if (first.environment != second.environment) return Difference{"env", first.environment, second.environment};
+  if (first.training.seed != second.training.seed)
+    return Difference{"seed", message(first.training.seed), message(second.training.seed)};
+  const DecidingSettings one = deciding_settings(first), two = deciding_settings(second);
+  for (size_t i = 0; i < one.size(); ++i)
+    if (one[i] != two[i]) return Difference{one[i].first, one[i].second, two[i].second};
+  return {};
+}
+
 Run read_run(const std::string& path) {
   if (fs::is_directory(path)) return read_folder(path);
   if (!fs::exists(path)) throw Error(path + ": no such run folder or .csv file");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,12 @@ namespace meander {
 // how far and how fast it goes (steps, threads, overlap).
 using DecidingSettings = std::vector<std::pair<std::string, std::string>>;
 DecidingSettings deciding_settings(RunConfig& config);
+
+// What sets two runs apart, the seed included; the first such thing, with its value in each of them.
+struct Difference {
+  std::string what, first, second;
+};
+std::optional<Difference> difference(RunConfig& first, RunConfig& second);
 
 // A run read back: its folder, or a file of metrics alone.
 struct Run {

@@ -9,9 +9,13 @@
 #include <csignal>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
 
 #include <meander/app/metrics.h>
 #include <meander/app/version.h>
+#include <meander/core/file_numbers.h>
+#include <meander/core/json.h>
+#include <meander/core/replacement.h>
 #include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/environments.h>
@@ -28,22 +32,48 @@ double unix_time() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// A number of the checkpoint's metadata; 0 without one.
-double number_from(const SafetensorsFile* checkpoint, const char* key) {
-  if (!checkpoint) return 0;
-  try {
-    return std::stod(checkpoint->metadata(key));
-  } catch (const std::logic_error&) {
-    throw Error(message(checkpoint->path(), ": metadata ", key, ": expected a number, got '",
-                        checkpoint->metadata(key), "'"));
+// Numbers of a checkpoint's metadata; 0 without one.
+int64_t bytes_from(const SafetensorsFile* checkpoint, const char* key) {
+  return checkpoint ? whole_metadata(*checkpoint, key, 1, int64_t{1} << 53) : 0;  // there is a header
+}
+double seconds_from(const SafetensorsFile* checkpoint) {
+  return checkpoint ? real_metadata(*checkpoint, "wall_seconds", 0, 1e12) : 0;
+}
+
+// The name of the run's own event file: the checkpoint's; of an older version, which did not note it, and without a
+// checkpoint the only one that has such a name; else a new one. Those of other programs are not looked at.
+std::string events_name(const std::string& folder, const SafetensorsFile* checkpoint) {
+  if (checkpoint && checkpoint->metadata().contains("events")) {
+    const std::string& name = checkpoint->metadata("events");
+    if (!is_events_name(name))
+      throw Error(message(checkpoint->path(), ": metadata events: expected the name of an event file, got ",
+                          quoted(name)));
+    return name;
+  }
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (is_events_name(entry.path().filename().string())) found.push_back(entry.path().filename().string());
+  if (found.size() == 1) return found.front();
+  std::string name;
+  for (auto second = static_cast<int64_t>(unix_time());; ++second) {
+    name = fmt::format("{}{}.meander", run_file::events, second);
+    if (!fs::exists(fs::symlink_status(folder + "/" + name))) return name;
   }
 }
 
-// A resumed run goes on in the event file it has.
-std::string events_path(const std::string& folder) {
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with(run_file::events)) return entry.path().string();
-  return fmt::format("{}/{}{:.0f}.meander", folder, run_file::events, unix_time());
+// How much of a file's first `bytes` there is.
+int64_t bytes_there(const std::string& path, int64_t bytes) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  return error ? 0 : std::min(bytes, static_cast<int64_t>(size));
+}
+
+// The same in whole lines.
+int64_t lines_there(const std::string& path, int64_t bytes) {
+  if (!fs::is_regular_file(fs::symlink_status(path))) return 0;
+  std::string text(static_cast<size_t>(bytes_there(path, bytes)), '\0');
+  std::ifstream(path, std::ios::binary).read(text.data(), std::ssize(text));
+  return static_cast<int64_t>(text.rfind('\n') + 1);
 }
 
 std::string header(const std::vector<std::string>& columns) {
@@ -71,8 +101,10 @@ std::vector<std::string> columns_of(const Agent& agent, bool with_success) {
 void catch_interrupts() {
   struct sigaction action = {};
   action.sa_handler = [](int) { interrupt_received = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
+    // A person who asks again means it; a system repeats SIGXCPU every second.
+    const bool by_people = number == SIGINT || number == SIGTERM || number == SIGHUP;
+    action.sa_flags = by_people ? static_cast<int>(SA_RESETHAND) : 0;
     struct sigaction before = {};
     sigaction(number, nullptr, &before);
     if (before.sa_handler != SIG_IGN) sigaction(number, &action, nullptr);  // nohup stays in force
@@ -83,50 +115,48 @@ void catch_interrupts() {
 
 bool interrupted() { return interrupt_received != 0; }
 
-std::string create_run_folder(const std::string& out, const RunConfig& config) {
-  std::error_code error;
-  std::string folder = out;
-  if (out.empty()) {
-    const std::string base =
-        fmt::format("runs/{}-s{}-{:%Y%m%d-%H%M%S}", safe_file_name(config.algorithm + "-" + config.environment),
-                    config.training.seed, fmt::localtime(std::time(nullptr)));
-    fs::create_directories("runs", error);
-    folder = base;
-    for (int n = 2; !error && !fs::create_directory(folder, error); ++n) folder = message(base, "-", n);
-  } else {
-    fs::create_directories(folder, error);
-    if (!error && !fs::is_empty(folder, error) && !error)
-      throw Error(message("--out ", folder, ": this folder is not empty; choose another, or go on with it: --resume ",
-                          shell_quoted(folder)));
-  }
-  if (!error && access(folder.c_str(), W_OK) != 0) error = {errno, std::generic_category()};
-  if (error)
-    throw Error(message("cannot write to the run folder ", folder, ": ", error.message(),
-                        "; choose another with --out"));
-  return folder;
-}
-
 RunRecorder::RunRecorder(std::string folder, RunConfig& config, Training& training, Agent& agent,
-                         const SafetensorsFile* checkpoint, bool quiet)
+                         const SafetensorsFile* checkpoint, bool quiet, Claim* claim)
     : folder_(std::move(folder)), config_text_(to_toml(config)), training_(training), agent_(agent),
       algorithm_(config.algorithm), environment_(config.environment),
-      log_(path(run_file::log), INT64_MAX, AppendFile::exclusive),
+      own_claim_(claim ? nullptr : std::make_unique<Claim>(folder_, Claim::in(folder_))),
+      claim_(claim ? *claim : *own_claim_),
       columns_(columns_of(agent, environment_info(environment_).ends_with_success)),
-      metrics_(path(run_file::metrics), static_cast<int64_t>(number_from(checkpoint, "metrics_bytes"))),
-      events_(events_path(folder_), static_cast<int64_t>(number_from(checkpoint, "events_bytes"))),
+      events_name_(events_name(folder_, checkpoint)),
       progress_(training.step(), config.training, quiet),
       row_(columns_.size()),
-      earlier_seconds_(number_from(checkpoint, "wall_seconds")),
+      earlier_seconds_(seconds_from(checkpoint)),
       reported_updates_(training.updates()) {
-  if (metrics_.size() == 0) metrics_.write(header(columns_));
+  const int64_t metrics_bytes = bytes_from(checkpoint, "metrics_bytes");
+  const int64_t events_bytes = bytes_from(checkpoint, "events_bytes");
+  // The configuration first: with it a folder can be resumed, whatever else a crash leaves.
+  replace_file(path(run_file::config), config_text_, last_check());
+  const int64_t lines = lines_there(path(run_file::metrics), metrics_bytes);
+  const int64_t events = bytes_there(path(events_name_.c_str()), events_bytes);
+  log_.emplace(path(run_file::log));
+  metrics_.emplace(path(run_file::metrics), lines);
+  events_.emplace(path(events_name_.c_str()), events);
+  if (lines == 0) metrics_->write(header(columns_));
+  flush_folder(folder_);
+
   // A run that goes on keeps the columns it began with, whatever is logged by now.
   const Metrics table(path(run_file::metrics), config.algorithm_settings->renamed());
   for (size_t i = columns_before; i < table.columns().size(); ++i)
     cells_.push_back(static_cast<size_t>(std::ranges::find(columns_, table.columns()[i]) - columns_.begin()));
-  replace_file(path(run_file::config), config_text_);
   log(fmt::format("Meander {} ({}), {} on {}, seed {}, {} at step {} of {}", version(), commit(), config.algorithm,
                   config.environment, config.training.seed, checkpoint ? "resumed" : "started",
                   count_text(training.step()), count_text(config.training.steps)));
+  expect_all(run_file::metrics, lines, metrics_bytes);
+  expect_all(events_name_.c_str(), events, events_bytes);
+}
+
+// What a loss of power or an editor took from a file is said, also in a quiet run.
+void RunRecorder::expect_all(const char* file, int64_t there, int64_t counted) {
+  if (there == counted) return;
+  const std::string line = message(path(file), " is shorter than at the checkpoint, by ", counted - there, " of ",
+                                   counted, " bytes: the run goes on without what was in them");
+  log("warning: " + line);
+  fmt::print(stderr, "meander: {}\n", line);
 }
 
 // ---- what the loop reports ------------------------------------------------------------------------------------------
@@ -171,7 +201,7 @@ void RunRecorder::evaluated(int64_t step, const Evaluation& evaluation, bool bes
   file.metadata("step", message(step));
   file.metadata("evaluation_return_mean", fmt::format("{}", evaluation.mean()));
   agent_.save(file);
-  file.write(path(run_file::best));
+  file.write(path(run_file::best), last_check());
 }
 
 void RunRecorder::warning(int64_t step, const std::string& text) {
@@ -195,10 +225,14 @@ void RunRecorder::checkpoint(int64_t step) {
   file.metadata("version", version());
   file.metadata("commit", commit());
   file.metadata("wall_seconds", fmt::format("{:.3f}", wall_seconds()));
-  file.metadata("metrics_bytes", message(metrics_.size()));
-  file.metadata("events_bytes", message(events_.size()));
+  file.metadata("metrics_bytes", message(metrics_->size()));
+  file.metadata("events", events_name_);
+  file.metadata("events_bytes", message(events_->size()));
   training_.save(file);
-  file.write(path(run_file::last));
+  // What it counts is on the disk before it is.
+  metrics_->flush();
+  events_->flush();
+  file.write(path(run_file::last), last_check());
   log(message("step ", count_text(step), ": checkpoint"));
   idle_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
   step_start_ = Clock::now();
@@ -212,7 +246,7 @@ void RunRecorder::update_failed(int64_t step) {
   file.metadata("config", config_text_);
   file.metadata("step", message(step - 1));
   agent_.save(file);
-  file.write(path(run_file::last_good));
+  file.write(path(run_file::last_good), last_check());
   say(message("step ", count_text(step), ": the update failed; the last finite parameters are in ",
               path(run_file::last_good)));
 }
@@ -234,8 +268,9 @@ void RunRecorder::write_row(int64_t step) {
   for (const size_t i : cells_)
     line += i < row_.size() && row_[i] ? fmt::format(",{}", static_cast<float>(*row_[i])) : ",";
   std::ranges::fill(row_, std::nullopt);
-  metrics_.write(line + "\n");
-  events_.write(step, unix_time(), scalars_);
+  claim_.check();
+  metrics_->write(line + "\n");
+  events_->write(step, unix_time(), scalars_);
 }
 
 void RunRecorder::say(const std::string& text) {
@@ -244,7 +279,7 @@ void RunRecorder::say(const std::string& text) {
 }
 
 void RunRecorder::log(const std::string& text) {
-  log_.write(fmt::format("{:%Y-%m-%d %H:%M:%S}  {}\n", fmt::localtime(std::time(nullptr)), shown(text)));
+  log_->write(fmt::format("{:%Y-%m-%d %H:%M:%S}  {}\n", fmt::localtime(std::time(nullptr)), shown(text)));
 }
 
 }  // namespace meander

@@ -1,40 +1,30 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <meander/algos/training.h>
+#include <meander/app/claim.h>
 #include <meander/app/event_file.h>
 #include <meander/app/files.h>
 #include <meander/app/progress.h>
 #include <meander/app/run_config.h>
+#include <meander/app/run_folder.h>
 
 namespace meander {
-
-// The files of a run folder by name.
-namespace run_file {
-inline constexpr const char* config = "config.toml";
-inline constexpr const char* metrics = "metrics.csv";
-inline constexpr const char* log = "log.txt";
-inline constexpr const char* last = "last.safetensors";            // everything, to resume
-inline constexpr const char* best = "best.safetensors";            // the agent of the best evaluation
-inline constexpr const char* last_good = "last_good.safetensors";  // the last finite agent, if an update failed
-inline constexpr const char* events = "events.out.tfevents.";      // and a time
-}  // namespace run_file
-
-// Creates the folder of a new run, runs/ALGO-ENV-sSEED-TIME if `out` is empty. Throws Error if it cannot be created or
-// written to, or holds anything.
-std::string create_run_folder(const std::string& out, const RunConfig& config);
 
 // Writes what a run leaves behind: configuration, metrics, TensorBoard events, checkpoints, log; and shows progress.
 class RunRecorder : public Observer {
  public:
-  // Of a new run, or of one that goes on from its checkpoint: then the metrics are cut back to it. Throws Error if
-  // another process is writing to the folder.
+  // Of a new run, or of one that goes on from its checkpoint: then the metrics are cut back to it. Without a claim of
+  // the folder it makes one, and throws Error if another process is writing there. A process that lost its claim throws
+  // ClaimLost from the functions below and writes nothing more.
   RunRecorder(std::string folder, RunConfig& config, Training& training, Agent& agent,
-              const SafetensorsFile* checkpoint, bool quiet);
+              const SafetensorsFile* checkpoint, bool quiet, Claim* claim = nullptr);
 
   void episode_ended(int64_t step, double episode_return) override;
   void metrics(int64_t step, std::span<const double> means) override;
@@ -55,16 +45,20 @@ class RunRecorder : public Observer {
   double wall_seconds() const;
   void log(const std::string& text);
   void write_row(int64_t step);
+  void expect_all(const char* file, int64_t there, int64_t counted);
+  std::function<void()> last_check() const { return [this] { claim_.check(); }; }
 
   std::string folder_, config_text_;
   Training& training_;
   Agent& agent_;
   std::string algorithm_, environment_;
-  AppendFile log_;                         // first: its lock guards the other files
+  std::unique_ptr<Claim> own_claim_;
+  Claim& claim_;
   std::vector<std::string> columns_;
-  AppendFile metrics_;
+  std::string events_name_;
+  std::optional<AppendFile> log_, metrics_;
   std::vector<size_t> cells_;              // of a line, as places in row_; past its end: a cell that stays empty
-  EventFile events_;
+  std::optional<EventFile> events_;
   Progress progress_;
 
   std::vector<std::optional<double>> row_; // of this step; empty cells: nothing new
@@ -75,7 +69,9 @@ class RunRecorder : public Observer {
   int64_t reported_updates_ = 0;
 };
 
-// From now on SIGINT, SIGTERM and SIGHUP only make interrupted() true; a second one ends the process at once.
+// From now on the signals that ask a process to end (SIGINT, SIGTERM, SIGHUP, and SIGUSR1, SIGUSR2 and SIGXCPU, which
+// batch systems send before a time limit) only make interrupted() true; one of the first three a second time ends the
+// process at once.
 void catch_interrupts();
 bool interrupted();
 

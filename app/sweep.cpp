@@ -11,6 +11,7 @@
 #include <thread>
 
 #include <meander/app/child_process.h>
+#include <meander/app/claim.h>
 #include <meander/app/gnuplot.h>
 #include <meander/app/output.h>
 #include <meander/app/output_place.h>
@@ -21,6 +22,7 @@
 #include <meander/app/sweep_grid.h>
 #include <meander/app/sweep_report.h>
 #include <meander/app/verbs.h>
+#include <meander/core/file_numbers.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/environments.h>
 #include <meander/kernels/threads.h>
@@ -35,10 +37,7 @@ using Clock = std::chrono::steady_clock;
 // The step of a run's last checkpoint, 0 without one.
 int64_t checkpoint_step(const std::string& folder) {
   const std::string path = folder + "/" + run_file::last;
-  if (!fs::exists(path)) return 0;
-  const SafetensorsFile file(path);
-  if (const auto step = parse_whole(file.metadata("step"))) return *step;
-  throw Error(path + ": metadata step: expected a whole number, got '" + file.metadata("step") + "'");
+  return fs::exists(path) ? whole_metadata(SafetensorsFile(path), "step", 0, int64_t{1} << 53) : 0;
 }
 
 // A run of the sweep: where it is, what it is, and how far.
@@ -52,20 +51,14 @@ struct SweepRun {
 // Throws Error if the folder of a run holds something that cannot become this run.
 void compare_with_folder(SweepRun& run, RunConfig& config) {
   const std::string& folder = run.folder;
-  if (!fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder))) return;
+  if (is_unused(folder)) return;
   if (!fs::exists(folder + "/" + run_file::config))
     throw Error(folder + ": not a run folder, and in the way; remove it or choose another --out");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig there = resolve("", "", &text, {});
-  const auto compare = [&](const std::string& what, const std::string& is, const std::string& wanted) {
-    if (is != wanted)
-      throw Error(message(folder, " holds a run with ", what, " ", is, ", not ", wanted, "; choose another --out"));
-  };
-  compare("algo", there.algorithm, config.algorithm);
-  compare("env", there.environment, config.environment);
-  compare("seed", message(there.training.seed), message(config.training.seed));
-  const auto is = deciding_settings(there), wanted = deciding_settings(config);
-  for (size_t i = 0; i < wanted.size(); ++i) compare(wanted[i].first, is[i].second, wanted[i].second);
+  if (const auto other = difference(there, config))
+    throw Error(message(folder, " holds a run with ", other->what, " ", other->first, ", not ", other->second,
+                        "; choose another --out"));
   const int64_t step = checkpoint_step(folder), steps = config.training.steps;
   if (step > steps)
     throw Error(message(folder, " is at step ", step, " already: give as many --steps, or another --out"));
@@ -289,7 +282,8 @@ int sweep(const SweepOptions& options) {
   std::error_code error;
   fs::create_directories(out, error);
   if (error) throw Error("--out " + out + ": " + error.message());
-  AppendFile log(out + "/" + run_file::log, INT64_MAX, AppendFile::exclusive);
+  const Claim claim(out, Claim::in(out));
+  AppendFile log(out + "/" + run_file::log);
   const ReportPlaces places(out);
 
   catch_interrupts();

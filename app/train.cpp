@@ -37,12 +37,37 @@ RunConfig resume_config(const TrainOptions& options) {
   if (!options.environment.empty() && options.environment != before.environment)
     refuse("--env", before.environment, options.environment);
   RunConfig after = resolve("", "", &text, options.assignments);
-  if (before.training.seed != after.training.seed)
-    refuse("seed", message(before.training.seed), message(after.training.seed));
-  const DecidingSettings was = deciding_settings(before), is = deciding_settings(after);
-  for (size_t i = 0; i < was.size(); ++i)
-    if (was[i] != is[i]) refuse(was[i].first, was[i].second, is[i].second);
+  if (const auto other = difference(before, after)) refuse(other->what, other->first, other->second);
   return after;
+}
+
+// Refusals of a checkpoint, with what can be done.
+template <class F>
+auto reading_checkpoint(const std::string& folder, F&& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    throw Error(error.what() + message("; the run cannot go on from it: start a new one with --config ",
+                                       shell_quoted(folder + "/" + run_file::config)));
+  }
+}
+
+// The checkpoint that a run goes on from, if it has one; its own configuration must be that of the run.
+std::optional<SafetensorsFile> open_last(const std::string& folder, RunConfig& config) {
+  const std::string path = folder + "/" + run_file::last;
+  if (!fs::exists(path)) return {};
+  std::optional<SafetensorsFile> file;
+  std::optional<Difference> other;
+  reading_checkpoint(folder, [&] {
+    file.emplace(path);
+    const ConfigText text{file->metadata("config"), path + " (its configuration)"};
+    RunConfig saved = resolve("", "", &text, {});
+    other = difference(config, saved);
+  });
+  if (other)
+    throw Error(message(folder, "/", run_file::config, ": ", other->what, " is ", other->first, ", but ", other->second,
+                        " in the checkpoint of this run: set it back, or start a new run with --config"));
+  return file;
 }
 
 }  // namespace
@@ -58,6 +83,11 @@ int train(const TrainOptions& options) {
     throw Error("no environment given: add --env NAME (meander list prints them all)");
   if (config.threads > 0) kernels::set_threads(static_cast<int>(config.threads));
 
+  // Of a run that goes on; a new one gets its folder when nothing but writing there can fail any more.
+  std::optional<Claim> claim;
+  if (resumed) claim.emplace(options.resume, Claim::in(options.resume));
+  std::optional<SafetensorsFile> checkpoint = resumed ? open_last(options.resume, config) : std::nullopt;
+
   // The learner and its worlds, some of them for evaluations alone.
   const Worlds worlds(config.environment, config.training.environments, config.task, config.training.seed);
   const Worlds evaluation =
@@ -66,13 +96,12 @@ int train(const TrainOptions& options) {
   const auto agent = make_agent(*config.algorithm_settings, config.device, task.observations, task.actions,
                                 static_cast<uint64_t>(config.training.seed));
   // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
-  const bool goes_on = resumed && fs::exists(options.resume + "/" + run_file::last);
   std::optional<DataSet> data;
   if (!config.training.data.empty() && config.task.observation_scaling != "none")
     throw Error("--data " + config.training.data +
                 " holds observations as the task has them: leave out observation_scaling");
   std::vector<std::string> remarks;
-  if (!config.training.data.empty() && goes_on) {
+  if (!config.training.data.empty() && checkpoint) {
     data = DataSet{task.observations, task.actions, {}, {}, {}, {}, {}};
   } else if (!config.training.data.empty()) {
     DataFile file = read_data_of_task(config.training.data, config.environment);
@@ -81,25 +110,20 @@ int train(const TrainOptions& options) {
   }
   Training training(config.training, *agent, worlds.all(), evaluation.all(), data ? &*data : nullptr);
   data.reset();
-
-  const std::string folder = resumed ? options.resume : create_run_folder(options.out, config);
-  const std::string last = folder + "/" + run_file::last;
-  std::optional<SafetensorsFile> checkpoint;
-  if (goes_on) {
-    try {
-      checkpoint.emplace(last);
-      training.load(*checkpoint);
-    } catch (const Error& error) {
-      throw Error(error.what() + message("; the run cannot go on from it: start a new one with --config ",
-                                         shell_quoted(folder + "/" + run_file::config)));
-    }
+  if (checkpoint) {
+    reading_checkpoint(options.resume, [&] { training.load(*checkpoint); });
     if (training.step() >= config.training.steps)
-      throw Error(message(folder, " is at step ", training.step(), " already: to go on give more, e.g. --steps ",
-                          2 * training.step()));
+      throw Error(message(options.resume, " is at step ", training.step(),
+                          " already: to go on give more, e.g. --steps ", 2 * training.step()));
   }
 
-  RunRecorder recorder(folder, config, training, *agent, checkpoint ? &*checkpoint : nullptr, options.quiet);
+  std::optional<NewRunFolder> made;
+  if (!resumed) made.emplace(options.out, config);
+  const std::string folder = resumed ? options.resume : made->path();
+  RunRecorder recorder(folder, config, training, *agent, checkpoint ? &*checkpoint : nullptr, options.quiet,
+                       resumed ? &*claim : &made->claim());
   checkpoint.reset();
+  if (made) made->keep(true);
   if (resumed)
     recorder.say(training.step() > 0 ? message("going on in ", folder, " after step ", count_text(training.step()))
                                      : message("no checkpoint in ", folder, " yet: starting again"));
@@ -108,10 +132,17 @@ int train(const TrainOptions& options) {
 
   for (const std::string& remark : remarks) recorder.say(config.training.data + ": " + remark);
 
+  const std::string last = folder + "/" + run_file::last;
   const std::string go_on = shell_quoted(options.program) + " train --resume " + shell_quoted(folder);
   catch_interrupts();
   try {
     training.run(recorder);
+  } catch (const Error&) {
+    // The same settings would fail again: there is nothing to go on with, but perhaps something to see.
+    if (made) made->keep(fs::exists(last) || fs::exists(folder + "/" + run_file::best));
+    throw;
+  } catch (const ClaimLost&) {
+    throw;
   } catch (const Failure& failure) {
     if (!fs::exists(last)) throw;
     throw Failure(message(failure.what(), "; the last checkpoint is intact, go on with ", go_on));

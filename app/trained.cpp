@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include <meander/app/run_recorder.h>
+#include <meander/core/file_numbers.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/environments.h>
 
@@ -37,7 +38,7 @@ TrainedAgent load_trained(const std::string& what, const std::string& environmen
     if (!fs::exists(trained.path)) throw Error(what + ": no checkpoint in this folder (last.safetensors)");
   }
   const SafetensorsFile file = open_checkpoint(trained.path);
-  trained.step = file.metadata("step");
+  trained.step = message(whole_metadata(file, "step", 0, int64_t{1} << 53));
   const ConfigText text{file.metadata("config"), trained.path + " (its configuration)"};
   trained.config = resolve("", "", &text, {});
 

@@ -5,6 +5,7 @@
 
 #include <meander/algos/learner.h>
 #include <meander/algos/settings.h>
+#include <meander/app/recorded_task.h>
 #include <meander/app/verify_reference.h>
 #include <meander/core/json.h>
 #include <meander/kernels/error.h>
@@ -47,7 +48,8 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"self/derivative", "du_dt"}, {"self/target", "self_target"}, {"diagonal/x", "diagonal_x"},
     {"diagonal/velocity", "diagonal_velocity"}, {"diagonal/u", "diagonal_u"}, {"anchor/x", "q_x"},
     {"anchor/policy_u", "q_u"}, {"anchor/u", "anchor_u"}, {"anchor/action", "anchor_action"},
-    {"anchor/q1", "anchor_q1"}, {"anchor/q2", "anchor_q2"}, {"anchor/gradient", "q_gradient"}, {"anchor/spread", "critic_spread"}, {"anchor/radius", "radius"},
+    {"anchor/q1", "anchor_q1"}, {"anchor/q2", "anchor_q2"},
+    {"anchor/gradient", "q_gradient"}, {"anchor/spread", "critic_spread"}, {"anchor/radius", "radius"},
     {"anchor/target", "q_target"}, {"anchor/displacement", "displacement"}, {"actor/q_loss", "q_target_loss"},
     {"actor/self_loss", "self_distillation_loss"}, {"actor/diagonal_loss", "diagonal_loss"},
     // SAC
@@ -61,9 +63,8 @@ class LearnerCheck {
     try {
       const Json s = Json::parse(file.metadata("settings"));
       settings_ = make_algorithm(s.at("algorithm").text());
-      task_.observations = static_cast<int>(s.at("obs").whole());
-      task_.actions = static_cast<int>(s.at("act").whole());
-      batch_ = s.at("batch").whole();
+      const RecordedTask task(file, s);
+      task_.observations = task.observations, task_.actions = task.actions, batch_ = task.batch;
       for (const Json& offline : s.at("offline").list()) offline_.push_back(offline.boolean());
       set(*settings_, "batch_size", s.at("batch_size").dump());
       for (const auto& [recorded, value] : s.at("settings").object()) {
@@ -72,15 +73,15 @@ class LearnerCheck {
           if (r.before == recorded) name = r.now;
         set(*settings_, name, value.is_text() ? value.text() : value.dump());
       }
+      task.expect_room_for(*settings_);
       const Json errors = Json::parse(file.metadata("float32_error"));
       for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
     } catch (const std::exception& e) {
       throw Error(message(file.path(), ": the metadata do not describe recorded updates (", e.what(), ")"));
     }
-    if (batch_ < 1 || task_.observations < 1 || task_.actions < 1)
-      throw Error(message(file.path(), ": the metadata hold an impossible size"));
     agent_ = settings_->make_agent(task_.observations, task_.actions, 0);
     learner_ = dynamic_cast<Learner*>(agent_.get());
+    if (!learner_) throw Error(message(file.path(), ": ", settings_->name(), " reports nothing to be compared"));
     learner_->observe([this](const Quantity& q) { seen_[q.name] = numbers(q.value); });
   }
 
@@ -236,11 +237,11 @@ class LearnerCheck {
     ArenaScope scope;
     learner_->networks();   // what was kept of them is outdated
     const int64_t chunk = agent_->chunk() * task_.actions;
-    const int64_t states = std::ssize(file_.values<float>("eval/obs")) / task_.observations;
+    const int64_t states = states_in(file_, "eval/obs", task_.observations);
     const Tensor obs = matrix("eval/obs", states, task_.observations);
     const auto check = [&](const char* recorded, Tensor mine) { compare(recorded, numbers(mine), recorded); };
     if (has("eval/noise")) {
-      const int64_t rows = std::ssize(file_.values<float>("eval/noise")) / chunk;
+      const int64_t rows = states * states_in(file_, "eval/noise", states * chunk);
       const Choice choice = learner_->best_candidate(obs, matrix("eval/noise", rows, chunk));
       check("eval/candidates", choice.action), check("eval/action", choice.chosen);
       if (choice.q) check("eval/q", choice.q), check("eval/best", choice.best);   // one has no rivals

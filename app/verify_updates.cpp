@@ -2,7 +2,9 @@
 #include <optional>
 
 #include <meander/algos/mfpo.h>
+#include <meander/app/recorded_task.h>
 #include <meander/app/verify_reference.h>
+#include <meander/core/file_numbers.h>
 #include <meander/core/json.h>
 
 namespace meander {
@@ -59,28 +61,32 @@ class UpdateCheck {
   explicit UpdateCheck(const SafetensorsFile& file) : file_(file) {
     try {
       const Json s = Json::parse(file.metadata("settings"));
-      observations_ = s.at("obs").whole();
-      actions_ = s.at("act").whole();
-      batch_ = s.at("batch").whole();
-      updates_ = s.at("updates").whole();
-      settings_.batch_size = batch_;
-      settings_.sampling_steps = s.at("T").whole();
-      settings_.policy_proposals = s.at("K1").whole();
-      settings_.gaussian_proposals = s.at("K2").whole();
-      settings_.probes = s.at("N").whole();
-      settings_.atoms = s.at("atoms").whole();
-      settings_.v_min = s.at("v_min").number();
-      settings_.v_max = s.at("v_max").number();
-      settings_.discount = s.at("gamma").number();
-      settings_.target_rate = s.at("tau").number();
-      settings_.learning_rate = s.at("lr").number();
-      settings_.clipped_double_q = s.at("use_cdq").boolean();
-      settings_.alpha = s.at("alpha_init").number();
-      settings_.share_equal_times = s.at("share_r_equals_t").number();
-      settings_.target_entropy_per_action = s.at("target_entropy").number() / actions_;
-      settings_.evaluation_candidates = s.at("eval_candidates").whole();
-      hidden(s.at("actor_hidden"), settings_.actor_width, settings_.actor_layers);
-      hidden(s.at("critic_hidden"), settings_.critic_width, settings_.critic_layers);
+      RecordedTask task(file, s);
+      observations_ = task.observations, actions_ = task.actions, batch_ = task.batch;
+      updates_ = static_cast<int>(whole_number("updates", static_cast<double>(s.at("updates").whole()), 1, 1'000'000));
+      const auto take = [&](const char* ours, const char* theirs) {
+        meander::set(settings_, ours, s.at(theirs).dump());
+      };
+      take("batch_size", "batch");
+      take("sampling_steps", "T");
+      take("policy_proposals", "K1");
+      take("gaussian_proposals", "K2");
+      take("probes", "N");
+      take("atoms", "atoms");
+      take("v_min", "v_min");
+      take("v_max", "v_max");
+      take("discount", "gamma");
+      take("target_rate", "tau");
+      take("learning_rate", "lr");
+      take("clipped_double_q", "use_cdq");
+      take("alpha", "alpha_init");
+      take("share_equal_times", "share_r_equals_t");
+      take("evaluation_candidates", "eval_candidates");
+      meander::set(settings_, "target_entropy_per_action", message(s.at("target_entropy").number() / actions_));
+      hidden(s.at("actor_hidden"), "actor");
+      hidden(s.at("critic_hidden"), "critic");
+      if (!(settings_.v_min < settings_.v_max)) throw Error("v_min is not below v_max");
+      task.expect_room_for(settings_);
       if (file.metadata().contains("float32_error")) {
         const Json errors = Json::parse(file.metadata("float32_error"));
         for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
@@ -88,8 +94,6 @@ class UpdateCheck {
     } catch (const std::exception& e) {
       throw Error(message(file.path(), ": the metadata do not describe an MFPO recording (", e.what(), ")"));
     }
-    if (actions_ < 1 || observations_ < 1 || batch_ < 1 || updates_ < 1 || settings_.atoms < 2)
-      throw Error(message(file.path(), ": the metadata hold an impossible size"));
     phases_.emplace(observations_, actions_, settings_, 0);
     moments_.emplace(observations_, actions_, settings_, 0);
     networks_ = phases_->networks();
@@ -112,12 +116,12 @@ class UpdateCheck {
   }
 
  private:
-  void hidden(const Json& widths, int64_t& width, int64_t& layers) {
+  void hidden(const Json& widths, const std::string& network) {
     const std::vector<int64_t> w = widths.wholes();
     if (w.empty() || std::ranges::count(w, w[0]) != std::ssize(w))
-      throw Error(message(file_.path(), ": hidden layers of different widths (", widths.dump(), ") are not supported"));
-    width = w[0];
-    layers = std::ssize(w);
+      throw Error(message("hidden layers of different widths (", widths.dump(), ") are not supported"));
+    meander::set(settings_, network + "_width", message(w[0]));
+    meander::set(settings_, network + "_layers", message(w.size()));
   }
 
   // ---- the recording -------------------------------------------------------------------------------------------------
@@ -395,7 +399,7 @@ class UpdateCheck {
     for (const Network& n : agent.networks()) set(n, last);
     set({0, 1}, last);
     if (file_.contains("eval/obs")) {
-      const int64_t k = settings_.evaluation_candidates, states = file_.at("eval/obs").size() / observations_;
+      const int64_t k = settings_.evaluation_candidates, states = states_in(file_, "eval/obs", observations_);
       const Choice c = agent.best_candidate(get("eval/obs", states, observations_),
                                             get("eval/noise", states * k, actions_));
       compare("eval/cand_action", c.action, file_.values<float>("eval/cand_action"), 0);
@@ -410,7 +414,7 @@ class UpdateCheck {
         compare("eval/action", c.chosen, file_.values<float>("eval/action"), 0);
     }
     if (file_.contains("explore/noise")) {
-      const int64_t states = file_.at("explore/noise").size() / actions_;
+      const int64_t states = states_in(file_, "explore/noise", actions_);
       const auto s = phases_->sample(get("eval/obs", states, observations_), get("explore/noise", states, actions_));
       compare("explore/action", s.action, file_.values<float>("explore/action"), 0);
     }

@@ -46,7 +46,7 @@ class Environment {
   virtual std::span<const double> observation() const = 0;
 
   // Everything the next steps depend on, also derived quantities the next reward reads; load gives the same bits as
-  // no interruption. Throws Error if the size is not this task's.
+  // no interruption. Throws Error if the size is not this task's, or a number is none that save gives.
   virtual std::vector<double> save() const = 0;
   virtual void load(std::span<const double> state) = 0;
 
@@ -58,6 +58,10 @@ class Environment {
 
  protected:
   void check_action(std::span<const double> action) const;  // throws what step throws
+  // For load: throws Error unless the state has `size` numbers, all finite.
+  void check_state(std::span<const double> state, size_t size) const;
+  // For load: a count of steps in an episode, which no task has 1e9 of. Throws Error if it is no such number.
+  int steps_in_state(double steps) const;
 
  private:
   void check_action_size(size_t size) const;
@@ -87,6 +91,20 @@ inline void Environment::check_action(std::span<const double> action) const {
   for (size_t i = 0; i < action.size(); ++i)
     if (!std::isfinite(action[i]))
       throw Error(message(info().name, ": number ", i, " of the action is ", action[i], ", expected a finite one"));
+}
+
+inline void Environment::check_state(std::span<const double> state, size_t size) const {
+  if (state.size() != size)
+    throw Error(message(info().name, ": expected a state of ", size, " numbers, got ", state.size()));
+  for (size_t i = 0; i < size; ++i)
+    if (!std::isfinite(state[i]))
+      throw Error(message(info().name, ": number ", i, " of the state is ", state[i], ", expected a finite one"));
+}
+
+inline int Environment::steps_in_state(double steps) const {
+  if (!(steps >= 0 && steps <= 1e9) || steps != std::floor(steps))
+    throw Error(message(info().name, ": the state has ", steps, " steps, expected a whole number from 0 to 1e9"));
+  return static_cast<int>(steps);
 }
 
 }  // namespace meander

@@ -1,7 +1,6 @@
 #include <meander/core/safetensors.h>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,11 +8,11 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <utility>
 
 #include <meander/core/json.h>
 #include <meander/core/memory_limit.h>
+#include <meander/core/replacement.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -23,8 +22,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian and read in place");
 
 constexpr uint64_t prefix_length = 8;
-
-std::string reason(int error) { return std::strerror(error); }
 
 class Descriptor {
  public:
@@ -115,39 +112,6 @@ template std::span<const uint8_t> SafetensorsFile::values<uint8_t>(const std::st
 
 // ---- writing --------------------------------------------------------------------------------------------------------
 
-namespace {
-
-void write_all(int fd, const void* data, uint64_t length) {
-  const auto* bytes = static_cast<const char*>(data);
-  while (length > 0) {
-    const ssize_t written = ::write(fd, bytes, std::min<uint64_t>(length, 1 << 30));
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) throw Failure(message("cannot write: ", reason(written < 0 ? errno : ENOSPC)));
-    bytes += written;
-    length -= static_cast<uint64_t>(written);
-  }
-}
-
-// Opens the temporary file for us alone. Someone else's write may rename it away between open and lock: then it is no
-// longer the file of that name, and we open again.
-int open_locked(const std::string& temporary) {
-  for (;;) {
-    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) throw Failure(message("cannot write: ", reason(errno)));
-    if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-      ::close(fd);
-      throw Failure("cannot write: someone else is writing it now");
-    }
-    struct stat opened, named;
-    if (::fstat(fd, &opened) == 0 && ::stat(temporary.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
-        opened.st_dev == named.st_dev)
-      return fd;
-    ::close(fd);
-  }
-}
-
-}  // namespace
-
 void SafetensorsWriter::metadata(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
 
 void SafetensorsWriter::add(std::string name, DType dtype, std::vector<int64_t> shape, const void* data) {
@@ -158,7 +122,7 @@ void SafetensorsWriter::add(std::string name, DType dtype, std::vector<int64_t> 
   entries_.push_back({std::move(name), dtype, std::move(shape), data});
 }
 
-void SafetensorsWriter::write(const std::string& path) const {
+void SafetensorsWriter::write(const std::string& path, const std::function<void()>& last_check) const {
   // The widest elements first: the format allows no gaps, and so each tensor is aligned to its elements.
   std::vector<const Entry*> order;
   for (const Entry& entry : entries_) order.push_back(&entry);
@@ -186,29 +150,12 @@ void SafetensorsWriter::write(const std::string& path) const {
   }
   text.append((8 - text.size() % 8) % 8, ' ');
 
-  const std::string temporary = path + ".partial";
-  try {
-    Descriptor file(open_locked(temporary));
-    try {
-      if (::ftruncate(file.get(), 0) != 0) throw Failure(message("cannot write: ", reason(errno)));
-      const uint64_t header_length = text.size();
-      write_all(file.get(), &header_length, prefix_length);
-      write_all(file.get(), text.data(), text.size());
-      for (size_t i = 0; i < order.size(); ++i) write_all(file.get(), order[i]->data, lengths[i]);
-      if (::fsync(file.get()) != 0) throw Failure(message("cannot write: ", reason(errno)));
-      if (::rename(temporary.c_str(), path.c_str()) != 0) throw Failure(message("cannot replace: ", reason(errno)));
-    } catch (...) {
-      ::unlink(temporary.c_str());
-      throw;
-    }
-    // The rename itself lasts only once the folder is flushed; some file systems cannot, and say EINVAL.
-    const auto parent = std::filesystem::path(path).parent_path();
-    Descriptor folder(::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (folder && ::fsync(folder.get()) != 0 && errno != EINVAL)
-      throw Failure(message("cannot flush its folder: ", reason(errno)));
-  } catch (const Failure& failure) {
-    throw Failure(message(path, ": ", failure.what()));
-  }
+  Replacement file(path);
+  const uint64_t header_length = text.size();
+  file.write(&header_length, prefix_length);
+  file.write(text.data(), text.size());
+  for (size_t i = 0; i < order.size(); ++i) file.write(order[i]->data, lengths[i]);
+  file.take_place(last_check);
 }
 
 }  // namespace meander

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -76,10 +77,9 @@ class SafetensorsWriter {
   void add(std::string name, std::vector<int64_t> shape, const T* data) {
     add(std::move(name), dtype_of<T>, std::move(shape), static_cast<const void*>(data));
   }
-  // Writes beside `path` (to path + ".partial"), flushes to the disk and renames over it: a reader, a crash or kill -9
-  // sees the old file or the new one. Throws Failure (disk full, not writable, ...) and leaves the old file and no
-  // temporary one; only a killed process leaves its temporary, and the next write replaces it.
-  void write(const std::string& path) const;
+  // Writes it in the place of `path` (core/replacement.h); `last_check` is called before it takes that, and may throw.
+  // Throws Failure (disk full, not writable, ...).
+  void write(const std::string& path, const std::function<void()>& last_check = {}) const;
 
  private:
   struct Entry {

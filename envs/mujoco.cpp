@@ -150,7 +150,8 @@ void MujocoEnvironment::load(std::span<const double> state) {
   const std::vector<std::span<double>> parts = derived();
   size_t expected = simulation + observation_.size() + 2;
   for (const std::span<double> part : parts) expected += part.size();
-  check_size(info_.name, "a state", expected, state.size());
+  check_state(state, expected);
+  const int steps = steps_in_state(state[state.size() - 2]);
   clear();
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
   prepare_loaded();
@@ -161,7 +162,7 @@ void MujocoEnvironment::load(std::span<const double> state) {
     std::copy_n(rest, part.size(), part.begin());
     rest += part.size();
   }
-  steps_ = static_cast<int>(state[state.size() - 2]);
+  steps_ = steps;
   measured_ = state.back();
 }
 

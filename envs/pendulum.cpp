@@ -65,10 +65,10 @@ Step Pendulum::step(std::span<const double> action) {
 std::vector<double> Pendulum::save() const { return {angle_, velocity_, static_cast<double>(steps_)}; }
 
 void Pendulum::load(std::span<const double> state) {
-  if (state.size() != 3) throw Error(message(info_.name, ": expected a state of 3 numbers, got ", state.size()));
+  check_state(state, 3);
+  steps_ = steps_in_state(state[2]);
   angle_ = state[0];
   velocity_ = state[1];
-  steps_ = static_cast<int>(state[2]);
   observe();
 }
 

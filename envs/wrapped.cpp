@@ -78,7 +78,7 @@ std::vector<double> Wrapped::save() const {
 void Wrapped::load(std::span<const double> state) {
   if (state.empty()) throw Error(info_.name + ": the state is empty");
   inner_->load(state.first(state.size() - 1));
-  steps_ = static_cast<int64_t>(state.back());
+  steps_ = steps_in_state(state.back());
   observe();
 }
 

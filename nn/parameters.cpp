@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <meander/core/file_numbers.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -38,13 +39,14 @@ void ParameterLayout::save(SafetensorsWriter& file, const std::string& prefix, c
   for (const ParameterInfo& p : entries_) file.add(prefix + p.name, p.shape, flat + p.offset);
 }
 
-void ParameterLayout::load(const SafetensorsFile& file, const std::string& prefix, float* flat) const {
+void ParameterLayout::load(const SafetensorsFile& file, const std::string& prefix, float* flat, double least) const {
   // Everything is checked before the first number changes.
   for (const ParameterInfo& p : entries_) {
     const std::string name = prefix + p.name;
     file.values<float>(name, p.size());
     if (file.at(name).shape != p.shape)
       throw Error(message(file.path(), ": ", name, " has another shape than this network's"));
+    expect_finite(file.path() + ": tensor " + name, file.values<float>(name), least);
   }
   for (const ParameterInfo& p : entries_)
     std::ranges::copy(file.values<float>(prefix + p.name), flat + p.offset);

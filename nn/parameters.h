@@ -39,8 +39,9 @@ class ParameterLayout {
   }
   // Adds each parameter as PREFIX + NAME; `flat` must live until the file is written.
   void save(SafetensorsWriter& file, const std::string& prefix, const float* flat) const;
-  // Throws Error, with the file's path, if a tensor is missing or has another shape or dtype.
-  void load(const SafetensorsFile& file, const std::string& prefix, float* flat) const;
+  // Throws Error, with the file's path, if a tensor is missing, has another shape or dtype, or holds a number that is
+  // not finite or below `least`; nothing is read then.
+  void load(const SafetensorsFile& file, const std::string& prefix, float* flat, double least = -1e300) const;
 
  private:
   std::vector<ParameterInfo> entries_;

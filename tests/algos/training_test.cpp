@@ -254,7 +254,7 @@ TEST_CASE("a checkpoint of another task or agent is refused") {
   file.metadata("environment", "Circle");
   file.write(folder.file("last"));
   CHECK_THROWS_WITH_AS(run.training.load(SafetensorsFile(folder.file("last"))),
-                       doctest::Contains("expected a checkpoint of Line, got one of Circle"), Error);
+                       doctest::Contains("expected a checkpoint of Line, got one of \"Circle\""), Error);
 }
 
 // The step and the loss are named, the caller can save the last good parameters, and those are what the agent holds.

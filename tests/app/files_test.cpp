@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 
@@ -70,9 +71,31 @@ TEST_CASE("a file is replaced whole or not at all") {
   CHECK_THROWS_AS(replace_file(folder.file("none/config"), "x"), Failure);
 }
 
-// Two processes in one run folder would mix their lines.
-TEST_CASE("one writer at a time") {
+// A link in a run folder may point to a file that somebody else needs.
+TEST_CASE("symbolic links are not followed, and what is no file is not written to") {
   Folder folder;
-  const AppendFile first(folder.file("log"), INT64_MAX, AppendFile::exclusive);
-  CHECK_THROWS_AS(AppendFile(folder.file("log"), INT64_MAX, AppendFile::exclusive), Error);
+  write_text(folder.file("theirs"), "precious");
+  std::filesystem::create_symlink("theirs", folder.file("link"));
+  std::filesystem::create_symlink("theirs", folder.file("file.partial"));
+  CHECK_THROWS_WITH_AS(AppendFile(folder.file("link")), doctest::Contains("symbolic link"), Failure);
+  CHECK_THROWS_AS(AppendFile(folder.file("link"), 0), Failure);
+  REQUIRE(mkfifo(folder.file("pipe").c_str(), 0600) == 0);
+  CHECK_THROWS_AS(AppendFile(folder.file("pipe")), Failure);  // and does not wait for a reader
+  CHECK_THROWS_AS(AppendFile("/dev/null"), Failure);
+  replace_file(folder.file("link"), "new");  // takes the link's place
+  replace_file(folder.file("file"), "new");
+  CHECK(read_text(folder.file("link")) == "new");
+  CHECK(!std::filesystem::is_symlink(folder.file("link")));
+  CHECK(read_text(folder.file("file")) == "new");
+  CHECK(read_text(folder.file("theirs")) == "precious");
+}
+
+// What is checked last may refuse: then nothing has changed.
+TEST_CASE("a file whose last check fails is not replaced") {
+  Folder folder;
+  const std::string path = folder.file("config");
+  replace_file(path, "old");
+  CHECK_THROWS_AS(replace_file(path, "new", [] { throw Failure("no longer ours"); }), Failure);
+  CHECK(read_text(path) == "old");
+  CHECK(folder.files() == 1);
 }

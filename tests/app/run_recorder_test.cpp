@@ -3,10 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 
 #include "../algos/fakes.h"
+#include "../altered.h"
 #include <meander/kernels/error.h>
 #include "../folder.h"
 
@@ -116,14 +118,77 @@ TEST_CASE("a run that goes on keeps the columns of its metrics") {
   CHECK(table.values("updates_per_second").back().step == 500);
 }
 
-// Nothing is created for a run that cannot start, and nothing that is there is used.
-TEST_CASE("run folders") {
+// Another process has taken the folder over: whatever this one was about to write, it does not.
+TEST_CASE("a run that lost its folder writes nothing more") {
   Folder folder;
-  const RunConfig config = resolve("mfpo", "Pendulum-v1", nullptr, {});
-  CHECK(create_run_folder(folder.file("a/b"), config) == folder.file("a/b"));
-  CHECK(create_run_folder(folder.file("a/b"), config) == folder.file("a/b"));  // empty: still unused
-  write_text(folder.file("a/b/notes"), "mine");
-  CHECK_THROWS_WITH_AS(create_run_folder(folder.file("a/b"), config), doctest::Contains("--resume"), Error);
-  CHECK_THROWS_WITH_AS(create_run_folder(folder.file("a/b/notes/c"), config), doctest::Contains("--out"), Error);
-  CHECK_THROWS_AS(create_run_folder(folder.file("a/b/notes"), config), Error);
+  Run run(folder.file(""), [](Run& r) { r.config.training.checkpoint_interval = 120; });
+  const std::string metrics = read_text(folder.file("metrics.csv"));
+  std::filesystem::rename(folder.file("claim.1"), folder.file("claim.2"));
+  SUBCASE("to its metrics") { CHECK_THROWS_AS(run.training->run(*run.recorder), ClaimLost); }
+  SUBCASE("no checkpoint") { CHECK_THROWS_AS(run.recorder->checkpoint(10), ClaimLost); }
+  SUBCASE("no best agent") { CHECK_THROWS_AS(run.recorder->evaluated(10, Evaluation{{1}}, true), ClaimLost); }
+  SUBCASE("no last finite agent") { CHECK_THROWS_AS(run.recorder->update_failed(10), ClaimLost); }
+  run.recorder.reset();
+  CHECK(read_text(folder.file("metrics.csv")) == metrics);
+  for (const char* name : {"last.safetensors", "best.safetensors", "last_good.safetensors", "last.safetensors.partial"})
+    CHECK(!std::filesystem::exists(folder.file(name)));
+  CHECK(std::filesystem::exists(folder.file("claim.2")));
+}
+
+// Other programs write their event files beside ours; copied ones may have our kind of name.
+TEST_CASE("a run goes on in its own event file") {
+  Folder folder;
+  const std::string theirs[] = {"events.out.tfevents.1.otherhost", "events.out.tfevents.0000000001.meander",
+                                "events.out.tfevents.9999999999.meander", "events.out.tfevents.5.meander.v2"};
+  std::string ours;
+  {
+    Run run(folder.file(""));
+    run.training->run(*run.recorder);
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+      if (is_events_name(entry.path().filename().string())) ours = entry.path().string();
+  }
+  const auto size = std::filesystem::file_size(ours);
+  for (const std::string& name : theirs) write_text(folder.file(name), std::string(50'000, 'x'));
+  const SafetensorsFile checkpoint(folder.file("last.safetensors"));
+  {
+    Run run(folder.file(""), [](Run& r) { r.config.training.steps = 500; }, &checkpoint);
+    run.training->run(*run.recorder);
+  }
+  CHECK(std::filesystem::file_size(ours) > size);
+  for (const std::string& name : theirs) CHECK(read_text(folder.file(name)) == std::string(50'000, 'x'));
+  CHECK(folder.files() == 6 + std::ssize(theirs));
+  // Without a checkpoint nothing tells which is ours: a new one is begun.
+  std::filesystem::remove(folder.file("last.safetensors"));
+  Run again(folder.file(""));
+  CHECK(folder.files() == 7 + std::ssize(theirs));  // one checkpoint less, one event file and the claim more
+}
+
+TEST_CASE("what a checkpoint says of the other files is checked") {
+  Folder folder;
+  {
+    Run run(folder.file(""));
+    run.training->run(*run.recorder);
+  }
+  const std::string metrics = read_text(folder.file("metrics.csv"));
+  const auto resumed = [&](const char* key, const std::string& value) {
+    Altered file(folder.file("last.safetensors"));
+    if (*key) file.metadata[key] = value;
+    file.write(folder.file("changed"));
+    const SafetensorsFile checkpoint(folder.file("changed"));
+    Run run(folder.file(""), [](Run& r) { r.config.training.steps = 500; }, &checkpoint);
+  };
+  for (const char* key : {"metrics_bytes", "events_bytes", "wall_seconds"})
+    for (const char* value : {"nan", "inf", "-5", "12junk", "1e999", "", "9e99"}) {
+      CAPTURE(value);
+      CHECK_THROWS_WITH_AS(resumed(key, value), doctest::Contains(key), Error);
+    }
+  for (const char* value : {"/etc/passwd", "../events.out.tfevents.1.meander", "metrics.csv", ""})
+    CHECK_THROWS_WITH_AS(resumed("events", value), doctest::Contains("event file"), Error);
+  CHECK(read_text(folder.file("metrics.csv")) == metrics);
+
+  // Rows that the checkpoint counts are gone: said, and the lines that are left stay whole.
+  write_text(folder.file("metrics.csv"), metrics.substr(0, metrics.size() - 5));
+  resumed("", "");
+  CHECK(read_text(folder.file("metrics.csv")) == metrics.substr(0, metrics.rfind('\n', metrics.size() - 2) + 1));
+  CHECK(read_text(folder.file("log.txt")).find("metrics.csv is shorter than at the checkpoint") != std::string::npos);
 }

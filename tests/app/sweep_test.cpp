@@ -95,7 +95,7 @@ TEST_CASE("a sweep stopped by a signal saves its runs and goes on") {
   int64_t furthest = 0;
   for (const char* run : {"s/s0/", "s/s1/"}) {
     const std::string log = folder.file(std::string(run) + "log.txt");
-    for (int i = 0; i < 500 && !contains(read_text(log), "stopped and saved"); ++i)
+    for (int i = 0; i < 3000 && !contains(read_text(log), "stopped and saved"); ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     CHECK(contains(read_text(log), "stopped and saved"));
     const SafetensorsFile checkpoint(folder.file(std::string(run) + "last.safetensors"));

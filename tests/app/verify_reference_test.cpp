@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "../altered.h"
 #include "../folder.h"
 #include "recordings.h"
 #include <meander/kernels/error.h>
@@ -56,4 +57,38 @@ TEST_CASE("a recording with a part missing is refused by name") {
   const Folder folder;
   CHECK_THROWS_AS(verify_updates(SafetensorsFile(changed(folder, updates, "u1/noise/k1_z", 0, true))), Error);
   CHECK_THROWS_AS(verify_operations(SafetensorsFile(changed(folder, operations, "mish/tan/x", 0, true))), Error);
+}
+
+// Sizes are held against the recorded tensors before anything is made of them.
+TEST_CASE("a recording whose settings lie is refused") {
+  const Folder folder;
+  const auto refused = [&](const std::string& from, const std::string& setting, const std::string& value) {
+    Altered file(from);
+    std::string& text = file.metadata.at("settings");
+    const size_t at = text.find("\"" + setting + "\"");
+    REQUIRE(at != text.npos);
+    const size_t begin = text.find(':', at) + 1, end = text[text.find_first_not_of(' ', begin)] == '['
+                                                          ? text.find(']', begin) + 1 : text.find_first_of(",}", begin);
+    text.replace(begin, end - begin, value);
+    file.write(folder.file("lies.safetensors"));
+    const SafetensorsFile lies(folder.file("lies.safetensors"));
+    CAPTURE(setting);
+    CAPTURE(value);
+    if (is_update_reference(lies)) CHECK_THROWS_AS(verify_updates(lies), Error);
+    else CHECK_THROWS_AS(verify_learner(lies), Error);
+  };
+  for (const char* value : {"-1", "0", "1000000", "4611686018427387904", "1.5", "null"})
+    for (const char* setting : {"obs", "act", "batch", "T", "K1", "K2", "atoms", "eval_candidates", "updates"})
+      refused(updates, setting, value);
+  for (const char* value : {"[]", "[-1,-1,-1]", "[0]", "[4096,4096,4096]", "[64,32]", "[1,1,1,1,1,1,1,1]", "64"})
+    for (const char* setting : {"actor_hidden", "critic_hidden"}) refused(updates, setting, value);
+  for (const char* setting : {"gamma", "tau", "lr", "alpha_init", "share_r_equals_t"})
+    refused(updates, setting, "1e300");
+  refused(updates, "N", "0");
+  refused(updates, "v_min", "30");
+  for (const char* value : {"-1", "0", "1000000", "4611686018427387904"})
+    for (const char* name : {"som_default", "sac_tuned", "mvp_split_best", "fql_chunk"})
+      for (const char* setting : {"obs", "act", "batch"})
+        refused(MEANDER_TEST_DATA "/" + std::string(name) + ".safetensors", setting, value);
+  refused(MEANDER_TEST_DATA "/sac_tuned.safetensors", "width", "4096");
 }
