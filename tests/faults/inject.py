@@ -11,7 +11,8 @@ short write, and ENOMEM for mmap. Expected:
   - else there is one line on standard error, no signal, no hang, and nothing partial is left behind;
   - the file that was there before has its old bytes, or all of the new ones;
   - the next command (--resume, or the same again) ends with the bits of an undisturbed one.
-Prints a table of outcomes by verb and each kind of failure once with an example. Status 1 if there was a failure.
+Prints a table of outcomes by verb and each kind of failure once, with the operations and faults that led to it. Status
+1 if there was a failure.
 """
 import argparse
 import collections
@@ -276,15 +277,17 @@ def main():
             print(f"{verb.name:16} {len(operations):10}  {possible:6}  {len(results):5}  {counts['refused']:7}  "
                   f"{counts['no harm']:7}  {counts['failed']:6}", flush=True)
             total, bad = total + len(results), bad + counts["failed"]
-            kinds = {}
+            kinds = collections.defaultdict(list)
             for operation, fault, outcome, problem in results:
                 report.append({"verb": verb.name, "operation": str(operation), "number": operation.number,
                                "fault": str(fault), "outcome": outcome, "problem": problem})
                 if problem:
-                    example = f"operation {operation.number}: {problem}"
-                    kinds.setdefault((str(operation), str(fault)), []).append(example)
-            for (operation, fault), examples in sorted(kinds.items()):
-                print(f"    {operation}: {fault}: {len(examples)} times, {examples[0]}", flush=True)
+                    kinds[harness.kind_of(problem)].append((str(operation), str(fault), problem))
+            for cases in kinds.values():
+                print(f"    {len(cases)} times: {cases[0][2]}")
+                for operation in dict.fromkeys(operation for operation, _, _ in cases):
+                    faults = dict.fromkeys(fault for other, fault, _ in cases if other == operation)
+                    print(f"        {operation}: {', '.join(faults)}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
     print(f"{total} faults tried, {bad} failed")
