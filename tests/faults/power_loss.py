@@ -13,6 +13,9 @@ Each state is gone on with. Expected: after the step of the last checkpoint that
 before the first one, a new start or one line that says why not and a new run into the same folder; and in the end the
 bits of an undisturbed run.
 
+Of verbs that write one file the states are looked at alone: the file has its old bytes or the new ones, whole, and a
+data set that `collect` has announced is there.
+
 MISTAKE is made in the record, to see that it is found: `sync` and `syncfolder` leave out flushing files or folders,
 `rename-first` puts the renaming before the writing. Then the status is 0 if something failed.
 """
@@ -28,6 +31,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import harness  # noqa: E402
+import inject  # noqa: E402
 
 FOLDER = "folder"  # what a name may stand for, beside a file and nothing
 LAST = "run/last.safetensors"
@@ -38,8 +42,8 @@ FEWEST_CHECKPOINTS = 4
 class File:
     """Bytes that are on the disk, and what was done since: (offset, data), or (length, None) of a truncation."""
 
-    def __init__(self):
-        self.synced, self.pending = b"", []
+    def __init__(self, synced=b""):
+        self.synced, self.pending = synced, []
 
     @staticmethod
     def applied(content, changes, zeros=False):
@@ -72,7 +76,11 @@ class Disk:
     """Names below a folder. Of each what it stood for since its folder was flushed, the oldest first."""
 
     def __init__(self, root):
+        """With what is below `root` now, flushed."""
         self.root, self.names, self.inodes, self.promised = str(root), {}, {}, 0
+        for path in sorted(root.rglob("*")):
+            file = FOLDER if path.is_dir() else self.inodes.setdefault(path.stat().st_ino, File(path.read_bytes()))
+            self.names[self.short(str(path))] = [file]
 
     def short(self, path):
         return path[len(self.root) + 1:]
@@ -94,6 +102,8 @@ class Disk:
             self.bind(second, self.now(name))
             if operation.kind == "rename":
                 self.bind(name, None)
+                for inside in [other for other in self.names if other.startswith(name + "/")]:
+                    self.names[second + inside[len(name):]] = self.names.pop(inside)
         elif operation.kind == "unlink":
             self.bind(name, None)
         elif operation.kind == "write":
@@ -131,9 +141,9 @@ def matters(operation):
         operation.kind == "write" and not operation.path.endswith(".partial"))
 
 
-def states(operations, root, seed):
+def states(operations, disk, seed):
     """The extremes and random ones, no two the same: [(what happened, promised step, {name: bytes or FOLDER})]."""
-    disk, draw, seen, found = Disk(root), random.Random(seed), set(), []
+    draw, seen, found = random.Random(seed), set(), []
 
     def add(what, state):
         digest = hashlib.sha256(repr(sorted(state.items())).encode() + bytes(disk.promised)).digest()
@@ -176,12 +186,41 @@ def record(program, scratch, plant):
     shim = harness.Shim(scratch)
     root = scratch / "recorded"
     root.mkdir()
+    disk = Disk(root)
     harness.must(program, harness.train_command("sac", "Pendulum-v1", STEPS, "run"), root,
                  environment=shim.environment(root, ignore=[plant] if plant in ("sync", "syncfolder") else []))
     operations = shim.record(root)
     if sum(b": checkpoint" in operation.data for operation in operations) < FEWEST_CHECKPOINTS:
         sys.exit("the log no longer says when there is a checkpoint: this test would find nothing")
-    return root, with_rename_first(operations) if plant == "rename-first" else operations
+    return disk, with_rename_first(operations) if plant == "rename-first" else operations
+
+
+def single_files(program, scratch, seed):
+    """Of the verbs that write one file: (number of states, [(what happened, problem)])."""
+    shim, count, problems = harness.Shim(scratch), 0, []
+    for verb in inject.verbs():
+        if type(verb) is not inject.Verb or verb.output or verb.skip or verb.every > 1:
+            continue
+        root = scratch / verb.name
+        root.mkdir()
+        verb.prepare(program, root)
+        old, disk = verb.product(root), Disk(root)
+        outcome = verb.run(program, root, shim.environment(root))
+        if outcome.status != 0:
+            sys.exit(f"{verb.name}: {outcome}")
+        new, made = verb.product(root), verb.made[0]
+        found = states(shim.record(root), disk, seed)
+        count += len(found)
+        for what, _, state in found:
+            torn = [name for name, content in state.items() if (name == made or name.startswith(made + "/"))
+                    and content is not FOLDER and content not in (old.get(name), new.get(name))]
+            if torn or any(name not in state for name in old):
+                problems.append((f"{verb.name} {what}", f"{verb.name}: neither the old file nor the new one is there"))
+        draw = random.Random(seed)
+        if made.startswith("d."):   # a data set
+            if any(disk.state(*how, draw).get(made) != new[made] for how in EXTREMES):
+                problems.append(("at its end", f"{verb.name} announced its file, which is not on the disk"))
+    return count, problems
 
 
 def main():
@@ -198,8 +237,8 @@ def main():
         (scratch / "wanted").mkdir()
         afresh = harness.train_command("sac", "Pendulum-v1", END, "run")
         harness.must(program, afresh, scratch / "wanted")
-        root, operations = record(program, scratch, options.plant)
-        all_states = states(operations, root, options.seed)
+        disk, operations = record(program, scratch, options.plant)
+        all_states = states(operations, disk, options.seed)
         chosen = all_states
         if 0 < options.states < len(all_states):
             chosen = random.Random(options.seed).sample(all_states, options.states)
@@ -216,20 +255,21 @@ def main():
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
         results = list(pool.map(one, range(len(chosen))))
+        looked_at, torn = (0, []) if options.plant else single_files(program, scratch, options.seed)
     failed = collections.defaultdict(list)
-    for what, problem, _ in results:
-        if problem:
-            failed[harness.kind_of(problem)].append((what, problem))
+    for what, problem in [(what, problem) for what, problem, _ in results if problem] + torn:
+        failed[harness.kind_of(problem)].append((what, problem))
     for kind, cases in sorted(failed.items(), key=lambda item: -len(item[1])):
         print(f"{len(cases)} times: {kind}\n    {cases[0][0]}: {cases[0][1]}")
-    bad = sum(map(len, failed.values()))
-    after_one = sum(after > 0 for _, problem, after in results if not problem)
+    good = [after for _, problem, after in results if not problem]
+    bad, after_one = len(results) - len(good), sum(after > 0 for after in good)
     print(f"{len(operations)} operations, {len(all_states)} states, {len(chosen)} tried: {len(chosen) - bad} went on "
           f"or began again ({after_one} after a checkpoint), {bad} failed")
     if options.plant:
         print(f"planted: {options.plant}: {'found' if bad else 'NOT FOUND'}")
         return 0 if bad else 1
-    return 1 if bad else 0
+    print(f"verbs that write one file: {looked_at} states, {len(torn)} failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
