@@ -26,10 +26,10 @@ PARTS = [
 ]
 QUICK = [
     ("each operation fails, one after another",
-     ["inject.py", "--stride", "40", "--verbs", "train,resume,collect-npz,collect-tensors,plot-svg,config-output"]),
+     ["inject.py", "--stride", "25", "--verbs", "train,resume,collect-npz,collect-tensors,plot-svg,config-output"]),
     ("the power fails", ["power_loss.py", "--states", "80"]),
     ("planted: files not flushed", ["power_loss.py", "--states", "40", "--plant", "sync"]),
-    ("runs are killed", ["kill.py", "--kills", "9"]),
+    ("runs are killed", ["kill.py", "--kills", "15"]),
 ]
 
 

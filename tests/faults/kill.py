@@ -83,8 +83,8 @@ class Killer:
             if outcome.status != -signal.SIGKILL:
                 with self.lock:
                     self.left += 1
-                if outcome.status == 0:   # it was faster than the one before
-                    break
+                if outcome.status == 0 or "is at step" in " ".join(outcome.complaint):
+                    break   # it was faster than the undisturbed one, or killed after its last checkpoint
                 return kills, early, f"after {kills} kills, {words[1]}: {outcome}"
             kills += 1
             early += step_there(folder) == 0

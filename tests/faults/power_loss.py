@@ -259,7 +259,8 @@ def main():
     failed = collections.defaultdict(list)
     for what, problem in [(what, problem) for what, problem, _ in results if problem] + torn:
         failed[harness.kind_of(problem)].append((what, problem))
-    for kind, cases in sorted(failed.items(), key=lambda item: -len(item[1])):
+    worst = sorted(failed.items(), key=lambda item: -len(item[1]))
+    for kind, cases in worst[:2] if options.plant else worst:
         print(f"{len(cases)} times: {kind}\n    {cases[0][0]}: {cases[0][1]}")
     good = [after for _, problem, after in results if not problem]
     bad, after_one = len(results) - len(good), sum(after > 0 for after in good)
