@@ -121,9 +121,10 @@ class SweepVerb(Verb):
         for name in ("s0", "s1"):
             if problem := harness.difference(folder / "sweep" / name, wanted / "sweep" / name):
                 return f"{name}: {problem}"
-        tables = [(f / "sweep/table.csv").read_bytes() if (f / "sweep/table.csv").exists() else None
-                  for f in (folder, wanted)]
-        return "" if tables[0] == tables[1] else "table.csv differs"
+        if not (folder / "sweep/table.csv").exists():
+            return "there is no table.csv"
+        right = harness.table(wanted / "sweep/table.csv")
+        return "" if harness.table(folder / "sweep/table.csv") == right else "table.csv differs"
 
     def unchanged(self, folder, base, wanted):
         return ""
