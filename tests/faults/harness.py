@@ -12,7 +12,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAM = HERE.parents[1] / "build/release/meander"
-SECONDS = 120  # of one command; most take a tenth of a second
+SECONDS = 300  # of one command; most take a tenth of a second, `toy` half a minute
 
 # Small runs with a checkpoint every few steps: all that a run folder holds is written many times in a moment. Runs end
 # at a multiple of the evaluation interval, because a last evaluation elsewhere would show in one that goes on.
