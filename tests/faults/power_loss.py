@@ -229,7 +229,7 @@ def main():
     parser.add_argument("--states", type=int, default=400, help="at most so many; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plant", choices=["sync", "syncfolder", "rename-first"])
-    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--jobs", type=int, default=8, help="at once: a run may wait for a claim that was torn")
     options = parser.parse_args()
     program = options.program.resolve()
     with harness.scratch_folder() as name, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
