@@ -12,7 +12,6 @@
 #include <meander/algos/random_action.h>
 #include <meander/core/json.h>
 #include <meander/core/random.h>
-#include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 

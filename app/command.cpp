@@ -51,10 +51,11 @@ constexpr int64_t most_steps = 1'000'000'000, most_threads = 1024;
 // --set, and the settings that have an option of their own.
 struct SettingOptions {
   std::vector<std::string> set;
-  std::string steps, seed, threads, data, device;
+  std::string preset, steps, seed, threads, data, device;
 
   std::vector<Assignment> assignments() const {
     std::vector<Assignment> all;
+    if (!preset.empty()) all.push_back({"--preset", "preset", preset});
     for (const std::string& text : set) all.push_back(parse_assignment(text));
     if (!steps.empty()) all.push_back({"--steps", "steps", steps});
     if (!seed.empty()) all.push_back({"--seed", "seed", seed});
@@ -109,6 +110,7 @@ int run(int argc, char** argv, Product& product) {
   verb->add_option("--data", train_settings.data, "Data set that the replay begins with (see collect)");
   verb->add_option("--out", train_options.out, "Run folder; default: runs/ALGO-ENV-sSEED-TIME");
   verb->add_option("--config", train_options.config, "TOML file of settings (see config)");
+  verb->add_option("--preset", train_settings.preset, "Settings as a source has them, under one name (see list)");
   verb->add_option("--set", train_settings.set, "key=value, any setting; can be repeated")->allow_extra_args(false);
   verb->add_option("--resume", train_options.resume, "Go on with the run of this folder");
   verb->add_flag("--quiet", train_options.quiet, "Print nothing but errors");
@@ -204,6 +206,7 @@ int run(int argc, char** argv, Product& product) {
              [&] { return config(config_algorithm, config_environment, config_settings.assignments()); });
   verb->add_option("--algo", config_algorithm, "Algorithm")->required();
   verb->add_option("--env", config_environment, "Environment, whose defaults are applied");
+  verb->add_option("--preset", config_settings.preset, "Settings as a source has them, under one name (see list)");
   verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
 
   std::string info_folder, info_task;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <meander/algos/presets.h>
 #include <meander/app/output.h>
 #include <meander/app/verbs.h>
 #include <meander/kernels/error.h>
@@ -21,6 +22,12 @@ std::string range_text(const EnvironmentInfo& info) {
 int list() {
   print("Algorithms\n");
   for (const std::string& name : algorithm_names()) print("  {:<26} {}\n", name, make_algorithm(name)->title());
+  print("\nPresets of settings (--preset)\n");
+  for (const Preset& p : presets()) {
+    std::string settings;
+    for (const auto& [key, text] : p.settings) settings += " " + key + "=" + text;
+    print("  {:<16} {:<10} {:<13}{}  ({})\n", p.name, p.algorithm, *p.task ? p.task : "all tasks", settings, p.source);
+  }
   print("\n{:<38} {:>12} {:>8} {:>10} {:>11}  {}\n", "Environments", "observations", "actions", "range",
              "time limit", "source");
   for (const std::string& name : environment_names()) {

@@ -26,6 +26,8 @@ RunConfig resume_config(const TrainOptions& options) {
   if (!fs::is_directory(folder)) throw Error("--resume " + folder + ": no such run folder");
   if (!options.out.empty()) throw Error("--resume goes on in its own folder: leave out --out");
   if (!options.config.empty()) throw Error("--resume takes the configuration of the run: leave out --config");
+  for (const Assignment& assignment : options.assignments)
+    if (assignment.origin == "--preset") throw Error("--resume takes the settings of the run: leave out --preset");
   const ConfigText text = read_config_text(folder + "/" + run_file::config);
   RunConfig before = resolve("", "", &text, {});
   const auto refuse = [&](const std::string& what, const std::string& was, const std::string& is) {
