@@ -54,6 +54,12 @@ Tensor Learner::normals(Purpose purpose, uint64_t step, int64_t rows, int64_t co
   return x;
 }
 
+Tensor Learner::uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const {
+  const Tensor x = empty(rows, cols);
+  kernels::current().philox_uniform(key(purpose, step), QueuedUpdate::place_of(step), x.size(), x.f32());
+  return x;
+}
+
 double Learner::one_step_gap(std::span<const float> states) {
   ArenaScope scope;
   const int64_t count = std::ssize(states) / observations_;

@@ -103,6 +103,7 @@ class Learner : public Agent {
 
   kernels::RandomKey key(Purpose purpose, uint64_t step) const { return {seed_, static_cast<uint32_t>(purpose), step}; }
   Tensor normals(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
+  Tensor uniforms(Purpose purpose, uint64_t step, int64_t rows, int64_t cols) const;
   // Numbers of several purposes that are drawn together: room for each, and at `now` the numbers. `name`: in Draws.
   class DrawTogether {
    public:

@@ -84,14 +84,15 @@ constexpr size_t columns_before = 2;   // step and wall time
 // The columns of metrics.csv after step and wall time.
 enum Column { evaluation_mean, evaluation_std, episode_return, first_metric };
 const std::string one_step_gap = "one_step_gap", overestimation = "overestimation";   // of evaluations
+const std::string updates_per_second = "updates_per_second";
 const std::string success_rate = "evaluation_success_rate";  // the last, where a task's true end is a success
 
 std::vector<std::string> columns_of(const Agent& agent, bool with_success) {
   std::vector<std::string> columns = {"evaluation_return_mean", "evaluation_return_std", "episode_return"};
   for (const char* name : agent.metric_names()) columns.push_back(name);
-  columns.push_back("updates_per_second");
   if (agent.has_flow()) columns.push_back(one_step_gap);
   if (agent.discount()) columns.push_back(overestimation);
+  columns.push_back(updates_per_second);
   if (with_success) columns.push_back(success_rate);
   return columns;
 }
@@ -170,7 +171,7 @@ void RunRecorder::metrics(int64_t, std::span<const double> means) {
   std::copy(means.begin(), means.end(), row_.begin() + first_metric);
   const double seconds = std::chrono::duration<double>(Clock::now() - report_start_).count() - idle_seconds_;
   const auto updates = static_cast<double>(training_.updates() - reported_updates_);
-  if (seconds > 0) row_[first_metric + means.size()] = updates / seconds;
+  if (seconds > 0) set(updates_per_second, updates / seconds);
   reported_updates_ = training_.updates();
   report_start_ = Clock::now();
   idle_seconds_ = 0;
@@ -179,10 +180,8 @@ void RunRecorder::metrics(int64_t, std::span<const double> means) {
 void RunRecorder::evaluated(int64_t step, const Evaluation& evaluation, bool best_so_far) {
   row_[evaluation_mean] = evaluation.mean();
   row_[evaluation_std] = evaluation.deviation();
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    if (columns_[i] == one_step_gap) row_[i] = evaluation.one_step_gap;
-    if (columns_[i] == overestimation) row_[i] = evaluation.overestimation;
-  }
+  set(one_step_gap, evaluation.one_step_gap);
+  set(overestimation, evaluation.overestimation);
   progress_.evaluation_return(evaluation.mean());
   std::string success;
   if (columns_.back() == success_rate) {
@@ -257,6 +256,11 @@ bool RunRecorder::stop() { return interrupted(); }
 
 double RunRecorder::wall_seconds() const {
   return earlier_seconds_ + std::chrono::duration<double>(Clock::now() - start_).count();
+}
+
+void RunRecorder::set(const std::string& column, std::optional<double> value) {
+  for (size_t i = 0; i < columns_.size(); ++i)
+    if (columns_[i] == column) row_[i] = value;
 }
 
 void RunRecorder::write_row(int64_t step) {

@@ -44,6 +44,7 @@ class RunRecorder : public Observer {
   std::string path(const char* file) const { return folder_ + "/" + file; }
   double wall_seconds() const;
   void log(const std::string& text);
+  void set(const std::string& column, std::optional<double> value);   // of this step, where there is such a column
   void write_row(int64_t step);
   void expect_all(const char* file, int64_t there, int64_t counted);
   std::function<void()> last_check() const { return [this] { claim_.check(); }; }

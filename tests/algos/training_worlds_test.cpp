@@ -275,10 +275,11 @@ TEST_CASE("the first update's batch is named by the number 1") {
   run.training.run(run.recorder);
   Replay replay(3, 400, 2, 1);
   replay.append(data);
-  testing::Data expected = testing::empty_batch(8, 2, 1, 1, 1);
-  replay.sample({static_cast<uint64_t>(s.seed), static_cast<uint32_t>(Purpose::batch), 1}, expected.batch);
-  const float* const rows = expected.batch.state.f32();
-  CHECK(run.learner.state == std::vector<float>(rows, rows + 16));
+  std::vector<float> state(16), action(8), reward(8), mask(8), next(16), valid(8);
+  const auto column = [](std::vector<float>& x) { return view(x.data(), 8, std::ssize(x) / 8); };
+  replay.sample({static_cast<uint64_t>(s.seed), static_cast<uint32_t>(Purpose::batch), 1},
+                {column(state), column(action), column(reward), column(mask), column(next), column(valid)});
+  CHECK(run.learner.state == state);
 }
 
 TEST_CASE("each random step is an action of its own") {
