@@ -16,7 +16,7 @@ struct ProgramMissing : Failure {
 };
 
 // Another program, running beside this one. It is in a process group of its own, so that Ctrl-C reaches this program
-// alone, and is asked to end (SIGTERM) when this one dies, however it dies.
+// alone, and is asked to end (SIGUSR1) when this one dies, however it dies.
 class ChildProcess {
  public:
   // Starts command[0], looked for in the absolute folders of PATH if it has no slash, with the other words; `input` is

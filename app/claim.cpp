@@ -15,6 +15,7 @@
 #include <sstream>
 #include <system_error>
 
+#include <meander/app/output.h>
 
 namespace meander {
 
@@ -140,7 +141,7 @@ bool Claim::stale(int attempt, Time patience) const {
     if (started == first.started || started == "?") throw held(message("process ", first.pid));
     return true;
   }
-  fmt::print(stderr, "meander: {} is claimed by process {} of {}: waiting {} s for a sign of it\n", what_, first.pid,
+  warn("meander: {} is claimed by process {} of {}: waiting {} s for a sign of it\n", what_, first.pid,
              first.host, (patience.count() + 999) / 1000);
   const auto start = std::chrono::steady_clock::now();
   while (std::chrono::steady_clock::now() - start < patience) {
@@ -167,6 +168,7 @@ bool Claim::make(int attempt) {
   if (fd_ < 0) fail(errno);
   const std::string content = text();
   if (pwrite(fd_, content.data(), content.size(), 0) != std::ssize(content)) fail(errno ? errno : ENOSPC);
+  if (fsync(fd_) != 0) fail(errno);  // after a loss of power a claim is whole or not there
   bool made = link(partial.c_str(), path.c_str()) == 0;
   const int error = errno;
   struct stat status;

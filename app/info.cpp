@@ -62,7 +62,7 @@ void print_tensors(const SafetensorsFile& file) {
   }
   for (const auto& [name, group] : groups)
     print("  {:<24} {:>14} numbers in {} tensor{} ({})\n", name, count_text(group.numbers), group.tensors,
-               group.tensors == 1 ? "" : "s", fmt::join(group.types, ", "));
+               group.tensors == 1 ? "" : "s", fmt::format("{}", fmt::join(group.types, ", ")));
 }
 
 bool holds_data_set(const SafetensorsFile& file) {

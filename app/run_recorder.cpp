@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include <meander/app/metrics.h>
+#include <meander/app/output.h>
 #include <meander/app/version.h>
 #include <meander/core/file_numbers.h>
 #include <meander/core/json.h>
@@ -157,7 +158,7 @@ void RunRecorder::expect_all(const char* file, int64_t there, int64_t counted) {
   const std::string line = message(path(file), " is shorter than at the checkpoint, by ", counted - there, " of ",
                                    counted, " bytes: the run goes on without what was in them");
   log("warning: " + line);
-  fmt::print(stderr, "meander: {}\n", line);
+  warn("meander: {}\n", line);
 }
 
 // ---- what the loop reports ------------------------------------------------------------------------------------------
