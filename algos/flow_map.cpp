@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include <meander/algos/algorithm.h>
+#include <meander/algos/training.h>
 
 // The algorithm phase by phase. Time runs from t = 1 (noise) to t = 0 (action).
 namespace meander {
@@ -305,6 +306,12 @@ std::vector<Setting> FlowMapSettings::settings() {
   };
   all.insert(all.end(), own.begin(), own.end());
   return all;
+}
+
+std::string FlowMapSettings::warning(const TrainingSettings& loop) const {
+  if (loop.offline_steps > 0) return {};
+  return "without offline steps the anchor is the untrained policy, which online training stays near: give it --data and "
+         "--set offline_steps=N";
 }
 
 std::unique_ptr<Agent> FlowMapSettings::make_agent(int observations, int actions, uint64_t seed) const {

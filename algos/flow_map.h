@@ -26,6 +26,7 @@ struct FlowMapSettings final : ChunkSettings {
   std::string name() const override { return "flow_map"; }
   std::string title() const override { return "Flow Map with a Q Gradient"; }
   std::vector<Setting> settings() override;
+  std::string warning(const TrainingSettings&) const override;
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };
 

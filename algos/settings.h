@@ -59,6 +59,7 @@ struct AlgorithmSettings {
   virtual std::vector<Renamed> renamed() const { return {}; }  // of its settings and metrics
   virtual void adapt(const EnvironmentInfo&) {}          // the task's defaults, before config and --set are applied
   virtual void adapt_loop(TrainingSettings&) const {}    // the algorithm's defaults for the loop, likewise
+  virtual std::string warning(const TrainingSettings&) const { return {}; }   // what of a resolved run is of little use
   virtual std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const = 0;
 };
 

@@ -16,19 +16,19 @@ struct SomSettings final : AlgorithmSettings {
   double discount = 0.99;
   double target_rate = 0.005;                 // tau
   double reward_scale = 0.2;
-  int64_t policy_interval = 2;                // updates from one of the policy to the next
+  int64_t policy_interval = 1;                // updates from one of the policy to the next
   int64_t target_interval = 0;                // and of the targets; 0: as the policy's
   double learning_rate = 3e-4, final_learning_rate = 3e-5;
   int64_t decay_start = 25'000, decay_length = 50'000;   // of the policy's rate, in its own updates
   int64_t actor_width = 256, actor_layers = 3;           // hidden, Mish
   int64_t critic_width = 256, critic_layers = 3;
-  double beta_min = 0.1, beta_max = 20;       // of the diffusion
+  double beta_min = 0.1, beta_max = 3;        // of the diffusion
   int64_t proposals = 100;                    // K
   double inverse_temperature = 1;             // alpha of the paper
   std::string standardise = "all";            // all, state, none: over which values Q is standardised in the score
   bool standardise_gradient = false;          // the score's gradient passes through their mean and deviation
-  std::string velocity = "unit_score";        // unit_score, clipped, exact
-  double weight = 25;                         // w of the unit score
+  std::string velocity = "clipped";           // unit_score, clipped, exact
+  double weight = 3;                          // w of the unit score
   std::string start = "replay";               // replay, policy: the action a_0 that the noise is added to
   std::string times = "uniform_below";        // uniform_below, logit_normal
   double logit_mean = -0.4, logit_deviation = 1.0, share_equal_times = 0.25;

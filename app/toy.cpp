@@ -34,7 +34,9 @@ std::vector<Assignment> defaults(const std::string& algorithm) {
                 {"learning_rate", "7e-4"}, {"logit_mean", "0"}, {"logit_deviation", "1.5"},
                 {"share_equal_times", "0.5"}});
   if (algorithm == "som")
-    return set({{"candidates", "1"}, {"exploration_noise", "false"}, {"start", "policy"}});
+    // Q is right everywhere, so noise may lead far out and nothing need be cut at the box.
+    return set({{"candidates", "1"}, {"exploration_noise", "false"}, {"start", "policy"}, {"beta_max", "20"},
+                {"weight", "25"}, {"velocity", "unit_score"}, {"policy_interval", "2"}});
   return set({{"alpha", "1"}, {"tune_alpha", "false"}});
 }
 

@@ -132,6 +132,8 @@ int train(const TrainOptions& options) {
   else
     recorder.say(message("training ", config.algorithm, " on ", config.environment, " in ", folder));
 
+  if (const std::string warning = config.algorithm_settings->warning(config.training); !warning.empty())
+    recorder.say("warning: " + warning);
   for (const std::string& remark : remarks) recorder.say(config.training.data + ": " + remark);
 
   const std::string last = folder + "/" + run_file::last;

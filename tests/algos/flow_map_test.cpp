@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "../folder.h"
+#include <meander/algos/training.h>
 #include "batches.h"
 
 using namespace meander;
@@ -150,6 +151,13 @@ TEST_CASE("the anchor is frozen once, and a resumed agent keeps it and its phase
   });
   update(resumed, online_batch(3).batch, 3);
   CHECK(all_parameters(resumed) == all_parameters(agent));
+}
+
+TEST_CASE("a run without offline steps is warned of") {
+  TrainingSettings loop;
+  CHECK(FlowMapSettings().warning(loop).find("offline_steps") != std::string::npos);
+  loop.offline_steps = 1;
+  CHECK(FlowMapSettings().warning(loop).empty());
 }
 
 TEST_CASE("two critics count by their mean offline and by the smaller online") {

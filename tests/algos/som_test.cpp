@@ -21,6 +21,8 @@ SomSettings small() {
   s.actor_layers = s.critic_layers = 2;
   s.proposals = 6;
   s.candidates = 4;
+  // The printed constants, with which the fields are far from linear.
+  s.beta_max = 20, s.weight = 25, s.velocity = "unit_score", s.policy_interval = 2;
   return s;
 }
 
