@@ -23,8 +23,8 @@ void limit(decltype(RLIMIT_AS) what, rlim_t value) {
 }
 
 Words small_run_of(const std::string& algorithm, const char* threads, const char* steps = "120") {
-  Words words = {"train", "--algo", algorithm, "--env", "Pendulum-v1", "--threads", threads, "--steps", steps, "--quiet",
-                 "--out", algorithm};
+  Words words = {"train", "--algo", algorithm, "--env", "Pendulum-v1", "--threads", threads, "--steps", steps,
+                 "--quiet", "--out", algorithm};
   Words settings = {"start_steps=60", "evaluation_episodes=1", "batch_size=16"};
   for (const char* width : {"width=16", "actor_width=16", "critic_width=16"})
     if ((algorithm == "sac") == (std::string(width) == "width=16")) settings.push_back(width);
@@ -109,7 +109,8 @@ TEST_CASE("a processor without AVX2 is named before anything simulates") {
   const Folder folder;
   const auto on = [&](const std::string& processor, const std::string& words) {
     const std::string command = "cd " + folder.path() + " && qemu-x86_64 -cpu " + processor + " '" MEANDER_COMMAND "' " +
-                                words + " >out 2>all; status=$?; grep -v '^qemu-x86_64: warning' all >error; exit $status";
+                                words + " >out 2>all; status=$?; grep -v '^qemu-x86_64: warning' all >error; "
+                                        "exit $status";
     return WEXITSTATUS(std::system(command.c_str()));
   };
   for (const std::string processor : {"Westmere", "SandyBridge"}) {  // without and with AVX
