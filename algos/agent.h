@@ -3,8 +3,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
-#include <vector>
 
 #include <meander/core/safetensors.h>
 #include <meander/core/tensor.h>
@@ -50,8 +48,8 @@ class Agent {
   virtual void act(std::span<const float> state, uint64_t step, std::span<float> action) = 0;
   // What an evaluation watches beside returns; nothing where there is no such thing.
   virtual bool has_flow() const { return false; }
-  // How far one step of a flow policy is from 64 Euler steps of its own field, the mean over states [n, S] of the host and
-  // all numbers of a chunk: Policy::one_step_gap. The noise is the same at every call.
+  // How far one step of a flow policy is from 64 Euler steps of its own field, the mean over states [n, S] of the host
+  // and all numbers of a chunk: Policy::one_step_gap. The noise is the same at every call.
   virtual double one_step_gap(std::span<const float> /*states*/) { return 0; }
   // Of an algorithm that learns chunks: Q of a chunk [h A] at a state [S], as candidates are ranked, and the target
   // critics' of the chunk that it would choose there; gamma. The return that follows shows by how much Q is wrong.

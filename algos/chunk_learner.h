@@ -7,8 +7,9 @@
 
 namespace meander {
 
-// The parts of an algorithm that learns chunks of h actions: critics of chunks, flows over chunks, and acting by the best
-// of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP, QC and FQL are made of them.
+// The parts of an algorithm that learns chunks of h actions: critics of chunks, flows over chunks, and acting by the
+// best of N of a flow's chunks. After Q-chunking (Li, Zhou, Levine, arXiv 2507.07969). MVP, QC and FQL are made of
+// them.
 // Symbols: B batch, S observation size, A action size, h actions of a chunk, n steps of the return (h if not said).
 struct ChunkOptions {
   int64_t batch_size = 256;
@@ -102,7 +103,8 @@ class ChunkLearner : public Learner {
   FlowMatching flow_matching(const ChunkFlow& flow, const Batch& batch, Tensor noise, Tensor t) const;
   // Acting by the best of N chunks of T steps of this flow.
   PolicyDescription best_of_candidates(const ChunkFlow& flow, int64_t steps, bool euler) const;
-  // The two critics' losses of one update, by the best of N candidates at s' from noise [B N, h A]; checked and reported.
+  // The two critics' losses of one update, by the best of N candidates at s' from noise [B N, h A];
+  // checked and reported.
   ChunkCritics::Losses critic_losses(const Batch& batch, Tensor noise, Report& report);
   int64_t chunk_actions() const { return options_.horizon * actions_; }   // h A
 

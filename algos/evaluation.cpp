@@ -46,7 +46,8 @@ struct Course {
   std::vector<Decision> decisions;
 };
 
-// The sum over the decisions of Q less the return that followed; `beyond`: the value of the state after the last reward.
+// The sum over the decisions of Q less the return that followed;
+// `beyond`: the value of the state after the last reward.
 double summed_overestimation(const Course& course, double discount, double beyond) {
   double sum = 0, following = beyond;
   auto decision = course.decisions.rbegin();

@@ -43,8 +43,8 @@ struct Evaluation {
   std::vector<uint8_t> ended = {};  // where it is known
   // Of an agent with a flow (Agent::one_step_gap), over 8 states that are the same whenever the seed is.
   std::optional<double> one_step_gap = {};
-  // Of an agent of chunks: the mean over the executed ones of Q less the discounted return that followed, which ends with
-  // the discounted target value where the time limit does.
+  // Of an agent of chunks: the mean over the executed ones of Q less the discounted return that followed, which ends
+  // with the discounted target value where the time limit does.
   std::optional<double> overestimation = {};
 
   double mean() const;

@@ -95,7 +95,8 @@ FlowMap::QTarget FlowMap::q_target(const Batch& batch, Tensor noise, Tensor t) c
   if (settings_.adaptive_radius)
     radius = radius / (1 + settings_.disagreement * (spread / (mean_all(spread) + 1e-8)));
   const Value target = velocity - radius * Value(unit(gradient.detached));
-  return {x, velocity, action, q1.detached, q2.detached, gradient.detached, spread.detached, radius.detached, target.detached};
+  return {x, velocity, action, q1.detached, q2.detached, gradient.detached, spread.detached, radius.detached,
+          target.detached};
 }
 
 FlowMap::RegressionLoss FlowMap::actor_loss(const Batch& batch, const Draws& draws, const QTarget& q,
@@ -183,8 +184,8 @@ void FlowMap::update(const Batch& batch, const Draws& draws, uint64_t step, std:
           {"self/velocity", actor.self_velocity}, {"self/u", actor.self_u}, {"self/derivative", actor.derivative},
           {"self/target", actor.self_target}, {"diagonal/x", actor.diagonal_x},
           {"diagonal/velocity", actor.diagonal_velocity}, {"diagonal/u", actor.diagonal_u}});
-  report({{"actor/valid", actor.valid}, {"actor/q_loss", actor.q}, {"actor/self_loss", actor.self}, {"actor/diagonal_loss", actor.diagonal},
-          {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
+  report({{"actor/valid", actor.valid}, {"actor/q_loss", actor.q}, {"actor/self_loss", actor.self},
+          {"actor/diagonal_loss", actor.diagonal}, {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);
@@ -200,7 +201,8 @@ Tensor FlowMap::climb(Tensor state, Tensor action) const {
 
 namespace {
 
-// The rows, in all, of each state's `count` largest q [B, n], the largest last: int32 [B count, 1]. Waits for the device.
+// The rows, in all, of each state's `count` largest q [B, n], the largest last: int32 [B count, 1].
+// Waits for the device.
 Tensor best_in_rising_order(Tensor q, int64_t count) {
   const Tensor here = fetched(q);
   int32_t* const order = arena_array<int32_t>(static_cast<size_t>(q.size()));

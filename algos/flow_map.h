@@ -5,10 +5,10 @@
 
 namespace meander {
 
-// The flow map with a Q gradient: Ziakas, Russo, Bose, arXiv 2605.12416 (2026). Offline a mean velocity u(s, x, t, r) learns
-// the data's chunks. When the agent begins to act, u is copied and frozen: the anchor. From then on u is drawn towards the
-// anchor's velocity moved by a bounded step along the gradient of Q at the action that the anchor gives. Acting is best of
-// N. What the paper does not say follows its authors' code; docs/algorithms.md tells which.
+// The flow map with a Q gradient: Ziakas, Russo, Bose, arXiv 2605.12416 (2026). Offline a mean velocity u(s, x, t, r)
+// learns the data's chunks. When the agent begins to act, u is copied and frozen: the anchor. From then on u is drawn
+// towards the anchor's velocity moved by a bounded step along the gradient of Q at the action that the anchor gives.
+// Acting is best of N. What the paper does not say follows its authors' code; docs/algorithms.md tells which.
 struct FlowMapSettings final : ChunkSettings {
   double trust_radius = 1;                  // eta: length of the step, in action numbers
   bool adaptive_radius = true;              // shorter where the critics disagree
@@ -75,10 +75,11 @@ class FlowMap final : public ChunkLearner {
   RegressionLoss actor_loss(const Batch& batch, const Draws& draws, const QTarget& target, uint64_t step) const;
 
   // Q-guided beam search for each state [B, S]: M = beam_width chunks of noise [B M, h A]; in each round the
-  // beam_branches copies of each are noised, again [B rounds M branches, h A], and completed, the M best stay, the best of
-  // them last, and move by beam_step up the smaller Q; in the end the best. Waits for the device.
+  // beam_branches copies of each are noised, again [B rounds M branches, h A], and completed, the M best stay, the best
+  // of them last, and move by beam_step up the smaller Q; in the end the best. Waits for the device.
   struct Beam {
-    struct Round { Tensor completed, q, kept, moved; };   // [B M branches, h A], [B, M branches], int32 [B M, 1], [B M, h A]
+    // [B M branches, h A], [B, M branches], int32 [B M, 1], [B M, h A]
+    struct Round { Tensor completed, q, kept, moved; };
     static constexpr int most_rounds = 16;
     Tensor first;                           // [B M, h A]
     Round rounds[most_rounds];

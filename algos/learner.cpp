@@ -92,7 +92,8 @@ void Learner::log_metrics(std::span<const Metric> metrics) {
 void Learner::Report::critic_losses(const TwinCritic::Loss (&loss)[2]) {
   check_finite({{"critic_loss1", loss[0].loss, loss[0].gradient}, {"critic_loss2", loss[1].loss, loss[1].gradient}});
   (*this)({{"critic1/loss", loss[0].loss}, {"critic1/outputs", loss[0].outputs}, {"critic1/gradient", loss[0].gradient},
-           {"critic2/loss", loss[1].loss}, {"critic2/outputs", loss[1].outputs}, {"critic2/gradient", loss[1].gradient}});
+           {"critic2/loss", loss[1].loss}, {"critic2/outputs", loss[1].outputs},
+           {"critic2/gradient", loss[1].gradient}});
 }
 
 void Learner::Report::keep(const Quantity& quantity) {

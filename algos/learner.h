@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <string_view>
 
 #include <meander/algos/agent.h>
 #include <meander/algos/mean_flow.h>
@@ -36,8 +35,8 @@ struct Quantity {
 // copies it.
 using QuantityObserver = std::function<void(const Quantity&)>;
 
-// The random numbers that an update asks for under a name of its Draws, [rows, cols] on the current device and valid until
-// the update is over; absent: the update draws them itself.
+// The random numbers that an update asks for under a name of its Draws, [rows, cols] on the current device and valid
+// until the update is over; absent: the update draws them itself.
 using DrawSource = std::function<Tensor(const char* name, int64_t rows, int64_t cols)>;
 
 // A number that is logged of each update: of one of the quantities that the update reports.
@@ -180,8 +179,8 @@ struct Loss {
   Number value;
   Tensor gradient;
 };
-// Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said when
-// it is done.
+// Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said
+// when it is done.
 void check_finite(std::initializer_list<Loss>);
 
 }  // namespace meander

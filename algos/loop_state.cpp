@@ -1,7 +1,6 @@
 #include <meander/algos/loop_state.h>
 
 #include <algorithm>
-#include <type_traits>
 
 #include <meander/core/file_numbers.h>
 #include <meander/core/text.h>

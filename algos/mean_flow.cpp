@@ -7,8 +7,8 @@ namespace meander {
 FlowTimes FlowTimesSampler::operator()(Tensor a, Tensor b) const {
   const int64_t equal = static_cast<int64_t>(double(a.rows) * share_equal);
   const FlowTimes i{empty(a.rows, 1), empty(a.rows, 1), a.rows - equal};
-  kernels::current().flow_times({draw, static_cast<float>(mean), static_cast<float>(deviation), static_cast<float>(margin),
-                               a.rows, equal, a.f32(), b.f32(), i.t.f32(), i.r.f32()});
+  kernels::current().flow_times({draw, static_cast<float>(mean), static_cast<float>(deviation),
+                                 static_cast<float>(margin), a.rows, equal, a.f32(), b.f32(), i.t.f32(), i.r.f32()});
   return i;
 }
 

@@ -79,8 +79,8 @@ void Mfpo::update_critics(const Batch& batch, const Draws& draws, uint64_t step,
   TwinCritic& critic = phases_.critic;
 
   // 1. Critics, on the action of the current actor at s'. The atoms z of the target critics move to the soft return
-  // r + gamma mask (z - alpha log pi(a'|s')); their masses are projected back onto the atoms, and clipped double Q takes
-  // the whole distribution with the smaller mean.
+  // r + gamma mask (z - alpha log pi(a'|s')); their masses are projected back onto the atoms, and clipped double Q
+  // takes the whole distribution with the smaller mean.
   const auto next = phases_.sample(batch.next_state, draws.next_noise);
   const auto logits = [&](int i) {
     return critic.outputs(critic.target[i].tensor(), batch.next_state, next.action).detached;

@@ -21,7 +21,8 @@ struct MfpoSettings final : AlgorithmSettings {
   std::string mixture = "ess";              // ess, half
   int64_t probes = 2;                       // N
   bool divergence_network = true;
-  std::string drawing_precision = "float32", scoring_precision = "float32";   // float32, tf32, bfloat16: of the products
+  // float32, tf32, bfloat16: of the products
+  std::string drawing_precision = "float32", scoring_precision = "float32";
   std::string acting_precision = "float32";                                   // where no gradient passes
   int64_t evaluation_candidates = 10;
   bool clipped_double_q = true;

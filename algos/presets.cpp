@@ -12,7 +12,8 @@ const std::vector<Preset>& presets() {
   static const char* const fql = "arXiv 2502.02538, tables 6 and 7";
   static const std::vector<Preset> all = {
       {"som-paper", "som", "",
-       {{"beta_max", "20"}, {"weight", "25"}, {"velocity", "unit_score"}, {"policy_interval", "2"}, {"target_interval", "2"}},
+       {{"beta_max", "20"}, {"weight", "25"}, {"velocity", "unit_score"}, {"policy_interval", "2"},
+        {"target_interval", "2"}},
        som},
       {"bfn", "qc", "", {{"horizon", "1"}, {"candidates", "4"}}, qc},
       {"bfn-n", "qc", "", {{"horizon", "1"}, {"return_steps", "5"}, {"candidates", "4"}}, qc},

@@ -38,8 +38,8 @@ void Qc::update(const Batch& batch, const Draws& draws, uint64_t step, std::span
   const ChunkCritics::Losses critic = critic_losses(batch, draws.next_candidate_noise, report);
   const FlowMatching actor = actor_loss(batch, draws.interpolation_noise, draws.time);
   check_finite({{"actor_loss", actor.loss, actor.gradient}});
-  report({{"actor/valid", actor.valid}, {"actor/x", actor.x}, {"actor/velocity", actor.velocity}, {"actor/u", actor.predicted},
-          {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
+  report({{"actor/valid", actor.valid}, {"actor/x", actor.x}, {"actor/velocity", actor.velocity},
+          {"actor/u", actor.predicted}, {"actor/loss", actor.loss}, {"actor/gradient", actor.gradient}});
   report.record();
 
   critics_.critic.descend(critic.of, adam_, step, options_.target_rate);

@@ -113,8 +113,8 @@ void set(AlgorithmSettings& algorithm, const std::string& key, const std::string
   if (!store_text(*setting, text)) throw Error(name + ": expected " + expectation(*setting) + ", got '" + text + "'");
 }
 
-std::unique_ptr<Agent> make_agent(const std::string& algorithm, const EnvironmentInfo& task, const SettingTexts& settings,
-                                  uint64_t seed) {
+std::unique_ptr<Agent> make_agent(const std::string& algorithm, const EnvironmentInfo& task,
+                                  const SettingTexts& settings, uint64_t seed) {
   const auto made = make_algorithm(algorithm);
   made->adapt(task);
   for (const auto& [key, text] : settings) set(*made, key, text);

@@ -74,8 +74,8 @@ std::unique_ptr<AlgorithmSettings> settings_of();
 std::vector<std::string> algorithm_names();
 // Throws Error with the nearest name if there is no such algorithm.
 std::unique_ptr<AlgorithmSettings> make_algorithm(const std::string& name);
-// An algorithm from outside, known by this name from then on: to make_algorithm and to every verb of the command. At the
-// start of a program, before anything else uses algorithms. Throws Error if the name is taken.
+// An algorithm from outside, known by this name from then on: to make_algorithm and to every verb of the command. At
+// the start of a program, before anything else uses algorithms. Throws Error if the name is taken.
 using AlgorithmMaker = std::function<std::unique_ptr<AlgorithmSettings>()>;
 void register_algorithm(const std::string& name, AlgorithmMaker maker);
 
@@ -83,7 +83,7 @@ void register_algorithm(const std::string& name, AlgorithmMaker maker);
 //   make_agent("mfpo", environment.info(), {{"alpha", "0.05"}}, seed)
 // Throws Error as make_algorithm and set do, and where settings do not go together.
 using SettingTexts = std::vector<std::pair<std::string, std::string>>;
-std::unique_ptr<Agent> make_agent(const std::string& algorithm, const EnvironmentInfo& task, const SettingTexts& settings,
-                                  uint64_t seed);
+std::unique_ptr<Agent> make_agent(const std::string& algorithm, const EnvironmentInfo& task,
+                                  const SettingTexts& settings, uint64_t seed);
 
 }  // namespace meander

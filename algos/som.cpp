@@ -122,8 +122,8 @@ Som::ProposalValues Som::proposal_values(Tensor state, Tensor action) const {
   return {reshape(v.q, state.rows, action.rows / state.rows).detached, v.gradient, v.q1, v.q2};
 }
 
-// Without standardise_gradient mean and standard deviation are constants of the gradient: they matter through the softmax
-// and as its scale.
+// Without standardise_gradient mean and standard deviation are constants of the gradient: they matter through the
+// softmax and as its scale.
 Som::ProposalWeights Som::proposal_weights(Tensor q, const std::string& standardise) const {
   const double alpha = settings_.inverse_temperature;
   if (standardise == "none") return {softmax(alpha * Value(q)).detached, full(1, 1, 1)};
@@ -198,7 +198,8 @@ void Som::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
   draws.next_candidate_noise =
       draw.normals("next_candidate_noise", Purpose::next_action, rows * settings_.candidates, actions_);
   if (settings_.exploration_noise)
-    draws.next_exploration_noise = draw.normals("next_exploration_noise", Purpose::next_exploration_noise, rows, actions_);
+    draws.next_exploration_noise = draw.normals("next_exploration_noise", Purpose::next_exploration_noise, rows,
+                                                actions_);
   draw.now();
   if (step % interval == 0) draws.policy = draw_policy(step / interval, rows);
   update(batch, draws, step, metrics);

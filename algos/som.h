@@ -84,7 +84,8 @@ class Som final : public Learner, public PolicyLearner {
 
   // -1/2 beta (a_t + w score / |score|)                                                                  (paper, eq. 8)
   // or, exact, the probability-flow ODE: -1/2 beta (a_t + score);
-  // or, clipped, the field of the first whose implied denoised action is kept in the box, where the critics know something:
+  // or, clipped, the field of the first whose implied denoised action is kept in the box, where the critics know
+  // something:
   //   1/2 beta (mu / sigma^2) (mu a_t - clip(D, -1, 1)),   D = (a_t + sigma^2 w score / |score|) / mu.
   Tensor velocity(Tensor x, const Schedule& schedule, Tensor score) const;
 

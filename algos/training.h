@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -62,8 +61,8 @@ class Training {
   int64_t updates() const { return counters_.updates; }   // updates done
 
   // Agent, counters, environment state and replay. The file refers to memory of this object: write it before the next
-  // step. load goes on where save was called; throws Error if the file is of another task or agent, or a number in it is
-  // none that a run with these settings writes.
+  // step. load goes on where save was called; throws Error if the file is of another task or agent, or a number in it
+  // is none that a run with these settings writes.
   void save(SafetensorsWriter& file);
   void load(const SafetensorsFile& file);
 

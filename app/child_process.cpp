@@ -86,8 +86,8 @@ void ChildProcess::start(const std::vector<std::string>& command) {
     pid_ = fork();
     if (pid_ == 0) {
       setpgid(0, 0);
-      // Sent once for each thread that this program has, as one after the other is gone: a run takes a second SIGTERM for
-      // impatience, but any number of SIGUSR1 for one request, which ends other programs, too.
+      // Sent once for each thread that this program has, as one after the other is gone: a run takes a second SIGTERM
+      // for impatience, but any number of SIGUSR1 for one request, which ends other programs, too.
       prctl(PR_SET_PDEATHSIG, SIGUSR1);
       dup2(input_, STDIN_FILENO);
       dup2(output_, STDOUT_FILENO);

@@ -53,7 +53,8 @@ class Lines {
 
 }  // namespace
 
-Metrics::Metrics(std::string path, std::vector<Renamed> renamed) : path_(std::move(path)), renamed_(std::move(renamed)) {
+Metrics::Metrics(std::string path, std::vector<Renamed> renamed)
+    : path_(std::move(path)), renamed_(std::move(renamed)) {
   Lines line(path_);
   if (!line.next()) throw Error(path_ + ": cannot read metrics from this file");
   if (line.too_long || std::ranges::count(line.text, ',') >= most_columns)

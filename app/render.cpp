@@ -1,7 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include <meander/algos/random_action.h>
 #include <meander/app/child_process.h>
 #include <meander/app/film.h>

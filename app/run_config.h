@@ -37,8 +37,9 @@ struct ConfigText {
 };
 ConfigText read_config_text(const std::string& path);  // throws Error if it cannot be read
 
-// Resolves a run in this order, later ones win: defaults, the environment's defaults, presets (assignments of the origin
-// --preset), the configuration file, the command line. An empty algorithm or environment is taken from the file; the environment may stay empty.
+// Resolves a run in this order, later ones win: defaults, the environment's defaults, presets (assignments of the
+// origin --preset), the configuration file, the command line. An empty algorithm or environment is taken from the file;
+// the environment may stay empty.
 // Throws Error naming the place, the key, what was expected and what came, with the nearest name for a misspelt one.
 RunConfig resolve(const std::string& algorithm, const std::string& environment, const ConfigText* file,
                   const std::vector<Assignment>& assignments);

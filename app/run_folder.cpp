@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <filesystem>
@@ -50,7 +49,8 @@ std::string create(const std::string& out, const RunConfig& config, std::vector<
   std::error_code error;
   std::string folder = out;
   if (out.empty()) {
-    const std::string base = fmt::format("runs/{}-s{}-{:%Y%m%d-%H%M%S}", safe_file_name(config.algorithm + "-" + config.environment),
+    const std::string base = fmt::format("runs/{}-s{}-{:%Y%m%d-%H%M%S}",
+                                         safe_file_name(config.algorithm + "-" + config.environment),
                                          config.training.seed, fmt::localtime(std::time(nullptr)));
     create_folders("runs", made, error);
     folder = base;

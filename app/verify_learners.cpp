@@ -19,7 +19,8 @@ constexpr double margin = 16;      // times the recording's own float32 error, w
 // What an update reports, and what recordings call it. Gradients and parameters go by their networks' names.
 constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     // critics
-    {"next/candidates", "next_candidates"}, {"next/candidate_q", "next_q"}, {"next/q1", "next_q1"}, {"next/q2", "next_q2"}, {"next/best", "next_best"},
+    {"next/candidates", "next_candidates"}, {"next/candidate_q", "next_q"}, {"next/q1", "next_q1"},
+    {"next/q2", "next_q2"}, {"next/best", "next_best"},
     {"next/chosen", "next_chosen"}, {"next/action", "next_action"}, {"next/log_prob", "next_log_prob"},
     {"target/q1", "target_q1"}, {"target/q2", "target_q2"}, {"target/rewards", "discounted_rewards"},
     {"target/return", "critic_target"}, {"critic1/outputs", "data_q1"}, {"critic2/outputs", "data_q2"},
@@ -34,7 +35,8 @@ constexpr std::pair<const char*, const char*> recorded_quantity[] = {
     {"actor/candidate_q2", "candidate_q2"}, {"actor/best", "best"},
     // SOM
     {"actor/start", "start_action"}, {"diffusion/beta", "beta"}, {"diffusion/mu", "mu"}, {"diffusion/sigma", "sigma"},
-    {"proposals/action", "proposals"}, {"proposals/q", "q"}, {"proposals/q1", "q1"}, {"proposals/q2", "q2"}, {"proposals/gradient", "q_gradient"},
+    {"proposals/action", "proposals"}, {"proposals/q", "q"}, {"proposals/q1", "q1"}, {"proposals/q2", "q2"},
+    {"proposals/gradient", "q_gradient"},
     {"weights/softmax", "weights"}, {"weights/deviation", "deviation"}, {"score", "score"}, {"velocity", "velocity"},
     {"ess/all", "ess_all"}, {"ess/state", "ess_state"}, {"actor/learning_rate", "policy_learning_rate"},
     {"noise/entropy", "noise_entropy"}, {"noise/loss", "noise_loss"}, {"noise/gradient", "noise_gradient"},
@@ -104,7 +106,7 @@ class LearnerCheck {
   }
 
  private:
-  // ---- reading -------------------------------------------------------------------------------------------------------
+  // ---- reading ------------------------------------------------------------------------------------------------------
   bool has(const std::string& name) const { return file_.contains(name); }
   std::vector<float> numbers(const std::string& name) const {
     const FileTensor& tensor = file_.at(name);
@@ -120,7 +122,8 @@ class LearnerCheck {
     if (!has(name)) return {};
     const auto x = file_.values<float>(name);
     if (rows < 1 || std::ssize(x) % rows != 0)
-      throw Error(message(file_.path(), ": ", quoted(name), " has ", x.size(), " numbers, which are not ", rows, " rows"));
+      throw Error(message(file_.path(), ": ", quoted(name), " has ", x.size(), " numbers, which are not ", rows,
+                          " rows"));
     return placed(view(x.data(), rows, std::ssize(x) / rows));
   }
   // Likewise with its size given. Throws Error if the recording has none, or one of another size.
@@ -157,8 +160,8 @@ class LearnerCheck {
     const Batch b{needed("obs"), needed("act"), needed("rew"), needed("mask"), needed("next_obs"),
                   matrix(from + "valid", batch_), {}, offline};
     if (b.state.cols != task_.observations || b.next_state.cols != task_.observations ||
-        b.action.cols != agent_->chunk() * task_.actions || b.mask.cols != 1 || b.reward.cols != agent_->return_steps() ||
-        (b.valid && b.valid.cols != b.reward.cols))
+        b.action.cols != agent_->chunk() * task_.actions || b.mask.cols != 1 ||
+        b.reward.cols != agent_->return_steps() || (b.valid && b.valid.cols != b.reward.cols))
       throw Error(message(file_.path(), ": ", from, " holds tensors of other shapes than its settings say"));
     return b;
   }
@@ -173,7 +176,7 @@ class LearnerCheck {
     learner_->take_draws_from({});
   }
 
-  // ---- comparing -----------------------------------------------------------------------------------------------------
+  // ---- comparing ----------------------------------------------------------------------------------------------------
   // error and tolerance are relative to the largest expected value.
   CheckLine line(const std::string& quantity, std::span<const float> mine, std::span<const float> expected,
                  double absolute_error, const std::string& note = "") const {
@@ -230,8 +233,8 @@ class LearnerCheck {
     worst_of("v", n.train_state->v.numbers());
   }
 
-  // Candidates, their values, the choice and the action, by the networks after the last update; and what else is recorded
-  // of acting.
+  // Candidates, their values, the choice and the action, by the networks after the last update; and what else is
+  // recorded of acting.
   void acting() {
     if (!has("eval/obs")) return;
     ArenaScope scope;

@@ -21,8 +21,8 @@ std::vector<CheckLine> verify_updates(const SafetensorsFile& file);
 bool is_learner_reference(const SafetensorsFile& file);
 
 // Runs every recorded update, from the recorded parameters and with the recorded draws, and compares what it reports on
-// its way, gradients, new parameters and moments; then candidates, choice and action. Tolerance: 2e-6 of the largest value
-// of each tensor, or 16 times the recording's own float32 error where that is larger. Throws Error if the file is
+// its way, gradients, new parameters and moments; then candidates, choice and action. Tolerance: 2e-6 of the largest
+// value of each tensor, or 16 times the recording's own float32 error where that is larger. Throws Error if the file is
 // malformed.
 std::vector<CheckLine> verify_learner(const SafetensorsFile& file);
 

@@ -329,7 +329,8 @@ class UpdateCheck {
     check("div_v", d.velocity);
     check("div_jz", d.derivative);
     check("div_estimate", d.estimate);
-    const auto loss = phases_->divergence_loss(state, x, time, {out("div_v", 1, actions_), {}, out("div_estimate", 1, 1)});
+    const auto loss = phases_->divergence_loss(state, x, time,
+                                               {out("div_v", 1, actions_), {}, out("div_estimate", 1, 1)});
     check("div_delta", loss.mean_field);
     check_moving("div_ddelta", loss.derivative, time.unequal, 1);
     check("div_target", loss.target);

@@ -2,8 +2,6 @@
 
 #include <bit>
 #include <cstring>
-#include <optional>
-#include <utility>
 
 #include <meander/core/json.h>
 #include <meander/kernels/error.h>

@@ -1,7 +1,6 @@
 #include "bench/cases.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -158,8 +157,8 @@ Case adam_case(const Data& data, int64_t n) {
   return {.bytes = 4.0 * 9 * double(n),  // reads five, writes four
           .run =
               [s, n] {
-                const kernels::AdamArguments all[] = {{n, s->gradient.data(), s->params.data(), s->m.data(), s->v.data(),
-                                                s->target.data()}};
+                const kernels::AdamArguments all[] = {{n, s->gradient.data(), s->params.data(), s->m.data(),
+                                                       s->v.data(), s->target.data()}};
                 kernels::adam(all, {}, 0.005f, ++s->step, nullptr, nullptr);
               }};
 }

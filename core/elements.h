@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cmath>
-
 #include <meander/core/arena.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/device.h>

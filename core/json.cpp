@@ -27,7 +27,8 @@ class Reader : public nlohmann::json_sax<Document> {
   bool start_object(size_t) override { return open(false); }
   bool start_array(size_t) override { return open(true); }
   bool key(std::string& name) override {
-    if (open_.back().object.contains(name)) throw Error(message("the name ", quoted(name), " stands twice in one object"));
+    if (open_.back().object.contains(name))
+      throw Error(message("the name ", quoted(name), " stands twice in one object"));
     open_.back().name = std::move(name);
     return true;
   }

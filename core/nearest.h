@@ -9,7 +9,8 @@ namespace meander {
 // for little), in the order of `known` and joined by ", ", for "did you mean". At most three; empty if none is near.
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 
-// "; did you mean batch_size?" of the names near to `name`, or else of one whose beginning is (bathc); empty if none is.
+// "; did you mean batch_size?" of the names near to `name`, or else of one whose beginning is (bathc);
+// empty if none is.
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& known);
 
 }  // namespace meander

@@ -41,8 +41,9 @@ void pull_back_fused(const MlpShape& shape, Value x, Value params, Value tape, V
   const Tensor dx = c.wants(0) ? empty(x.rows(), x.cols()) : Tensor();
   {
     ArenaScope scope;
-    kernels::current().mlp_backward(shape, params.detached.f32(), x.rows(), x.detached.f32(), tape.detached.f32(), dy.detached.f32(),
-                          dx ? dx.f32() : nullptr, dparams ? dparams.f32() : nullptr, workspace(shape, x.rows()));
+    kernels::current().mlp_backward(shape, params.detached.f32(), x.rows(), x.detached.f32(), tape.detached.f32(),
+                                    dy.detached.f32(), dx ? dx.f32() : nullptr, dparams ? dparams.f32() : nullptr,
+                                    workspace(shape, x.rows()));
   }
   c.add(0, dx);
   if (!in_place) c.add(1, dparams);
@@ -167,17 +168,17 @@ std::pair<Value, Value> mlp_directions_composite(const MlpShape& shape, Value pa
 
 std::pair<Value, Value> mlp_directions(const MlpShape& shape, Value params, Value x, int64_t first_input, Value dx) {
   if (dx.rows() % x.rows() != 0 || dx.rows() == 0 || first_input < 0 || first_input + dx.cols() > x.cols())
-    throw Error(message("mlp_directions: dx ", detail::shape(dx.detached), " at input ", first_input, " does not fit x ",
-                        detail::shape(x.detached)));
+    throw Error(message("mlp_directions: dx ", detail::shape(dx.detached), " at input ", first_input,
+                        " does not fit x ", detail::shape(x.detached)));
   if (!params.plain() || !x.plain() || !dx.plain() || x.dtype() != DType::float32)
     return mlp_directions_composite(shape, params, x, first_input, dx);
   check_input(shape, params.detached, x.detached);
   const int64_t out = shape.width[shape.layers];
   const Tensor y = empty(x.rows(), out), dy = empty(dx.rows(), out);
   ArenaScope scope;
-  kernels::current().mlp_value_and_directions(shape, params.detached.f32(), x.rows(), x.detached.f32(), dx.rows() / x.rows(),
-                                    first_input, dx.cols(), dx.detached.f32(), y.f32(), dy.f32(),
-                                    workspace(shape, x.rows() + dx.rows()));
+  kernels::current().mlp_value_and_directions(shape, params.detached.f32(), x.rows(), x.detached.f32(),
+                                              dx.rows() / x.rows(), first_input, dx.cols(), dx.detached.f32(), y.f32(),
+                                              dy.f32(), workspace(shape, x.rows() + dx.rows()));
   return {y, dy};
 }
 
@@ -196,9 +197,9 @@ Value mlp_projected(const MlpShape& shape, Value params, Value own, int64_t firs
     return mlp_projected_composite(shape, params, own, first_input, start);
   const Tensor y = empty(own.rows(), shape.width[shape.layers]);
   ArenaScope scope;
-  kernels::current().mlp_forward_projected(shape, params.detached.f32(), own.rows(), own.cols(), own.detached.f32(), first_input,
-                                 own.rows() / start.rows(), start.detached.f32(), y.f32(),
-                                 workspace(shape, own.rows()), products);
+  kernels::current().mlp_forward_projected(shape, params.detached.f32(), own.rows(), own.cols(), own.detached.f32(),
+                                           first_input, own.rows() / start.rows(), start.detached.f32(), y.f32(),
+                                           workspace(shape, own.rows()), products);
   return y;
 }
 
@@ -236,9 +237,10 @@ std::pair<Value, Value> mlp_shared_gradient(const MlpShape& shape, Value params,
     return mlp_shared_gradient_composite(shape, params, own, shared, own_leads);
   const Tensor y = empty(own.rows(), 1), gradient = empty(own.rows(), own.cols());
   ArenaScope scope;
-  kernels::current().mlp_value_and_gradient_shared(shape, params.detached.f32(), own.rows(), own.cols(), own.detached.f32(),
-                                         own.rows() / shared.rows(), shared.detached.f32(), own_leads, y.f32(),
-                                         gradient.f32(), workspace(shape, own.rows()));
+  kernels::current().mlp_value_and_gradient_shared(shape, params.detached.f32(), own.rows(), own.cols(),
+                                                   own.detached.f32(), own.rows() / shared.rows(),
+                                                   shared.detached.f32(), own_leads, y.f32(), gradient.f32(),
+                                                   workspace(shape, own.rows()));
   return {y, gradient};
 }
 

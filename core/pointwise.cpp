@@ -1,4 +1,3 @@
-#include <numbers>
 
 #include <meander/core/elements.h>
 #include <meander/core/operations.h>
@@ -142,7 +141,8 @@ struct ActivationSlope : Pointwise<ActivationSlope> {
         // x h, h = tanh(s), s = log(1 + exp x), s' = q = sigmoid(x): h' = (1 - h^2) q, q' = q (1 - q);
         // (h + x h')' = 2 h' + x h'',  h'' = -2 h h' q + (1 - h^2) q'
         const Value q = sigmoid(x);
-        // tanh(log(1 + e^x)) = (1 + e^x)^2 - 1 over (1 + e^x)^2 + 1; in p = 1 - q = 1 / (1 + e^x): (1 - p^2) / (1 + p^2).
+        // tanh(log(1 + e^x)) = (1 + e^x)^2 - 1 over (1 + e^x)^2 + 1; in p = 1 - q = 1 / (1 + e^x):
+        // (1 - p^2) / (1 + p^2).
         const Value p2 = square(sigmoid(-x));
         const Value h = (1 - p2) / (1 + p2);
         const Value h1 = (1 - h * h) * q;

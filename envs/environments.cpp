@@ -1,7 +1,5 @@
 #include <meander/envs/environments.h>
 
-#include <algorithm>
-
 #include <meander/kernels/error.h>
 #include <meander/core/nearest.h>
 #include <meander/envs/dm_control.h>

@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <initializer_list>
-#include <utility>
 #include <vector>
 
 #include <meander/kernels/error.h>

@@ -1,10 +1,11 @@
-// An algorithm of your own: its settings, an agent, and one line that makes its name known. With Meander::command linked
-// and `return meander::command(argc, argv)` at the end of main, `--algo shooting` then has every verb; here it is trained
-// by the library's loop on a task of ten steps.
+// An algorithm of your own: its settings, an agent, and one line that makes its name known. With Meander::command
+// linked and `return meander::command(argc, argv)` at the end of main, `--algo shooting` then has every verb; here it
+// is trained by the library's loop on a task of ten steps.
 //
 //   ninja -C build/release example_own_algorithm && build/release/examples/example_own_algorithm
 //
-// Q-learning with random shooting: the next action is the best of K uniform candidates by the smaller of two critics, and
+// Q-learning with random shooting: the next action is the best of K uniform candidates by the smaller of two
+// critics, and
 //   Q(s, a)  ->  r + gamma max_k min_i Q_i'(s', a_k)
 // with targets Q' that follow slowly; a policy mu(s) regresses on the best candidate. QT-Opt (Kalashnikov et al., arXiv
 // 1806.10293) refines the candidates further and acts by them.
@@ -37,8 +38,8 @@ struct ShootingSettings final : AlgorithmSettings {
   std::unique_ptr<Agent> make_agent(int observations, int actions, uint64_t seed) const override;
 };
 
-// Learner brings dimensions, checkpoints of what `networks_` names, acting as `acts_by` says, metrics by the names of what
-// an update reports, and random numbers that (seed, purpose, step) decide.
+// Learner brings dimensions, checkpoints of what `networks_` names, acting as `acts_by` says, metrics by the names of
+// what an update reports, and random numbers that (seed, purpose, step) decide.
 class Shooting final : public Learner {
  public:
   Shooting(int observations, int actions, const ShootingSettings& settings, uint64_t seed)

@@ -1,6 +1,6 @@
 // An operation of your own for the differentiation engine: its value, its pushforward (a tangent goes forwards) and its
-// pullback (a cotangent goes backwards). Both rules are written with operations, so that they are differentiable in turn;
-// here all of it is held against central differences.
+// pullback (a cotangent goes backwards). Both rules are written with operations, so that they are differentiable in
+// turn; here all of it is held against central differences.
 //
 //   ninja -C build/release example_own_operation && build/release/examples/example_own_operation
 #include <meander/core/operations.h>

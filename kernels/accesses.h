@@ -39,7 +39,8 @@ inline ParameterRange parameters_of(const EmbeddingShape& s) {
   return range;
 }
 
-// Those of one call, entered by Touched's functions. n counts elements; behind null and what is no pointer there is nothing.
+// Those of one call, entered by Touched's functions. n counts elements; behind null and what is no pointer
+// there is nothing.
 class Accesses {
  public:
   explicit Accesses(const DeviceKernels& device) : device_(device) {}
@@ -84,8 +85,8 @@ class Accesses {
 template <auto member>
 struct Function {};
 
-// visit(Function<&DeviceKernels::f>(), "f", touched) for each function that queues work; touched(a, arguments...) enters
-// what a call touches into `a`.
+// visit(Function<&DeviceKernels::f>(), "f", touched) for each function that queues work; touched(a, arguments...)
+// enters what a call touches into `a`.
 template <class Visit>
 void for_each_function(Visit visit) {
   const auto of_memory = [](Accesses& a, void* to, auto from, size_t bytes) {

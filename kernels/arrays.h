@@ -69,8 +69,8 @@ void gather_row(int64_t rows, int64_t cols, const T* x, const int32_t* column, T
 template <class T>
 void gather_rows(int64_t rows, int64_t cols, const T* x, const int32_t* row, T* y);    // y[i] = x[row[i]]
 
-// Sets *flag, if it is 0, to the number of an array with an element that is not finite: of several such to the smallest,
-// if the arrays come in the order of their numbers.
+// Sets *flag, if it is 0, to the number of an array with an element that is not finite: of several such to the
+// smallest, if the arrays come in the order of their numbers.
 struct FiniteArguments {
   int64_t n;
   const float* x;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include <meander/kernels/arrays.h>
 #include <meander/kernels/candidates.h>
@@ -46,7 +45,7 @@ struct DeviceKernels {
   void (*launch_graph)(void* graph);
   void (*destroy_graph)(void* graph);
 
-  // ---- the functions of kernels/functions.h --------------------------------------------------------------------------
+  // ---- the functions of kernels/functions.h -------------------------------------------------------------------------
 #define MEANDER_MEMBER(name) decltype(&kernels::name) name;
 #define MEANDER_FLOAT_MEMBER(name) decltype(&kernels::name<float>) name;
   MEANDER_ALL_FUNCTIONS(MEANDER_MEMBER, MEANDER_FLOAT_MEMBER)
@@ -56,8 +55,8 @@ struct DeviceKernels {
 
 enum class Device { cpu, cuda, cuda_emulated };
 
-// What a device offers; null where there is none: `why` then says so. It is looked for in this program, if that registered
-// one, else in its module (kernels/modules.h).
+// What a device offers; null where there is none: `why` then says so. It is looked for in this program, if that
+// registered one, else in its module (kernels/modules.h).
 const DeviceKernels* device_kernels(Device, const char** why = nullptr);
 void register_device(Device, const DeviceKernels* (*find)(const char** why));
 

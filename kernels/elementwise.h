@@ -2,8 +2,9 @@
 
 #include <cstdint>
 
-// Functions of one variable over arrays, float32 (activations: kernels/activation.h). In place (y == x) is allowed. NaN in,
-// NaN out; infinities as in libm. Our own polynomial forms, the same bits on every instruction set and any number of threads.
+// Functions of one variable over arrays, float32 (activations: kernels/activation.h). In place (y == x) is allowed. NaN
+// in, NaN out; infinities as in libm. Our own polynomial forms, the same bits on every instruction set and any number
+// of threads.
 //
 // The bounds are in units of the last place of the result and hold for every float: all 2^32 were compared with libm in
 // double, the largest error stands in brackets. In the far tails the rounding of the exponent shows.

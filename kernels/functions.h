@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-// The functions of a device, each stated once. A device has them in a namespace of its own (kernels/cuda/kernels.h), with
-// the names and types of their contracts in kernels/*.h. From the lists come the members of DeviceKernels
+// The functions of a device, each stated once. A device has them in a namespace of its own (kernels/cuda/kernels.h),
+// with the names and types of their contracts in kernels/*.h. From the lists come the members of DeviceKernels
 // (kernels/device.h), what every device enters there, and what is known of a call before it runs (kernels/accesses.h).
 //   F(name)   the contract is the function kernels::name
 //   T(name)   it is the template kernels::name, for float and double, of which a device has the float form
@@ -46,13 +46,13 @@
 
 namespace meander::kernels {
 
-// What a call of each function in the first list touches, by its arguments, with Accesses `a` (kernels/accesses.h) before
-// them. a(n, p, q, ...): n elements behind each pointer, read where they are const, else written.
+// What a call of each function in the first list touches, by its arguments, with Accesses `a` (kernels/accesses.h)
+// before them. a(n, p, q, ...): n elements behind each pointer, read where they are const, else written.
 struct Touched {
   static constexpr auto everything = [](auto& a, auto&&...) { a.everything(); };
   static constexpr auto elements = [](auto& a, auto n, auto... x) { a(n, x...); };
 
-  // ---- arrays.h ------------------------------------------------------------------------------------------------------
+  // ---- arrays.h -----------------------------------------------------------------------------------------------------
   static constexpr auto fill_value = elements, affine = elements, add_scaled = elements, square_root = elements;
   static constexpr auto relu = elements, clip = elements, inside = elements;
   static constexpr auto binary = [](auto& a, auto, auto rows, auto cols, auto l, auto l_rows, auto l_cols, auto r,
@@ -93,14 +93,16 @@ struct Touched {
     for (const auto& n : all) a(1, n.from, y + n.to);
   };
 
-  // ---- elementwise.h, activation.h -------------------------------------------------------------------------------------------------
+  // ---- elementwise.h, activation.h ----------------------------------------------------------------------------------
   static constexpr auto exp = elements, log = elements, tanh = elements, sigmoid = elements, sincos = elements;
   static constexpr auto activation = [](auto& a, auto, auto n, auto x, auto y) { a(n, x, y); };
   static constexpr auto activation_slope = activation;
 
-  // ---- rows.h --------------------------------------------------------------------------------------------------------
+  // ---- rows.h -------------------------------------------------------------------------------------------------------
   static constexpr auto sum_row = [](auto& a, auto rows, auto cols, auto x, auto y) { a(rows * cols, x), a(rows, y); };
-  static constexpr auto sum_column = [](auto& a, auto rows, auto cols, auto x, auto y) { a(rows * cols, x), a(cols, y); };
+  static constexpr auto sum_column = [](auto& a, auto rows, auto cols, auto x, auto y) {
+    a(rows * cols, x), a(cols, y);
+  };
   static constexpr auto log_sum_exp = sum_row, normal_log_prob = sum_row;
   static constexpr auto softmax = [](auto& a, auto rows, auto cols, auto x, auto y) { a(rows * cols, x, y); };
   static constexpr auto softmax_expectation = [](auto& a, auto rows, auto cols, auto x, auto value, auto y) {
@@ -116,7 +118,7 @@ struct Touched {
   };
   static constexpr auto c51_project_transpose = c51_project;
 
-  // ---- truncated_normal.h, philox.h, optimiser.h ---------------------------------------------------------------------
+  // ---- truncated_normal.h, philox.h, optimiser.h --------------------------------------------------------------------
   static constexpr auto truncated_normal = elements, normal_mass_ratio = elements;
   static constexpr auto philox_uniform = [](auto& a, auto&, auto step, auto n, auto out) { a(1, step), a(n, out); };
   static constexpr auto philox_normal = philox_uniform;
@@ -132,7 +134,7 @@ struct Touched {
     a(1, stop), a(n, source), a.changed(n, target);
   };
 
-  // ---- dense.h -------------------------------------------------------------------------------------------------------
+  // ---- dense.h ------------------------------------------------------------------------------------------------------
   static constexpr auto dense = [](auto& a, auto rows, auto in, auto out, auto x, auto weight, auto bias, auto y,
                                    auto workspace) {
     a(rows * in, x), a(in * out, weight), a(out, bias), a(rows * out, y);
@@ -146,7 +148,7 @@ struct Touched {
   };
   static constexpr auto product_tn = product_nt;
 
-  // ---- mlp.h ---------------------------------------------------------------------------------------------------------
+  // ---- mlp.h --------------------------------------------------------------------------------------------------------
   static constexpr auto mlp_prepare = [](auto& a, auto& s, auto params, auto, auto prepared) {
     a.network(s, params), a(a.device().mlp_prepared_size(s), prepared);
   };
@@ -156,8 +158,9 @@ struct Touched {
     a(rows * s.width[0], x), a(rows * s.width[s.layers], y), a(a.device().mlp_tape_size(s, rows), tape);
     a.scratch(a.device().mlp_workspace(s, rows), workspace);
   };
-  static constexpr auto mlp_forward_projected = [](auto& a, auto& s, auto params, auto rows, auto own_cols, auto own, auto,
-                                                   auto group, auto start, auto y, auto workspace, auto& products) {
+  static constexpr auto mlp_forward_projected = [](auto& a, auto& s, auto params, auto rows, auto own_cols, auto own,
+                                                   auto, auto group, auto start, auto y, auto workspace,
+                                                   auto& products) {
     a.network(s, params), a(a.device().mlp_prepared_size(s), products.prepared);
     a(rows * own_cols, own), a(rows / group * s.width[1], start), a(rows * s.width[s.layers], y);
     a.scratch(a.device().mlp_workspace(s, rows), workspace);
@@ -192,7 +195,7 @@ struct Touched {
     a(a.device().mlp_tape_size(s, rows), tape), a.scratch(a.device().mlp_workspace(s, rows), workspace);
   };
 
-  // ---- embedding.h ---------------------------------------------------------------------------------------------------
+  // ---- embedding.h --------------------------------------------------------------------------------------------------
   static constexpr auto embedding_forward = [](auto& a, auto& s, auto params, auto rows, auto t, auto y, auto tape,
                                                auto workspace) {
     a.network(s, params), a(rows, t), a(rows * s.width, y), a(embedding_tape_size(s, rows), tape);
@@ -210,8 +213,9 @@ struct Touched {
     a(embedding_tape_size(s, rows), tape), a.scratch(a.device().embedding_workspace(s, rows), workspace);
   };
 
-  // ---- losses.h, mean_flow.h -----------------------------------------------------------------------------------------
-  static constexpr auto cross_entropy = [](auto& a, auto rows, auto cols, auto target, auto logits, auto row, auto loss) {
+  // ---- losses.h, mean_flow.h ----------------------------------------------------------------------------------------
+  static constexpr auto cross_entropy = [](auto& a, auto rows, auto cols, auto target, auto logits, auto row,
+                                           auto loss) {
     a(rows * cols, target, logits), a(rows, row), a(1, loss);
   };
   static constexpr auto cross_entropy_gradient = [](auto& a, auto rows, auto cols, auto target, auto logits, auto dloss,
@@ -228,7 +232,7 @@ struct Touched {
     a(rows, t, r), a(rows * cols, field, y), a((rows - equal) * cols, derivative);
   };
 
-  // ---- mfpo.h --------------------------------------------------------------------------------------------------------
+  // ---- mfpo.h -------------------------------------------------------------------------------------------------------
   static constexpr auto gaussian_proposals = [](auto& a, auto batch, auto actions, auto proposals, auto x, auto t,
                                                 auto uniform, auto lower, auto upper, auto noise, auto action) {
     a(batch, t), a(batch * actions, x, lower, upper), a(batch * actions * proposals, uniform, noise, action);
@@ -255,7 +259,7 @@ struct Touched {
     a(batch * probes * actions, probe, derivative), a(batch, y);
   };
 
-  // ---- replay.h: how many rows there are it is not told; beside that, what is moved -----------------------------------
+  // ---- replay.h: how many rows there are it is not told; beside that, what is moved ---------------------------------
   static constexpr auto replay_batch = [](auto& a, auto& r) {
     a.everything(), a(r.batch * (r.steps + 1), r.row), a.changed(r.batch * r.observations, r.state, r.next_state);
     a.changed(r.batch * r.chunk * r.actions, r.action), a.changed(r.batch * r.steps, r.reward);

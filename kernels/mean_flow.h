@@ -20,8 +20,8 @@ struct FlowTimesArguments {
 };
 void flow_times(const FlowTimesArguments&);
 
-// The target of a mean field, y [rows, cols] = field - clip(t - r, 0, 1) derivative in the rows from `equal` on, of which
-// derivative [rows - equal, cols] is given, and field before. t, r [rows].
+// The target of a mean field, y [rows, cols] = field - clip(t - r, 0, 1) derivative in the rows from `equal` on, of
+// which derivative [rows - equal, cols] is given, and field before. t, r [rows].
 template <class T>
 void mean_flow_target(int64_t rows, int64_t cols, int64_t equal, const T* t, const T* r, const T* field,
                       const T* derivative, T* y);

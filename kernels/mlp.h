@@ -64,7 +64,8 @@ void mlp_backward(const MlpShape&, const float* params, int64_t rows, const floa
 // layer. What a library of matrix products leaves to do; the functions above have it built in.
 void mlp_finish_layer(const MlpShape&, const float* params, int layer, int64_t rows, float* z);
 
-// The plain forms of a GPU, layer by layer with one thread a sum: to read, to compare with. A workspace of their own size.
+// The plain forms of a GPU, layer by layer with one thread a sum: to read, to compare with. A workspace of their own
+// size.
 int64_t mlp_reference_workspace(const MlpShape&, int64_t rows);
 void mlp_forward_reference(const MlpShape&, const float* params, int64_t rows, const float* x, float* y, float* tape,
                            float* workspace, const MlpProducts&);

@@ -25,8 +25,8 @@ struct MlpShape {
 };
 
 // What the products of a forward pass take in: float32, or (in all layers but the first) both factors rounded to
-// bfloat16, or to tf32 (10 bits of mantissa) on a device that multiplies those, else float32. The sums stay float32, and
-// so do networks with hidden layers wider than 512.
+// bfloat16, or to tf32 (10 bits of mantissa) on a device that multiplies those, else float32. The sums stay float32,
+// and so do networks with hidden layers wider than 512.
 enum class Precision { float32, tf32, bfloat16 };
 
 // How a forward pass does its products. prepared: null, or what mlp_prepare made of the same parameters in the same

@@ -12,8 +12,9 @@
 namespace meander {
 
 // How an agent acts, stated once and without a word about its algorithm: actions are drawn and bounded, of N the best
-// by two critics is taken, and exploration may add noise. Everything pointed to lives as long as the agent; parameters are
-// read where they lie. Symbols: S observation size, A action size, h actions of a chunk, D = h A, K candidates a state.
+// by two critics is taken, and exploration may add noise. Everything pointed to lives as long as the agent; parameters
+// are read where they lie. Symbols: S observation size, A action size, h actions of a chunk, D = h A, K candidates a
+// state.
 struct PolicyDescription {
   // x ~ N(0, I) at t = 1, then T steps x <- x - u(s, x, t, r) / T down to t = 0: r = t - 1/T, or Euler's r = t.
   struct Flow {
@@ -82,9 +83,9 @@ class Policy {
   // clip(action + .1 exp(l) noise, -1, 1)
   Tensor with_noise(Tensor action, Tensor noise) const;
 
-  // How far one step is from the flow it stands for: mean over the numbers of |a - b|, [1, 1], a of one step of the actor, b
-  // of so many Euler steps of its own instantaneous field, both bounded; noise [B, D]. Throws Error without a flow.
-  // Not for the training path: it allocates.
+  // How far one step is from the flow it stands for: mean over the numbers of |a - b|, [1, 1], a of one step of the
+  // actor, b of so many Euler steps of its own instantaneous field, both bounded; noise [B, D]. Throws Error without a
+  // flow. Not for the training path: it allocates.
   Number one_step_gap(Tensor state, Tensor noise, int64_t euler_steps = 64);
 
   // From a state of the host [S] to a chunk there [h A], with the random numbers that (seed, step) name; waits for the

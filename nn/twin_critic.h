@@ -15,8 +15,8 @@ struct Atoms {
   double v_min, v_max;
 };
 
-// Two critics Q1, Q2 of a state and an action (or a chunk of actions), and the targets that follow them. The outputs of a
-// critic are one number, Q, or the logits of the return's distribution over atoms, of which Q is the mean.
+// Two critics Q1, Q2 of a state and an action (or a chunk of actions), and the targets that follow them. The outputs of
+// a critic are one number, Q, or the logits of the return's distribution over atoms, of which Q is the mean.
 struct TwinCritic {
   enum class Chosen { smaller, mean };      // of the two values: clipped double Q, or half of either
   ParameterLayout layout;
@@ -27,8 +27,8 @@ struct TwinCritic {
   TwinCritic(int64_t observations, int64_t actions, const Hidden& hidden, const Atoms& atoms, Chosen chosen,
              uint64_t seed);
 
-  // state [B, S], action [B K, A]: K actions a state. -> [B K, 1], or [B K, atoms]. Other products than the default's only
-  // where no derivative is wanted.
+  // state [B, S], action [B K, A]: K actions a state. -> [B K, 1], or [B K, atoms]. Other products than the default's
+  // only where no derivative is wanted.
   Value outputs(Value params, Value state, Value action, const kernels::MlpProducts& = {}) const;
   // Q, or sum_j softmax(outputs)_j z_j, [B K, 1]
   Value value(Value params, Value state, Value action, const kernels::MlpProducts& = {}) const;
@@ -49,7 +49,8 @@ struct TwinCritic {
     std::array<Tensor, 2> q;
     Tensor chosen;
   };
-  Estimates values(const TrainState (&critics)[2], Tensor state, Tensor action, kernels::Precision = kernels::Precision::float32) const;
+  Estimates values(const TrainState (&critics)[2], Tensor state, Tensor action,
+                   kernels::Precision = kernels::Precision::float32) const;
 
   struct Loss {
     Number loss;

@@ -1,7 +1,7 @@
-// What each of isa_arrays.cpp, isa_layers.cpp and isa_products.cpp begins with. These hold the kernels of the CPU and are
-// compiled once for each instruction set, in a namespace named after it (see CMakeLists.txt). Nothing of another header is
-// called there, and what is not local to one object stands in that namespace: a function compiled for a wide instruction
-// set must never be the copy that a narrow machine links.
+// What each of isa_arrays.cpp, isa_layers.cpp and isa_products.cpp begins with. These hold the kernels of the CPU and
+// are compiled once for each instruction set, in a namespace named after it (see CMakeLists.txt). Nothing of another
+// header is called there, and what is not local to one object stands in that namespace: a function compiled for a wide
+// instruction set must never be the copy that a narrow machine links.
 #pragma once
 
 #include <cstdint>

@@ -28,7 +28,8 @@ void mean_flow_target(int64_t rows, int64_t cols, int64_t equal, const T* t, con
   std::copy_n(field, equal * cols, y);
   for (int64_t i = equal; i < rows; ++i) {
     const T length = std::clamp(t[i] - r[i], T(0), T(1));
-    for (int64_t j = 0; j < cols; ++j) y[i * cols + j] = field[i * cols + j] - length * derivative[(i - equal) * cols + j];
+    for (int64_t j = 0; j < cols; ++j)
+      y[i * cols + j] = field[i * cols + j] - length * derivative[(i - equal) * cols + j];
   }
 }
 template void mean_flow_target(int64_t, int64_t, int64_t, const float*, const float*, const float*, const float*, float*);

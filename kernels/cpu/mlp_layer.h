@@ -246,7 +246,7 @@ static inline void pull_row(const MlpLayerPullback& p, int64_t i) {
 
 }  // namespace
 
-// ---- the functions of the table and of layer_functions.h -------------------------------------------------------------
+// ---- the functions of the table and of layer_functions.h ------------------------------------------------------------
 static void pull_rows(const MlpLayerPullback& layer, int64_t rows) {
   with_kind(layer.activation, layer.norm, [&]<Activation activation, Norm norm>() {
     for (int64_t i = 0; i < rows; ++i) pull_row<activation, norm>(layer, i);

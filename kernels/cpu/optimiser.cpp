@@ -19,8 +19,8 @@ void average(int64_t n, float tau, const float* source, float* target) {
 
 }  // namespace
 
-void adam(std::span<const AdamArguments> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
-          const uint32_t* stop) {
+void adam(std::span<const AdamArguments> all, const AdamConstants& constants, float tau, int64_t number,
+          const uint64_t* step, const uint32_t* stop) {
   if (stop && *stop != 0) return;
   const double t = static_cast<double>(step ? static_cast<int64_t>(*step) : number);
   const float correction1 = static_cast<float>(1.0 / (1.0 - std::pow(constants.beta1, t)));

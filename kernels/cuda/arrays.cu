@@ -98,8 +98,8 @@ struct Identity {
   __device__ float operator()(float x) const { return x; }
 };
 
-__global__ void concat_kernel(int64_t rows, int64_t cols, const __grid_constant__ List<ColumnsArguments<float>, 3> parts,
-                              float* y) {
+__global__ void concat_kernel(int64_t rows, int64_t cols,
+                              const __grid_constant__ List<ColumnsArguments<float>, 3> parts, float* y) {
   for_matrix(rows, cols, [&](int64_t i, int64_t j) {
     int64_t column = j;
     int p = 0;

@@ -83,7 +83,8 @@ __device__ void draw_noise(const CandidatesArguments& c, float* x) {
 }
 
 // v.start = bias + state W over the inputs first_input, ...: the block's columns of it.
-__device__ void project_state(const CandidatesArguments& c, const View& v, int first_input, const float* state, float* partial) {
+__device__ void project_state(const CandidatesArguments& c, const View& v, int first_input, const float* state,
+                              float* partial) {
   const int n = v.width(1), columns = v.network.columns[0], splits = chain_threads / columns;
   const int col = static_cast<int>(threadIdx.x) % columns, split = static_cast<int>(threadIdx.x) / columns;
   const int j = v.part * columns + col;

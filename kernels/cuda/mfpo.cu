@@ -155,7 +155,9 @@ void proposal_weights(const ProposalWeightsArguments& p) {
   launch_rows(proposal_weights_kernel, p.batch, p.policy_count, p);
 }
 
-void proposal_velocity(const ProposalVelocityArguments& p) { launch_rows(proposal_velocity_kernel, p.batch, p.actions, p); }
+void proposal_velocity(const ProposalVelocityArguments& p) {
+  launch_rows(proposal_velocity_kernel, p.batch, p.actions, p);
+}
 
 void soft_target(const SoftTargetArguments& s) {
   const size_t masses = static_cast<size_t>(project_block / 32 * 2 * s.atoms) * sizeof(float);

@@ -11,7 +11,8 @@ extern "C" __attribute__((visibility("default"))) FindDevice meander_find_device
 
 const DeviceKernels* meander_find_device(unsigned long table, const char* version, const char** why) {
   if (table != sizeof(DeviceKernels) || std::strcmp(version, MEANDER_VERSION) != 0) {
-    *why = "its module was built with another version of the program (this one is " MEANDER_VERSION "'s): build it anew";
+    *why = "its module was built with another version of the program (this one is " MEANDER_VERSION
+           "'s): build it anew";
     return nullptr;
   }
   return MEANDER_DEVICE::find(why);

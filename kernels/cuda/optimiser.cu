@@ -12,8 +12,8 @@ __host__ __device__ inline float bias_correction(double beta, double step) {
 
 // The betas count where the step is read from device memory; else the factors hold the corrections already.
 constexpr int most_networks = 4;
-__global__ void adam_kernel(const __grid_constant__ List<AdamArguments, most_networks> list, AdamFactors factors, float tau,
-                            double beta1, double beta2, const uint64_t* step, const uint32_t* stop) {
+__global__ void adam_kernel(const __grid_constant__ List<AdamArguments, most_networks> list, AdamFactors factors,
+                            float tau, double beta1, double beta2, const uint64_t* step, const uint32_t* stop) {
   if (stop && *stop) return;
   if (step) {
     MEANDER_SHARED(float, corrections, 2);
@@ -59,8 +59,8 @@ __global__ void average_kernel(int64_t n, float tau, const float* source, float*
 
 }  // namespace
 
-void adam(std::span<const AdamArguments> all, const AdamConstants& constants, float tau, int64_t number, const uint64_t* step,
-          const uint32_t* stop) {
+void adam(std::span<const AdamArguments> all, const AdamConstants& constants, float tau, int64_t number,
+          const uint64_t* step, const uint32_t* stop) {
   const double t = static_cast<double>(number);
   const AdamFactors factors = adam_factors(constants, step ? 0 : bias_correction(constants.beta1, t),
                                            step ? 0 : bias_correction(constants.beta2, t));

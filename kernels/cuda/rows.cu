@@ -6,7 +6,7 @@
 namespace meander::kernels::MEANDER_CUDA {
 namespace {
 
-// ---- sums ------------------------------------------------------------------------------------------------------------
+// ---- sums -----------------------------------------------------------------------------------------------------------
 
 __global__ void sum_row_kernel(int64_t rows, int64_t cols, const float* x, float* y) {
   for_rows(rows, cols, [&](Row row) {

@@ -24,8 +24,8 @@ struct ActivationFormula<Activation::gelu> {
     const V inside = maximum(broadcast(-10.0f), x);
     return inside * (1.0f / (1.0f + exponential(inside)));
   }
-  // To 1e-4 of its value above -8, for results that are rounded to bfloat16 (4e-3): a shorter polynomial, and a quotient
-  // by two Newton steps from the bits of the divisor.
+  // To 1e-4 of its value above -8, for results that are rounded to bfloat16 (4e-3): a shorter polynomial, and a
+  // quotient by two Newton steps from the bits of the divisor.
   MEANDER_FORMULA V coarse(V x) {
     constexpr float to_binary = -1.44269504f;
     const V u = x * x, y = x * fma(u, broadcast(to_binary * cubic), broadcast(to_binary * linear));

@@ -123,8 +123,8 @@ TEST_CASE("episodes side by side keep their chunks apart") {
   CHECK(at_multiples == std::ssize(agent.times));
 }
 
-// Every step is worth 1. Chunks of 3 are said to be worth 10, the state at a time limit 4; gamma = 1/2. At the limit of 5
-// steps the returns of the decisions at 0 and 3 are 2.0625 and 2.5, with a true end after 4 they are 1.875 and 1.
+// Every step is worth 1. Chunks of 3 are said to be worth 10, the state at a time limit 4; gamma = 1/2. At the limit of
+// 5 steps the returns of the decisions at 0 and 3 are 2.0625 and 2.5, with a true end after 4 they are 1.875 and 1.
 TEST_CASE("by how much a chunk's value exceeds the return that follows") {
   struct Steady : Line {
     explicit Steady(int end) : Line(5, 99), end_(end) {}

@@ -3,7 +3,6 @@
 // A task and a learner small enough to know every number of.
 
 #include <cmath>
-#include <string>
 #include <vector>
 
 #include <meander/algos/agent.h>

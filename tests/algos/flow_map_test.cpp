@@ -120,7 +120,8 @@ TEST_CASE("the radius shrinks where the critics disagree") {
   }
 }
 
-// The anchor is the actor of the moment before the first step, stays as it is while the actor learns, and is in the file.
+// The anchor is the actor of the moment before the first step, stays as it is while the actor learns, and is in the
+// file.
 TEST_CASE("the anchor is frozen once, and a resumed agent keeps it and its phase") {
   const Folder folder;
   FlowMap agent(S, A, small(), seed), resumed(S, A, small(), seed + 1);

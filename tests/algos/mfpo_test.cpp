@@ -115,7 +115,8 @@ struct OneUpdate {
   }
   // The parameters that the agent has now.
   void follow() {
-    for (const Network& n : phases.networks()) n.train_state->params.copy_from(network(agent, n.name).train_state->params);
+    for (const Network& n : phases.networks())
+      n.train_state->params.copy_from(network(agent, n.name).train_state->params);
     phases.policy.outdate();
   }
   Tensor first() const {   // the first policy proposal of each state

@@ -159,9 +159,9 @@ TEST_CASE("the split constraint at lambda 1 is the mean-flow loss with half of i
     return agent.actor_loss(one);
   };
   Mvp agent = made([](MvpSettings& s) { s.constraint = "split", s.lambda = 1; });
-  const Mvp::Rows rows = agent.rows(single(random_matrix(B, S, 1)), single(random_matrix(B, h * A, 2)), full(B, h * A, 1),
-                                    single(random_matrix(B, h * A, 3)), single(random_matrix(B, 1, 4)),
-                                    single(random_matrix(B, 1, 5)));
+  const Mvp::Rows rows = agent.rows(single(random_matrix(B, S, 1)), single(random_matrix(B, h * A, 2)),
+                                    full(B, h * A, 1), single(random_matrix(B, h * A, 3)),
+                                    single(random_matrix(B, 1, 4)), single(random_matrix(B, 1, 5)));
   REQUIRE(rows.time.unequal == B / 2);
   const auto both = agent.actor_loss(rows), one = mean_flow_alone(rows);
   CHECK(both.loss == doctest::Approx(2 * one.loss).epsilon(rounding));
@@ -172,7 +172,8 @@ TEST_CASE("the split constraint at lambda 1 is the mean-flow loss with half of i
 TEST_CASE("one step, and how far it is from the flow") {
   ArenaScope scope;
   Mvp agent = made([](MvpSettings& s) { s.chunk.learning_rate = 0.01; });
-  const Tensor noise = twofold(agent_normals(seed, Purpose::gap_noise, 0, 4, h * A));   // which the gap is measured from
+  // which the gap is measured from
+  const Tensor noise = twofold(agent_normals(seed, Purpose::gap_noise, 0, 4, h * A));
   const Tensor state = random_matrix(4, S, 1), states = single(state);
   const std::span<const float> of_host(states.f32(), 4 * S);
   const auto column = [](double t) { return full(4, 1, t, DType::float64); };

@@ -139,7 +139,8 @@ TEST_CASE("the raw score of a quadratic Q is the closed form") {
     const Tensor x = single(random_matrix(1, A, 7));
     const Tensor noise = agent_normals(1, Purpose::test, static_cast<uint64_t>(100 * t), K, A);
     const Tensor action = agent.proposals(x, schedule, noise);
-    const Tensor q = reshape((-0.5 * c) * sum_row(square(action)), 1, K).detached, gradient = (-c * Value(action)).detached;
+    const Tensor q = reshape((-0.5 * c) * sum_row(square(action)), 1, K).detached;
+    const Tensor gradient = (-c * Value(action)).detached;
     const auto weights = agent.proposal_weights(q, "none");
     const Tensor score = agent.score(weights, gradient, schedule);
     const double mu = *schedule.mu.f32(), variance = std::pow(double(*schedule.sigma.f32()), 2);

@@ -377,7 +377,8 @@ TEST_CASE("failures with and without overlap") {
   CHECK(run.recorder.failed == 111);
 }
 
-// Once, when more than 1 % is clipped on average over 1,000 updates, naming the end; the first update is that of step 100.
+// Once, when more than 1 % is clipped on average over 1,000 updates, naming the end; the first update is that of step
+// 100.
 TEST_CASE("a support that is too narrow is reported once") {
   TrainingSettings s = small();
   s.steps = 4'000;

@@ -390,7 +390,8 @@ struct Freezing : Learner {
 }  // namespace
 
 // Protects what an agent freezes between offline and online: it is told once, after the last offline update and
-// before it acts, also if there is nothing offline; and a run that stops just before, at or after that goes on as if it had not.
+// before it acts, also if there is nothing offline; and a run that stops just before, at or after that goes on as if it
+// had not.
 TEST_CASE("the agent is told once when it goes online") {
   const DataSet data = recorded(20);
   TrainingSettings s = small();

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <sstream>
 #include <string>
-#include <vector>
 
 #include "../folder.h"
 #include <meander/app/data_files.h>
@@ -42,7 +41,8 @@ const char* const algorithms[] = {"mfpo", "som", "mvp", "sac", "qc", "fql", "flo
 
 }  // namespace
 
-// A table of the same episodes by the best of several numbers of candidates; MFPO's own number, 10, gives what eval gives.
+// A table of the same episodes by the best of several numbers of candidates; MFPO's own number, 10, gives what eval
+// gives.
 TEST_CASE("eval by the best of several numbers of candidates") {
   const Folder folder;
   REQUIRE(meander_in(folder, run("mfpo", {"--steps", "201", "--out", "it"})).status == 0);

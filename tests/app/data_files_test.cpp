@@ -7,10 +7,8 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <limits>
-#include <map>
 #include <string>
 #include <vector>
 

@@ -1,5 +1,5 @@
-// Run folders written by Meander 0.1.0 (tests/data/runs, with what that version went on to: expected-*) are evaluated and
-// resumed by this one, with the same bits.
+// Run folders written by Meander 0.1.0 (tests/data/runs, with what that version went on to: expected-*) are evaluated
+// and resumed by this one, with the same bits.
 
 #include <doctest/doctest.h>
 

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
-#include <cstring>
 #include <string>
 #include <vector>
 

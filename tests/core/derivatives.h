@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <functional>
-#include <vector>
 
 #include <meander/core/operations.h>
 #include <meander/core/random.h>

@@ -25,7 +25,8 @@ TEST_CASE("what is no document, or two in one, is refused") {
   CHECK_THROWS_WITH_AS(Json::parse("{\"a\": 1, }"), "not JSON at its byte 10", Error);
   CHECK_THROWS_WITH_AS(Json::parse("{\"a\": 1, \"a\": 2}"), "the name \"a\" stands twice in one object", Error);
   CHECK_THROWS_WITH_AS(Json::parse(std::string(1 << 20, '[')), "nested deeper than 100 levels", Error);
-  CHECK_THROWS_WITH_AS(Json::parse("18446744073709551615"), "the whole number 18446744073709551615 is too large", Error);
+  CHECK_THROWS_WITH_AS(Json::parse("18446744073709551615"), "the whole number 18446744073709551615 is too large",
+                       Error);
   CHECK_THROWS_AS(Json::parse(""), Error);
   CHECK_THROWS_AS(Json("\xff").dump(), Error);
 }

@@ -3,7 +3,6 @@
 #include <meander/core/safetensors.h>
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,7 +13,6 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 
 #include "../folder.h"
@@ -232,7 +230,8 @@ TEST_CASE("each kind of damage is named") {
   says(line(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
             R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"),
        "begins at byte 4 of the data, the one before it ends at 8");
-  says(line(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})"),
+  says(line(R"({"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},)"
+            R"("a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}})"),
        "the name \"a\" stands twice");
   const std::string of_long_name = line("{\"" + std::string(100000, 'n') + "\":1}");
   says(of_long_name, "nnn...");

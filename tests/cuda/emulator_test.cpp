@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
 
 // The emulator's own tests: what a kernel gets from it, and a planted bug of each kind that it must report.

@@ -44,8 +44,8 @@ TEST_CASE("Adam takes the CPU's step") {
             const int64_t others = 5;
             const auto p2 = here.up(normals(others, 5)), m2 = here.up(Floats(5)), v2 = here.up(Floats(5));
             const auto g2 = here.up(normals(others, 6)), target = here.up(normals(others, 7));
-            const std::vector<kernels::AdamArguments> networks = {{n, g + shift, p + shift, m + shift, v + shift, nullptr},
-                                                        {others, g2, p2, m2, v2, target}};
+            const std::vector<kernels::AdamArguments> networks = {
+                {n, g + shift, p + shift, m + shift, v + shift, nullptr}, {others, g2, p2, m2, v2, target}};
             d.k.adam(networks, constants, 0.25f, in_memory ? 999 : step, in_memory ? number.data : nullptr, nullptr);
             Floats want = normals(others, 7);
             kernels::exponential_average(others, 0.25f, here.down(p2).data(), want.data(), nullptr);

@@ -58,7 +58,8 @@ TEST_CASE("streams drawn together are those drawn alone") {
     for (size_t i = 0; i < draws.size(); ++i) {
       Floats want(static_cast<size_t>(draws[i].n));
       draws[i].key.step = 77;
-      (draws[i].normal ? kernels::philox_normal : kernels::philox_uniform)(draws[i].key, nullptr, draws[i].n, want.data());
+      (draws[i].normal ? kernels::philox_normal : kernels::philox_uniform)(draws[i].key, nullptr, draws[i].n,
+                                                                           want.data());
       CHECK(d.down(results[i]) == want);
     }
   });

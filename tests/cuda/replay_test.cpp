@@ -36,8 +36,9 @@ TEST_CASE("a batch from the rows of a replay has the CPU's bits") {
       Floats want[4];
       OnDevice::Array<float> got[4];
       for (int i = 0; i < 4; ++i) want[i] = Floats(sizes[i], NAN), got[i] = d.room(sizes[i]);
-      kernels::ReplayBatchArguments here{c.batch, c.steps, c.chunk, c.observations, c.actions, c.stride, rows.data() + c.shift,
-                                  row.data(), want[0].data(), want[1].data(), want[2].data(), want[3].data()};
+      kernels::ReplayBatchArguments here{c.batch, c.steps, c.chunk, c.observations, c.actions, c.stride,
+                                         rows.data() + c.shift, row.data(), want[0].data(), want[1].data(),
+                                         want[2].data(), want[3].data()};
       kernels::replay_batch(here);
       for (const Floats& w : want) CHECK(std::none_of(w.begin(), w.end(), [](float x) { return std::isnan(x); }));
       kernels::ReplayBatchArguments there = here;

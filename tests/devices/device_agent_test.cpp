@@ -226,7 +226,8 @@ class Memoriser : public Agent {
   int return_steps() const override { return steps_; }
   const PolicyDescription& policy() const override { throw Error("a fake that nothing describes"); }
   void explore(std::span<const float>, uint64_t step, std::span<float> action) override {
-    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, nullptr, std::ssize(action), action.data());
+    kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, nullptr, std::ssize(action),
+                            action.data());
   }
   void act(std::span<const float>, uint64_t step, std::span<float> action) override { explore({}, step, action); }
   void update(const Batch& b, uint64_t, std::span<float> metrics) override {

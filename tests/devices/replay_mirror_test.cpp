@@ -1,7 +1,6 @@
 #include <meander/algos/replay_mirror.h>
 
 #include <cstring>
-#include <optional>
 
 #include "../folder.h"
 #include "../algos/batches.h"

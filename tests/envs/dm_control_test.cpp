@@ -4,10 +4,8 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <functional>
-#include <limits>
 #include <random>
 #include <thread>
 

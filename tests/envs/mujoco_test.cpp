@@ -4,8 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdio>
-#include <limits>
 
 #include "../folder.h"
 #include <meander/kernels/error.h>

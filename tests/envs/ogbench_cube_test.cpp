@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <functional>
-#include <limits>
 #include <numbers>
 #include <set>
 #include <thread>

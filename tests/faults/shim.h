@@ -1,6 +1,5 @@
 // What the shim watches, how it counts and records, and which operation fails (shim.c).
 #pragma once
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

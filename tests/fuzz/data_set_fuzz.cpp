@@ -5,7 +5,6 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include "target.h"

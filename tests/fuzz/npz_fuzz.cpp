@@ -1,8 +1,6 @@
 // An archive of arrays as it stands: the directory, the arrays' headers, unpacking. Checksums stop most changes of
 // data; data_set_fuzz.cpp makes archives of which they are right.
 
-#include <vector>
-
 #include "target.h"
 #include <meander/app/npz_file.h>
 

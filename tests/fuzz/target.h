@@ -9,8 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <span>
-#include <string>
-#include <string_view>
 
 #include <meander/kernels/error.h>
 

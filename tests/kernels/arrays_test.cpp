@@ -1,7 +1,6 @@
 #include <meander/kernels/arrays.h>
 
 #include <limits>
-#include <string>
 
 #include "helpers.h"
 

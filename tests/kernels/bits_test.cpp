@@ -144,8 +144,8 @@ const Kernel kernels[] = {
     {"adam", 0xc0ecb1d5233f4bef,
      [] {
        Floats p = normals(5003, 1), m = normals(5003, 2), v = uniforms(5003, 3);
-       adam(std::array{AdamArguments{5003, normals(5003, 4).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 7, nullptr,
-            nullptr);
+       adam(std::array{AdamArguments{5003, normals(5003, 4).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 7,
+            nullptr, nullptr);
        return p;
      }},
     {"exponential_average", 0x7e933148454df4cc,

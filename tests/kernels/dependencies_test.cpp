@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -94,8 +93,8 @@ TEST_CASE("a call waits for no more than it must") {
   CHECK(dependencies.add(all) == Numbers{5, 4});
 }
 
-// Protects what a recorded call waits by and what the bench counts: from each kind of statement, the ranges with what is
-// moved.
+// Protects what a recorded call waits by and what the bench counts: from each kind of statement, the ranges with what
+// is moved.
 TEST_CASE("a call says what it reads, writes, changes and uses as scratch") {
   const DeviceKernels& device = cpu();
   float x[12] = {}, y[12] = {}, scratch[100];
@@ -123,8 +122,8 @@ TEST_CASE("a call says what it reads, writes, changes and uses as scratch") {
   check(Touched::add_to, {{x, 5, 20, false}, {y, 5, 40, true}}, int64_t{5}, from, y);
   check(Touched::layer_norm, {{x, 6, 24, false}, {y, 6, 24, true}, {x, 3, 12, false}, {x, 3, 12, false}}, int64_t{2},
         int64_t{3}, 0.0f, from, from, from, y, static_cast<float*>(nullptr), static_cast<float*>(nullptr));
-  check(Touched::copy_matrix, {{x, 2 + 4, 24, false}, {y, 2 + 3 * 3, 44, true}}, int64_t{4}, int64_t{2}, from, int64_t{4},
-        int64_t{2}, y, int64_t{3});
+  check(Touched::copy_matrix, {{x, 2 + 4, 24, false}, {y, 2 + 3 * 3, 44, true}}, int64_t{4}, int64_t{2}, from,
+        int64_t{4}, int64_t{2}, y, int64_t{3});
   const int64_t room = device.product_workspace(2, 3, 2);
   check(Touched::product_nt, {{x, 4, 16, false}, {x, 6, 24, false}, {y, 6, 48, true}, {scratch, room, 0, true}},
         int64_t{2}, int64_t{3}, int64_t{2}, from, from, y, true, scratch);

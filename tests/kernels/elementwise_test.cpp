@@ -62,7 +62,7 @@ double true_silu_slope(double x) {
 double true_relu(double x) { return std::max(x, 0.0); }
 double true_tanh_slope(double x) { return 1 / std::pow(std::cosh(x), 2); }
 
-// ---- the bounds of elementwise.h and activation.h ------------------------------------------------------------------------------------
+// ---- the bounds of elementwise.h and activation.h -------------------------------------------------------------------
 
 // Inputs up to `last`, from the range before on, and what is promised for them.
 struct Range {
@@ -239,10 +239,12 @@ TEST_CASE("special values") {
     equal(applied(meander::kernels::tanh, x), {0, -0.0f, 1, -1, not_a_number, 1e-40f, -1e-40f, 1, -1});
     equal(applied(value<Activation::gelu>, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),
           {0, infinity, 0, not_a_number, 3e38f, 0});
-    equal(applied(slope<Activation::gelu>, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}), {0.5f, 1, 0, not_a_number, 1, 0});
+    equal(applied(slope<Activation::gelu>, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),
+          {0.5f, 1, 0, not_a_number, 1, 0});
     equal(applied(value<Activation::mish>, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),
           {0, infinity, 0, not_a_number, 3e38f, 0});
-    equal(applied(slope<Activation::mish>, {infinity, -infinity, not_a_number, 3e38f, -3e38f}), {1, 0, not_a_number, 1, 0});
+    equal(applied(slope<Activation::mish>, {infinity, -infinity, not_a_number, 3e38f, -3e38f}),
+          {1, 0, not_a_number, 1, 0});
     equal(applied(value<Activation::silu>, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),
           {0, infinity, 0, not_a_number, 3e38f, 0});
     equal(applied(slope<Activation::silu>, {0, infinity, -infinity, not_a_number, 3e38f, -3e38f}),

@@ -50,7 +50,8 @@ const Norm norms[] = {Norm::none, Norm::before_activation, Norm::after_activatio
 
 bool large(const std::vector<int64_t>& width) { return *std::max_element(width.begin(), width.end()) > 128; }
 
-// Every shape with every activation and norm, or with each activation once (large shapes with one) and the norms in turns.
+// Every shape with every activation and norm, or with each activation once (large shapes with one) and the norms in
+// turns.
 template <class F>
 void for_networks(F&& f) {
   for (const auto& width : shapes)
@@ -59,7 +60,8 @@ void for_networks(F&& f) {
         if (MEANDER_FEW_CASES && (&width - shapes.data() + static_cast<int>(activation)) % 3 != static_cast<int>(norm))
           continue;
         if (MEANDER_FEW_CASES && large(width) && activation != Activation::gelu) continue;
-        INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ", static_cast<int>(norm));
+        INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ",
+             static_cast<int>(norm));
         f(network(width, activation, norm));
       }
 }
@@ -437,7 +439,8 @@ TEST_CASE("value and gradient by the own inputs") {
         for (const auto& size : {std::pair<int64_t, int64_t>{1, 1}, {15, 5}, {68, 34}}) {
           const int64_t rows = size.first, group = size.second;
           if (width[1] > 1000 && (activation != Activation::relu || rows < 40)) continue;
-          INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ", static_cast<int>(norm));
+          INFO("inputs ", width[0], ", activation ", std::string(activation_name(activation)), ", norm ",
+               static_cast<int>(norm));
           CAPTURE(rows);
           for (bool own_leads : {false, true})
             check_value_and_gradient(network(width, activation, norm), rows, group, own_leads);

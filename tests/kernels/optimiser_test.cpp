@@ -38,7 +38,8 @@ TEST_CASE("Adam's mean leaves the normal range") {
   const Floats got = same_on_every_path([&] {
     Floats p(n, 1.0f), m(n, 1.2e-38f), v(n, 1e-10f);
     m[1] = -1.2e-38f, m[2] = 2e-38f;
-    adam(std::array{AdamArguments{n, Floats(n).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 1000, nullptr, nullptr);
+    adam(std::array{AdamArguments{n, Floats(n).data(), p.data(), m.data(), v.data(), nullptr}}, {}, 0, 1000, nullptr,
+         nullptr);
     return m;
   });
   CHECK(got[0] == 0);

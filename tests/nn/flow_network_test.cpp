@@ -1,5 +1,5 @@
-// Protects the flow network: that its shortcuts (a state shared by its positions, one time for all rows) give what the long
-// way gives, and that the derivatives by position and times are right.
+// Protects the flow network: that its shortcuts (a state shared by its positions, one time for all rows) give what the
+// long way gives, and that the derivatives by position and times are right.
 #include <doctest/doctest.h>
 
 #include "../core/derivatives.h"

@@ -1,5 +1,5 @@
-// Protects the two critics: values and derivatives against the same network in double, the losses, what is chosen of both
-// and the targets that follow.
+// Protects the two critics: values and derivatives against the same network in double, the losses, what is chosen of
+// both and the targets that follow.
 #include <meander/nn/twin_critic.h>
 
 #include <doctest/doctest.h>
@@ -33,7 +33,8 @@ constexpr double rounding = 1e-5;
 }  // namespace
 
 TEST_CASE("two critics that differ, targets equal to them") {
-  const TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), same(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), other(S, A, shapes[0], TwinCritic::Chosen::smaller, 4);
+  const TwinCritic critic(S, A, shapes[0], TwinCritic::Chosen::smaller, 3),
+      same(S, A, shapes[0], TwinCritic::Chosen::smaller, 3), other(S, A, shapes[0], TwinCritic::Chosen::smaller, 4);
   const auto equal = [](const TrainState& a, const TrainState& b) {
     return std::equal(a.params.data(), a.params.data() + a.params.size(), b.params.data());
   };

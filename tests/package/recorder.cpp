@@ -1,5 +1,5 @@
-// A program of someone else's with the installed component `command`. Without arguments: a run of its own loop, recorded
-// in the folder `recorded`; with arguments: the verbs, which know its environment.
+// A program of someone else's with the installed component `command`. Without arguments: a run of its own loop,
+// recorded in the folder `recorded`; with arguments: the verbs, which know its environment.
 #include <meander/algos/training.h>
 #include <meander/app/command.h>
 #include <meander/app/run_recorder.h>

@@ -7,7 +7,6 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include <meander/kernels/cuda/emulator/executor.h>
 
@@ -16,7 +15,6 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __restrict__ __restrict
 #define __grid_constant__
 
 #define threadIdx (::meander::kernels::emulated::place().thread)
@@ -42,7 +40,6 @@ inline void __syncwarp(uint32_t mask = 0xffffffffu, SourceLocation where = Sourc
 }
 inline void wait_for_grid(uint32_t*, SourceLocation where = SourceLocation::current()) { grid_barrier(where); }
 inline void __threadfence() {}
-inline void __threadfence_block() {}
 
 // ---- shuffles and votes ----------------------------------------------------------------------------------------------
 template <class T>
@@ -119,50 +116,24 @@ T atomicAdd(T* p, T v) {
   }
 }
 template <class T>
-T atomicExch(T* p, T v) {
-  return __atomic_exchange_n(p, v, __ATOMIC_RELAXED);
-}
-template <class T>
 T atomicCAS(T* p, T expected, T v) {
   __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
   return expected;
-}
-template <class T>
-T atomicMax(T* p, T v) {
-  T old = __atomic_load_n(p, __ATOMIC_RELAXED);
-  while (old < v && !__atomic_compare_exchange_n(p, &old, v, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-  }
-  return old;
-}
-template <class T>
-T atomicOr(T* p, T v) {
-  return __atomic_fetch_or(p, v, __ATOMIC_RELAXED);
 }
 
 // ---- vector types, numbers -------------------------------------------------------------------------------------------
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) uint2 { uint32_t x, y; };
-struct alignas(16) uint4 { uint32_t x, y, z, w; };
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-inline uint2 make_uint2(uint32_t x, uint32_t y) { return {x, y}; }
-inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
 
 inline uint32_t __float_as_uint(float x) { return std::bit_cast<uint32_t>(x); }
 inline float __uint_as_float(uint32_t x) { return std::bit_cast<float>(x); }
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
 inline uint32_t __umulhi(uint32_t a, uint32_t b) { return static_cast<uint32_t>((uint64_t{a} * b) >> 32); }
-template <class T>
-T __ldg(const T* p) {
-  return *p;
-}
 using std::max, std::min;
-using ::expf, ::exp2f, ::log1pf, ::logf, ::tanhf, ::sqrtf, ::fabsf, ::fmaf, ::fmaxf, ::fminf, ::sinf, ::cosf, ::powf,
-    ::floorf, ::erfcf, ::erff, ::expm1f, std::isfinite, std::isnan;
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-inline void sincosf(float x, float* s, float* c) { *s = std::sin(x), *c = std::cos(x); }
+using ::sqrtf, ::fmaf, ::fmaxf, std::isfinite, std::isnan;
 
 // Round to nearest even, as the hardware does.
 struct __nv_bfloat16 {
@@ -173,6 +144,5 @@ inline __nv_bfloat16 __float2bfloat16_rn(float x) {
   if ((u & 0x7fffffffu) > 0x7f800000u) return {0x7fff};
   return {static_cast<uint16_t>((u + 0x7fffu + (u >> 16 & 1)) >> 16)};
 }
-inline float __bfloat162float(__nv_bfloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
 
 }  // namespace meander::kernels::emulated
