@@ -105,7 +105,8 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file) {
       continue;
     }
     try {
-      for (const auto& [key, value] : member.object()) header.metadata.emplace_hint(header.metadata.end(), key, value.text());
+      for (const auto& [key, value] : member.object())
+        header.metadata.emplace_hint(header.metadata.end(), key, value.text());
     } catch (const Error& error) {
       throw Error(message("damaged: __metadata__ is not an object of strings (", error.what(), ")"));
     }

@@ -45,7 +45,8 @@ struct Until : Observer {
 
 // A run of Pendulum with an agent of a few hundred numbers.
 struct Run {
-  explicit Run(const std::string& algorithm) : environment(make_environment("Pendulum-v1")), other(make_environment("Pendulum-v1")) {
+  explicit Run(const std::string& algorithm)
+      : environment(make_environment("Pendulum-v1")), other(make_environment("Pendulum-v1")) {
     const auto algorithm_settings = make_algorithm(algorithm);
     const std::map<std::string, const char*> small = {
         {"batch_size", "2"}, {"actor_width", "3"}, {"critic_width", "3"}, {"width", "3"}, {"actor_layers", "1"},
@@ -92,13 +93,16 @@ Run& run_of(size_t algorithm) {
   return *run;
 }
 
-Run& run_of_byte(uint8_t first) { return run_of(static_cast<size_t>(first & ~goes_on) % (algorithms().size() + 1) % algorithms().size()); }
+// An algorithm, or the number after the last: no agent.
+size_t kind_of(uint8_t first) { return static_cast<size_t>(first & ~goes_on) % (algorithms().size() + 1); }
+Run& run_of_byte(uint8_t first) { return run_of(kind_of(first) % algorithms().size()); }
 
 void read_alone(const SafetensorsFile& file, const Run& run) {
   const LoopState state = read_loop_state(file, run.settings, 1, 1, 1);
   const LoopCounters& counters = state.counters;
-  fuzz::expect(counters.step >= 0 && counters.updates >= 0 && counters.updates <= counters.step && counters.episodes >= 1 &&
-                   counters.last_evaluation <= counters.step && counters.summed_updates <= counters.updates,
+  fuzz::expect(counters.step >= 0 && counters.updates >= 0 && counters.updates <= counters.step &&
+                   counters.episodes >= 1 && counters.last_evaluation <= counters.step &&
+                   counters.summed_updates <= counters.updates,
                "counters contradict each other");
   fuzz::expect(state.worlds.size() == 1 && state.worlds[0].queue_left >= 0 && state.worlds[0].queue_left <= 1,
                "an environment stands nowhere");
@@ -115,7 +119,7 @@ std::string fuzz::whole_input(uint8_t first) { return run_of_byte(first).whole; 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   Run& run = run_of_byte(data[0]);
-  const bool alone = static_cast<size_t>(data[0] & ~goes_on) % (algorithms().size() + 1) == algorithms().size();
+  const bool alone = kind_of(data[0]) == algorithms().size();
   const std::string whole = size == 1 ? run.whole : "";
   const std::span<const std::byte> bytes =
       size == 1 ? std::as_bytes(std::span(whole)) : fuzz::bytes(data + 1, size - 1);

@@ -38,7 +38,9 @@ std::vector<std::pair<size_t, size_t>> pieces(const std::string& text, bool (*in
   return all;
 }
 bool of_number(char c) { return (c >= '0' && c <= '9') || c == '-' || c == '.'; }
-bool of_word(char c) { return of_number(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/'; }
+bool of_word(char c) {
+  return of_number(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '/';
+}
 
 void change_text(std::string& text, Random& random) {
   const size_t what = below(random, 4);
@@ -76,8 +78,9 @@ void change_length(std::string& header, std::string& body, Random& random) {
     const bool more = random() % 2;
     if (one < 1 || place[0] + one > place[1]) return;
     shape[0] += more ? 1 : -1;
-    if (more) body.insert(static_cast<size_t>(place[1]), body.substr(static_cast<size_t>(place[0]), static_cast<size_t>(one)));
-    else body.erase(static_cast<size_t>(place[1] - one), static_cast<size_t>(one));
+    const auto begin = static_cast<size_t>(place[0]), end = static_cast<size_t>(place[1]), n = static_cast<size_t>(one);
+    if (more) body.insert(end, body.substr(begin, n));
+    else body.erase(end - n, n);
     Json::Object changed = Json::parse(header).object();
     for (auto& [name, member] : changed) {
       if (name == "__metadata__") continue;
@@ -95,7 +98,8 @@ void change_length(std::string& header, std::string& body, Random& random) {
 }
 
 void change_number(std::string& body, Random& random) {
-  static const double values[] = {0, 1, -1, 0.5, 2, 3, 1e300, -1e300, 1e9, 9007199254740992.0, NAN, INFINITY, -INFINITY};
+  static const double values[] = {0, 1, -1, 0.5, 2, 3, 1e300, -1e300, 1e9, 9007199254740992.0, NAN, INFINITY,
+                                  -INFINITY};
   const double x = values[below(random, std::size(values))];
   const auto put = [&](const auto& number) {
     if (body.size() < sizeof number) return;

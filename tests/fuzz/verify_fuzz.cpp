@@ -104,8 +104,10 @@ std::string fuzz::whole_input(uint8_t first) {
   const size_t which = first % (std::size(operations) + 1);
   if (which == std::size(operations))
     return part(data_file("gym-Pendulum-v1"), [](const std::string&, const std::string&) { return true; }, "");
-  return part(data_file("ops"), [](const std::string& tensor, const std::string& word) { return tensor.starts_with(word + "/"); },
-              operations[which]);
+  const auto of_operation = [](const std::string& tensor, const std::string& word) {
+    return tensor.starts_with(word + "/");
+  };
+  return part(data_file("ops"), of_operation, operations[which]);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
