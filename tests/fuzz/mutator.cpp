@@ -10,6 +10,7 @@
 #include "target.h"
 #include "tensors.h"
 #include <meander/core/json.h>
+#include <meander/core/safetensors_header.h>
 
 using namespace meander;
 
@@ -97,19 +98,38 @@ void change_length(std::string& header, std::string& body, Random& random) {
   }
 }
 
-void change_number(std::string& body, Random& random) {
+// Where a number of a tensor lies in the body and its type: each tensor as often as any other, however long it is.
+std::pair<size_t, DType> any_number(const std::string& header, const std::string& body, Random& random) {
+  const size_t somewhere = below(random, body.size());
+  try {
+    const uint64_t length = header.size();
+    const std::string file = std::string(reinterpret_cast<const char*>(&length), 8) + header + body;
+    const auto tensors = parse_safetensors_header(std::as_bytes(std::span(file))).tensors;
+    if (tensors.empty()) return {somewhere, DType::uint8};
+    const HeaderTensor& tensor = tensors[below(random, tensors.size())];
+    const auto size = static_cast<size_t>(tensor.dtype->bytes);
+    const size_t count = (tensor.end - tensor.begin) / size;
+    if (count == 0 || !tensor.dtype->known) return {somewhere, DType::uint8};
+    return {tensor.begin - 8 - header.size() + size * below(random, count), tensor.dtype->dtype};
+  } catch (const Error&) {
+    return {somewhere, DType::float64};
+  }
+}
+
+void change_number(const std::string& header, std::string& body, Random& random) {
   static const double values[] = {0, 1, -1, 0.5, 2, 3, 1e300, -1e300, 1e9, 9007199254740992.0, NAN, INFINITY,
                                   -INFINITY};
+  if (body.empty()) return;
   const double x = values[below(random, std::size(values))];
-  const auto put = [&](const auto& number) {
-    if (body.size() < sizeof number) return;
-    const size_t at = below(random, body.size() / sizeof number) * sizeof number;
-    std::memcpy(body.data() + at, &number, sizeof number);
+  const auto [at, dtype] = any_number(header, body, random);
+  const auto put = [&, at = at](const auto& number) {
+    if (at + sizeof number <= body.size()) std::memcpy(body.data() + at, &number, sizeof number);
   };
-  switch (random() % 3) {
-    case 0: put(x); break;
-    case 1: put(static_cast<float>(x)); break;
-    default: put(static_cast<uint8_t>(random())); break;
+  switch (dtype) {
+    case DType::float64: put(x); break;
+    case DType::float32: put(static_cast<float>(std::isfinite(x) ? std::clamp(x, -3e38, 3e38) : x)); break;
+    case DType::uint8: put(static_cast<uint8_t>(random())); break;
+    default: put(static_cast<uint32_t>(random())); break;
   }
 }
 
@@ -120,7 +140,8 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t mos
   const size_t prefix = fuzz::first_byte_says ? 1 : 0;
   if (size < prefix || random() % 32 == 0) return LLVMFuzzerMutate(data, size, most);
   std::string input(reinterpret_cast<char*>(data) + prefix, size - prefix);
-  if (prefix && input.empty()) input = fuzz::whole_input(data[0]);
+  // Now and then from what is right, since most of what is kept has been refused.
+  if (prefix && size && (input.empty() || random() % 4 == 0)) input = fuzz::whole_input(data[0]);
   uint64_t length = 0;
   const bool text = prefix && fuzz::is_text(data[0]);
   if (!text) {
@@ -134,7 +155,7 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t mos
       case 1: case 2: case 3: change_text(header, random); break;
       case 4: change_length(header, body, random); break;
       case 5: if (!body.empty()) grow(body, body.size(), 0, body.size()); break;
-      default: change_number(body, random); break;
+      default: change_number(header, body, random); break;
     }
   std::string out(reinterpret_cast<char*>(data), prefix);
   length = header.size();
