@@ -29,8 +29,7 @@ constexpr std::ptrdiff_t most_columns = 4096, longest_line = 1 << 20;
 
 class Lines {
  public:
-  explicit Lines(const std::string& path)
-      : file_(path), rest_(reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size()) {}
+  explicit Lines(std::string_view all) : rest_(all) {}
 
   // False at the end.
   bool next() {
@@ -47,15 +46,17 @@ class Lines {
   bool whole = false, too_long = false;  // whole: with its end
 
  private:
-  FileBytes file_;
   std::string_view rest_;
 };
 
 }  // namespace
 
 Metrics::Metrics(std::string path, std::vector<Renamed> renamed)
+    : Metrics(FileBytes(path).bytes(), path, std::move(renamed)) {}
+
+Metrics::Metrics(std::span<const std::byte> file, std::string path, std::vector<Renamed> renamed)
     : path_(std::move(path)), renamed_(std::move(renamed)) {
-  Lines line(path_);
+  Lines line({reinterpret_cast<const char*>(file.data()), file.size()});
   if (!line.next()) throw Error(path_ + ": cannot read metrics from this file");
   if (line.too_long || std::ranges::count(line.text, ',') >= most_columns)
     throw Error(message(path_, ": not a table of metrics: its first line has more than ", most_columns, " names or ",

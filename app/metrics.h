@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ class Metrics {
   // the line where there is one, if the file cannot be read or is not such a table.
   // Columns have today's names, whatever they were called before.
   explicit Metrics(std::string path, std::vector<Renamed> renamed = {});
+  // Reads the bytes of a file that is called `path`.
+  Metrics(std::span<const std::byte> file, std::string path, std::vector<Renamed> renamed = {});
 
   const std::string& path() const { return path_; }
   const std::vector<std::string>& columns() const { return columns_; }

@@ -99,7 +99,11 @@ class Precheck {
   int line_ = 1;
 };
 
+constexpr uint64_t longest_config = 1'000'000;  // bytes; every setting with its meaning takes 10 kB
+
 toml::table parse(const ConfigText& file) {
+  if (file.text.size() > longest_config)  // a checkpoint's may be
+    throw Error(message(file.name, ": ", file.text.size(), " bytes, at most ", longest_config, " are read"));
   Precheck(file).run();
   try {
     return toml::parse(file.text, file.name);
@@ -216,9 +220,8 @@ Assignment parse_assignment(const std::string& text) {
 }
 
 ConfigText read_config_text(const std::string& path) {
-  constexpr uint64_t longest = 1'000'000;  // every setting with its meaning takes 10 kB
   try {
-    return {read_file(path, longest), path};
+    return {read_file(path, longest_config), path};
   } catch (const Error& error) {
     throw Error(message("configuration file ", error.what(), " (meander config prints one to start from)"));
   }

@@ -12,8 +12,6 @@ using Document = nlohmann::json;
 // Builds the value while the text is read.
 class Reader : public nlohmann::json_sax<Document> {
  public:
-  explicit Reader(size_t length) : bytes_left_(2 * length + 40'000'000) {}
-
   bool null() override { return put(Json()); }
   bool boolean(bool x) override { return put(x); }
   bool number_integer(int64_t x) override { return put(x); }
@@ -48,7 +46,10 @@ class Reader : public nlohmann::json_sax<Document> {
     std::string name;
   };
 
-  static constexpr size_t deepest = 100;   // a hostile file must not use up the stack
+  // A hostile file must not use up the stack, nor take seconds or much memory: a million names of one object are two
+  // seconds of comparing them. Ten times what a recording of ours has.
+  static constexpr size_t deepest = 100;
+  static constexpr int64_t most_values = 100'000;
 
   bool open(bool is_list) {
     if (open_.size() == deepest) throw Error(message("nested deeper than ", deepest, " levels"));
@@ -56,10 +57,7 @@ class Reader : public nlohmann::json_sax<Document> {
     return true;
   }
   bool put(Json value) {
-    // A member of an object with its name, or an element of a list that has grown.
-    constexpr size_t value_bytes = 2 * sizeof(Json) + 16;
-    if (bytes_left_ < value_bytes) throw Error("too many values");
-    bytes_left_ -= value_bytes;
+    if (++values_ > most_values) throw Error(message("more than ", most_values, " values"));
     if (open_.empty()) result = std::move(value);
     else if (Open& in = open_.back(); in.is_list) in.list.push_back(std::move(value));
     else in.object.emplace(std::move(in.name), std::move(value));
@@ -71,7 +69,7 @@ class Reader : public nlohmann::json_sax<Document> {
   }
 
   std::vector<Open> open_;
-  size_t bytes_left_;
+  int64_t values_ = 0;
 };
 
 // The parser holds a string, or what else stands between two marks, in several copies, the longer the more of them.
@@ -117,7 +115,7 @@ Document document(const Json& value) {
 
 Json Json::parse(std::string_view text) {
   expect_short_words(text);
-  Reader reader(text.size());
+  Reader reader;
   Document::sax_parse(text, &reader);
   return std::move(reader.result);
 }

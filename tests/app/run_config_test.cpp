@@ -169,3 +169,9 @@ TEST_CASE("unknown names are errors") {
   CHECK_THROWS_WITH_AS(resolve("mfop", "", nullptr, {}), doctest::Contains("mfpo"), Error);
   CHECK_THROWS_WITH_AS(resolve("mfpo", "HalfChetah-v4", nullptr, {}), doctest::Contains("HalfCheetah-v4"), Error);
 }
+
+// A checkpoint holds one as well, whose length nobody has looked at.
+TEST_CASE("a configuration longer than any is refused wherever it comes from") {
+  CHECK(error_of(std::string(1'000'000, '\n')) == "");
+  CHECK(error_of(std::string(1'000'001, '\n')) == "my.toml: 1000001 bytes, at most 1000000 are read");
+}

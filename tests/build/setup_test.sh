@@ -188,6 +188,11 @@ expect "a recording of one" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" verify "$scratch/recording"
 expect "sweep with gnuplot" 0 'ran sweep' env PATH="$machine" "$meander" sweep
 check "asks for nothing" [ "$(wc -l <"$scratch/err")" = 1 ]
+expect "fuzzers without Clang" 0 'skipped: clang\+\+ with its fuzzing runtime' \
+  env PATH="$machine" "$meander" test --fuzz 5
+expect "fuzzers for no time" 2 "expected test --fuzz SECONDS .*, got 'long'" \
+  env PATH="$machine" "$meander" test --fuzz long
+expect "a fuzzer that is none" 2 "no fuzzer 'toml'" env PATH="$machine" "$meander" test --fuzz 5 toml
 
 # ---- dm_control, at the first use of one of its tasks ----------------------------------------------------------------
 

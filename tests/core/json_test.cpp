@@ -31,15 +31,15 @@ TEST_CASE("what is no document, or two in one, is refused") {
   CHECK_THROWS_AS(Json("\xff").dump(), Error);
 }
 
-// Protects the memory: a value takes more than its text.
-TEST_CASE("what would take much more memory than its text is refused") {
+// Protects memory and time: a value takes more than its text, a name is compared with the others.
+TEST_CASE("what would take much more memory or time than its text is refused") {
   const auto list = [](size_t n) {
     std::string text = "[0";
     for (size_t i = 1; i < n; ++i) text += ",0";
     return text + "]";
   };
-  CHECK(Json::parse(list(200'000)).list().size() == 200'000);
-  CHECK_THROWS_WITH_AS(Json::parse(list(1'000'000)), "too many values", Error);
+  CHECK(Json::parse(list(99'999)).list().size() == 99'999);
+  CHECK_THROWS_WITH_AS(Json::parse(list(100'000)), "more than 100000 values", Error);
   CHECK(Json::parse('"' + std::string(7'000'000, 'x') + '"').text().size() == 7'000'000);
   for (const char* mark : {"\"", ""})
     CHECK_THROWS_WITH_AS(Json::parse(mark + std::string(9'000'000, '1') + mark), "a word of more than 8000000 bytes",

@@ -205,6 +205,7 @@ TEST_CASE("each kind of damage is named") {
   REQUIRE(line(good) == "");
 
   says(refusal_of(folder, std::string("\xff\xff\xff\xff\xff\xff\xff\xff", 8) + good), "header of 18446744073709551615");
+  says(refusal_of(folder, with_header(std::string(25'000'001, ' '), "")), "header of 25000001");
   says(refusal_of(folder, "a text file, not what was asked for"), "not a safetensors file");
   says(line("{\"a\": [1, 2"), "not JSON");
   says(line("{\"\xff\": 1}"), "not JSON");

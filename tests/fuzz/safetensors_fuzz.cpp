@@ -3,11 +3,14 @@
 #include <algorithm>
 
 #include "target.h"
+#include "tensors.h"
 #include <meander/core/safetensors.h>
 
 using namespace meander;
 
-extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t most) __attribute__((weak));
+const bool fuzz::first_byte_says = false;
+bool fuzz::is_text(uint8_t) { return false; }
+std::string fuzz::whole_input(uint8_t) { return ""; }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const std::byte> bytes = fuzz::bytes(data, size);
@@ -32,19 +35,4 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::takes([&] { file.metadata("format"); });
   });
   return 0;
-}
-
-// Mutates the header or the data; the header's length mostly stays right.
-extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most, unsigned seed) {
-  uint64_t length = 0;
-  if (size >= 8) std::memcpy(&length, data, 8);
-  if (size < 8 || length > size - 8 || seed % 16 == 0) return LLVMFuzzerMutate(data, size, most);
-  const std::string body(reinterpret_cast<char*>(data) + 8 + length, size - 8 - length);
-  if (seed % 4 == 0 && !body.empty())
-    return 8 + length + LLVMFuzzerMutate(data + 8 + length, body.size(), most - 8 - length);
-  if (most < 8 + body.size()) return size;
-  length = LLVMFuzzerMutate(data + 8, length, most - 8 - body.size());
-  std::memcpy(data, &length, 8);
-  std::copy(body.begin(), body.end(), data + 8 + length);
-  return 8 + length + body.size();
 }
