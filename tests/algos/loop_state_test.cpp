@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include <meander/kernels/error.h>
@@ -111,8 +112,11 @@ TEST_CASE("a replay that cannot be is refused") {
   };
   CHECK(says(follows([](auto rows) { rows[0] = 9; }), "replay.0.follows"));
   CHECK(says(follows([](auto rows) { std::ranges::fill(rows, 0); }), "replay.0.follows"));  // no transition at all
-  CHECK(says(follows([](auto rows) { rows[1] = 0; }), "replay.0.follows"));                 // ends without an end
-  CHECK(says(follows([](auto rows) { rows[1] = 2; }), "replay.0.follows"));                 // goes on after its end
+  const auto second_of_two = [](std::span<uint8_t> rows) {  // steps after which the episode goes on
+    return std::ranges::adjacent_find(rows, [](int a, int b) { return a == 1 && b == 1; }) + 1;
+  };
+  CHECK(says(follows([&](auto rows) { *second_of_two(rows) = 0; }), "replay.0.follows"));    // ends without an end
+  CHECK(says(follows([&](auto rows) { second_of_two(rows)[-1] = 2; }), "replay.0.follows"));  // goes on after its end
 }
 
 // Reading alone, as it is done before anything is built.
