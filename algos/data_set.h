@@ -6,6 +6,9 @@
 
 namespace meander {
 
+// Rounding may take a number of an action so far out of [-1, 1]; one farther out is of other units.
+inline constexpr float largest_action = 1.001f;
+
 // Steps recorded with some policy. Rows as OGBench lays them out: every observation is a row, the last observation of
 // an episode too, whose action is nobody's:
 //

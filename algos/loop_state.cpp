@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <meander/algos/data_set.h>
 #include <meander/core/file_numbers.h>
 #include <meander/core/text.h>
 #include <meander/kernels/error.h>
@@ -67,7 +68,9 @@ LoopCounters read_counters(const SafetensorsFile& file, const TrainingSettings& 
   read.summed_updates = whole("updates since the last report", 0, read.updates);
   read.evaluation_pending = flag("evaluations to do");
   for (LoopCounters::Clipped& end : read.clipped) {
-    end.sum = numbers[next++];  // of a metric: it is compared and begins anew
+    // Of each update at most 1, and what rounding adds; of a sum of 0 it may take something.
+    const double most = 1.001 * static_cast<double>(read.updates);
+    end.sum = real_number(file.path() + ": the clipped mass", numbers[next++], -0.001 * most, most);
     end.warned = flag("warnings");
   }
   return read;
@@ -83,7 +86,7 @@ LoopState read_loop_state(const SafetensorsFile& file, const TrainingSettings& s
   state.metric_sums = file.values<double>("training.metric_sums");
   const auto numbers = file.values<double>("training.worlds", 2 * worlds);
   const auto queues = file.values<float>("training.queues", worlds * chunk * actions);
-  expect_finite(file.path() + ": tensor training.queues", queues);
+  expect_within(file.path() + ": tensor training.queues", queues, largest_action);
   for (int64_t i = 0; i < worlds; ++i) {
     const std::string where = message(file.path(), ": environment ", i);
     state.worlds.push_back(

@@ -74,8 +74,8 @@ void Replay::append(const DataSet& data) {
     return std::span(data.observation).subspan(row * observations_, observations_);
   };
   for (int64_t row = 0; row < data.rows(); ++row) {
+    if (data.terminal[row]) continue;  // an episode of nothing else is none
     if (row == 0 || data.terminal[row - 1]) begin_episode(0, observation(row));
-    if (data.terminal[row]) continue;
     append(0, std::span(data.action).subspan(row * actions_, actions_), data.reward[row], data.mask[row] == 0,
            data.terminal[row + 1] != 0, observation(row + 1));
   }
@@ -277,13 +277,18 @@ Replay::SavedRing Replay::saved_ring(const SafetensorsFile& file, size_t environ
   ring.rewards = file.values<float>(prefix + "rewards", used);
   ring.follows = file.values<uint8_t>(prefix + "follows", used);
   expect_finite(named("observations"), ring.observations);
-  expect_finite(named("actions"), ring.actions);
+  expect_within(named("actions"), ring.actions, largest_action);
   expect_finite(named("rewards"), ring.rewards);
-  const int64_t head = (ring.written - 1) % rows_;
-  for (int64_t row = 0; row < used; ++row)
-    if (ring.follows[row] > (row == head ? 0 : static_cast<uint8_t>(Follows::success)))
-      throw Error(message(named("follows"), ": row ", row, " holds ", int{ring.follows[row]},
+  // In the order of writing: nothing follows the final observations, which come after the ends, and the head.
+  bool after_end = ring.written > rows_ && ring.follows[ring.written % rows_] == 0;  // what was before is gone
+  for (int64_t k = ring.written - used; k < ring.written; ++k) {
+    const auto follows = static_cast<Follows>(ring.follows[k % rows_]);
+    const bool nothing = follows == Follows::nothing, head = k + 1 == ring.written;
+    if (follows > Follows::success || (head ? !nothing : nothing != after_end))
+      throw Error(message(named("follows"), ": row ", k % rows_, " holds ", int{ring.follows[k % rows_]},
                           ", the file is damaged"));
+    after_end = follows == Follows::truncation || follows == Follows::termination;
+  }
   return ring;
 }
 

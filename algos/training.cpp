@@ -350,7 +350,11 @@ void Training::load(const SafetensorsFile& file) {
   for (size_t i = 0; i < worlds_.size(); ++i) {
     World& world = worlds_[i];
     const LoopState::World& saved = state.worlds[i];
-    world.environment->load(saved.environment);
+    try {
+      world.environment->load(saved.environment);
+    } catch (const Error& error) {
+      throw Error(message(file.path(), ": environment ", i, ": ", error.what()));
+    }
     world.episode_return = saved.episode_return;
     world.queue.restore(saved.queue, saved.queue_left);
     observe(world);

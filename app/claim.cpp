@@ -70,6 +70,18 @@ struct Owner {
   }
 };
 
+// All of it, also where one write takes a part; false with errno.
+bool write_from_start(int file, std::string_view content) {
+  for (size_t done = 0; done < content.size();) {
+    const ssize_t n = pwrite(file, content.data() + done, content.size() - done, static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = ENOSPC;
+    if (n <= 0) return false;
+    done += static_cast<size_t>(n);
+  }
+  return true;
+}
+
 }  // namespace
 
 Claim::Claim(std::string what, std::string prefix, Time patience, Time beat)
@@ -167,7 +179,7 @@ bool Claim::make(int attempt) {
   fd_ = open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) fail(errno);
   const std::string content = text();
-  if (pwrite(fd_, content.data(), content.size(), 0) != std::ssize(content)) fail(errno ? errno : ENOSPC);
+  if (!write_from_start(fd_, content)) fail(errno);
   if (fsync(fd_) != 0) fail(errno);  // after a loss of power a claim is whole or not there
   bool made = link(partial.c_str(), path.c_str()) == 0;
   const int error = errno;
@@ -178,7 +190,7 @@ bool Claim::make(int attempt) {
     fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     made = fd_ >= 0;
     if (!made && errno != EEXIST) fail(errno);
-    if (made && pwrite(fd_, content.data(), content.size(), 0) != std::ssize(content)) {
+    if (made && !write_from_start(fd_, content)) {
       const int reason = errno;
       unlink(path.c_str());
       fail(reason);

@@ -170,10 +170,9 @@ void check(const std::string& path, DataSet& data) {
   for (const float& x : data.mask)
     if (x != 0 && x != 1)
       throw Error(message(path, ": masks holds ", x, " in row ", &x - data.mask.data(), ", expected 0 or 1"));
-  // A simulator clips actions, so one that rounding took out of the range did what the nearest inside does. One farther
-  // out is of other units.
+  // A simulator clips actions: one that rounding took out of the range did what the nearest inside does.
   for (int64_t i = 0; i < std::ssize(data.action); ++i) {
-    if (std::fabs(data.action[i]) > 1.001f)
+    if (std::fabs(data.action[i]) > largest_action)
       throw Error(message(path, ": actions holds ", data.action[i], " in row ", i / data.actions,
                           "; actions must be normalised to [-1, 1]"));
     data.action[i] = std::clamp(data.action[i], -1.0f, 1.0f);
@@ -218,7 +217,8 @@ void expect_data_set_name(const std::string& path) {
 void expect_writable(const std::string& path) {
   namespace fs = std::filesystem;
   expect_data_set_name(path);
-  if (fs::exists(path)) throw Error(path + ": this file exists already; choose another name with --out");
+  if (fs::exists(fs::symlink_status(path)))  // also a link to nothing
+    throw Error(path + ": this file exists already; choose another name with --out");
   const fs::path folder = fs::path(path).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
     throw Error(path + ": there is no folder " + folder.string());

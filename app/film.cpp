@@ -39,6 +39,7 @@ class Video final : public Film {
   void finish() override {
     ffmpeg_.end_input();
     if (ffmpeg_.wait() != 0) fail();
+    flush_to_disk(partial_);
     put_in_place(std::exchange(partial_, ""), path_, OutputPlace::replaced);
   }
 

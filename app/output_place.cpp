@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include <meander/app/files.h>
+#include <meander/core/replacement.h>
 #include <meander/kernels/error.h>
 
 namespace meander {
@@ -24,14 +25,6 @@ std::string reason(int error) { return std::strerror(error); }
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
   throw Error(message("cannot write ", path, ": ", why, "; choose another place with --out"));
-}
-
-void flush_to_disk(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool flushed = file >= 0 && fsync(file) == 0;
-  const int error = errno;
-  if (file >= 0) close(file);
-  if (!flushed) throw Failure(message("cannot write ", path, ": ", reason(error)));
 }
 
 // Makes the file in a new folder for temporary files, as `path` cannot be written. Throws what `make` throws.
@@ -52,6 +45,18 @@ std::string made_elsewhere(const std::string& path, const std::function<void(con
 
 }  // namespace
 
+void flush_to_disk(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) throw Failure(message("cannot write ", path, ": ", reason(errno)));
+  try {
+    flush_file(file, path);
+  } catch (...) {
+    close(file);
+    throw;
+  }
+  close(file);
+}
+
 std::string free_name_beside(const std::string& path) {
   static std::atomic<int> count = 0;
   const fs::path place(path);
@@ -71,6 +76,7 @@ void put_in_place(const std::string& from, const std::string& path, OutputPlace:
     failed = link(from.c_str(), path.c_str()) || unlink(from.c_str());
   if (failed)
     throw Failure(message("cannot write ", path, ": ", reason(errno), "; what was made is in ", from));
+  flush_folder(fs::path(path).parent_path().string());
 }
 
 void expect_place_for(const std::string& path) {

@@ -33,7 +33,11 @@ void expect_place_for(const std::string& path);
 // A name in the folder of `path`, short and with its extension, that nothing has yet.
 std::string free_name_beside(const std::string& path);
 
-// Renames; throws Failure with the reason, and that what was made is in `from`.
+// Flushes a file that another program has written. Throws Failure.
+void flush_to_disk(const std::string& path);
+
+// Renames what was flushed, and flushes the folder: from here on a loss of power leaves it. Throws Failure with the
+// reason, and that what was made is in `from`.
 void put_in_place(const std::string& from, const std::string& path, OutputPlace::Existing existing);
 
 }  // namespace meander

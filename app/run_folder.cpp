@@ -41,8 +41,9 @@ void create_folders(const std::string& folder, std::vector<std::string>& made, s
 }
 
 [[noreturn]] void refuse_used(const std::string& folder) {
-  throw Error(message("--out ", folder, ": this folder is not empty; choose another, or go on with it: --resume ",
-                      shell_quoted(folder)));
+  const bool run = fs::exists(folder + "/" + run_file::config);
+  throw Error(message("--out ", folder, ": this folder is not empty; choose another",
+                      run ? ", or go on with it: --resume " + shell_quoted(folder) : ""));
 }
 
 std::string create(const std::string& out, const RunConfig& config, std::vector<std::string>& made) {

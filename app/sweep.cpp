@@ -66,6 +66,18 @@ void compare_with_folder(SweepRun& run, RunConfig& config) {
   run.complete = step == steps;
 }
 
+// A sweep's folder holds its runs: one that is a run itself, or holds a report and no run, is somebody else's.
+void expect_folder_of_sweep(const std::string& out) {
+  if (fs::exists(out + "/" + run_file::config)) throw Error(out + ": a run, not a sweep; choose another --out");
+  bool runs = false;
+  if (fs::is_directory(out))
+    for (const fs::directory_entry& entry : fs::directory_iterator(out))
+      runs = runs || fs::exists(entry.path() / run_file::config);
+  for (const char* name : {"table.csv", "curves.png"})
+    if (!runs && fs::exists(fs::symlink_status(fs::path(out) / name)))
+      throw Error(message(out, "/", name, ": there is no run that it is of; choose another --out"));
+}
+
 // Everything that can be wrong is found here, before a run starts.
 std::vector<SweepRun> plan(const SweepOptions& options, const std::string& out) {
   std::vector<GridAxis> axes;
@@ -278,6 +290,7 @@ int sweep(const SweepOptions& options) {
 
   const auto jobs = static_cast<size_t>(options.jobs > 0 ? options.jobs : kernels::threads());
   kernels::set_threads(1);  // this process only waits
+  expect_folder_of_sweep(out);
   std::vector<SweepRun> runs = plan(options, out);
   std::error_code error;
   fs::create_directories(out, error);

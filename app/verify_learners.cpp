@@ -77,7 +77,7 @@ class LearnerCheck {
       }
       task.expect_room_for(*settings_);
       const Json errors = Json::parse(file.metadata("float32_error"));
-      for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
+      for (const auto& [name, error] : errors.object()) float32_error_[name] = error.first().number();
     } catch (const std::exception& e) {
       throw Error(message(file.path(), ": the metadata do not describe recorded updates (", e.what(), ")"));
     }

@@ -89,7 +89,7 @@ class UpdateCheck {
       task.expect_room_for(settings_);
       if (file.metadata().contains("float32_error")) {
         const Json errors = Json::parse(file.metadata("float32_error"));
-        for (const auto& [name, error] : errors.object()) float32_error_[name] = error.list().at(0).number();
+        for (const auto& [name, error] : errors.object()) float32_error_[name] = error.first().number();
       }
     } catch (const std::exception& e) {
       throw Error(message(file.path(), ": the metadata do not describe an MFPO recording (", e.what(), ")"));

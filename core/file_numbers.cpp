@@ -67,6 +67,12 @@ void expect_finite(const std::string& what, std::span<const double> values, doub
   expect_finite_of(what, values, least);
 }
 
+void expect_within(const std::string& what, std::span<const float> values, float most) {
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!(std::fabs(values[i]) <= most))
+      throw Error(message(what, ": number ", i, " is ", values[i], ", expected one from ", -most, " to ", most));
+}
+
 int64_t whole_metadata(const SafetensorsFile& file, const std::string& key, int64_t low, int64_t high) {
   return whole_number(file.path() + ": metadata " + key, file.metadata(key), low, high);
 }

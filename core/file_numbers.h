@@ -22,6 +22,8 @@ double real_number(const std::string& what, std::string_view text, double low, d
 // Throws Error naming the first that is NaN, infinite or below `least`.
 void expect_finite(const std::string& what, std::span<const float> values, double least = -1e300);
 void expect_finite(const std::string& what, std::span<const double> values, double least = -1e300);
+// Throws Error naming the first that is not from -most to most.
+void expect_within(const std::string& what, std::span<const float> values, float most);
 
 // A whole number of the metadata. Throws Error if it is absent, too.
 int64_t whole_metadata(const SafetensorsFile& file, const std::string& key, int64_t low, int64_t high);

@@ -139,6 +139,11 @@ const Json* Json::find(const std::string& name) const {
   return found == object().end() ? nullptr : &found->second;
 }
 
+const Json& Json::first() const {
+  if (list().empty()) throw Error("expected a list of one at least, got an empty one");
+  return list().front();
+}
+
 const Json& Json::at(const std::string& name) const {
   if (const Json* found = find(name)) return *found;
   throw Error(message("no ", quoted(name)));

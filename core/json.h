@@ -44,6 +44,7 @@ class Json {
   const std::string& text() const { return get<std::string>("a string"); }
   const List& list() const { return get<List>("a list"); }
   const Object& object() const { return get<Object>("an object"); }
+  const Json& first() const;                                // of a list; Error if there is none
   std::vector<int64_t> wholes() const;                      // of a list
   // The member of an object, or null if there is none of that name; at() throws Error then.
   const Json* find(const std::string& name) const;

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include <meander/kernels/error.h>
@@ -71,6 +72,9 @@ TEST_CASE("each counter of a checkpoint is held against the run") {
       CHECK_MESSAGE(says(saved.with("training.counters", i, value), names[i]), names[i]);
     }
   CHECK(saved.with("training.counters", 4, -inf) == "");  // before the first evaluation
+  for (const size_t i : {7u, 9u})
+    for (const double value : {not_a_number, inf, -3.0, 58.0})  // of 56 updates
+      CHECK(says(saved.with("training.counters", i, value), "clipped mass"));
   CHECK(says(saved.with("training.counters", 0, 208), "updates"));     // another step than the updates belong to
   CHECK(says(saved.with("training.counters", 2, 9), "rows in the replay"));
   CHECK(says(saved.refusal([](Altered& file) { file.metadata["step"] = "209"; }), "metadata step"));
@@ -82,7 +86,9 @@ TEST_CASE("where an environment stands is checked, too") {
     CHECK(says(saved.with("training.worlds", 0, value), "environment 0: the return"));
   for (const double value : {not_a_number, inf, -5.0, 0.5, 2.0, 1000.0, 1e300, -2147483648.0})
     CHECK(says(saved.with("training.worlds", 3, value), "environment 1: the number of actions left"));
-  CHECK(says(saved.refusal([](Altered& file) { file.values<float>("training.queues")[1] = NAN; }), "training.queues"));
+  for (const float value : {NAN, 1e30f, -1.01f})
+    CHECK(says(saved.refusal([&](Altered& file) { file.values<float>("training.queues")[1] = value; }),
+               "training.queues"));
 }
 
 TEST_CASE("a replay that cannot be is refused") {
@@ -97,8 +103,20 @@ TEST_CASE("a replay that cannot be is refused") {
   for (const char* tensor : {"observations", "actions", "rewards"})
     CHECK(says(saved.refusal([&](Altered& file) { file.values<float>(message("replay.1.", tensor))[2] = INFINITY; }),
                message("replay.1.", tensor)));
-  CHECK(says(saved.refusal([](Altered& file) { file.values<uint8_t>("replay.0.follows")[0] = 9; }),
-             "replay.0.follows"));
+  for (const float value : {1e30f, -1.01f, NAN})
+    CHECK(says(saved.refusal([&](Altered& file) { file.values<float>("replay.1.actions")[2] = value; }),
+               "replay.1.actions"));
+  // What follows a row: marks that are none, and those that no order of steps leaves.
+  const auto follows = [&](const std::function<void(std::span<uint8_t>)>& change) {
+    return saved.refusal([&](Altered& file) { change(file.values<uint8_t>("replay.0.follows")); });
+  };
+  CHECK(says(follows([](auto rows) { rows[0] = 9; }), "replay.0.follows"));
+  CHECK(says(follows([](auto rows) { std::ranges::fill(rows, 0); }), "replay.0.follows"));  // no transition at all
+  const auto second_of_two = [](std::span<uint8_t> rows) {  // steps after which the episode goes on
+    return std::ranges::adjacent_find(rows, [](int a, int b) { return a == 1 && b == 1; }) + 1;
+  };
+  CHECK(says(follows([&](auto rows) { *second_of_two(rows) = 0; }), "replay.0.follows"));    // ends without an end
+  CHECK(says(follows([&](auto rows) { second_of_two(rows)[-1] = 2; }), "replay.0.follows"));  // goes on after its end
 }
 
 // Reading alone, as it is done before anything is built.

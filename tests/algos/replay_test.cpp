@@ -40,7 +40,7 @@ class Writer {
     replay_.begin_episode(environment_, observation(0));
     for (int t = 0; t < length; ++t) {
       const bool over = finish && t == length - 1;
-      const float action[A] = {0.25f * t, -float(episode_)};
+      const float action[A] = {t / 1024.0f, -episode_ / 1024.0f};
       replay_.append(environment_, action, 100.0f * episode_ + t, over && terminated, over, observation(t + 1));
       last_time[{environment_, episode_}] = over && terminated ? t : -1;
     }
@@ -64,7 +64,7 @@ std::map<std::vector<float>, int64_t> drawn(Replay& replay, std::vector<Writer*>
     const float* a = rows.batch.action.f32() + i * A;
     const int last = writers.at(int(s[0]))->last_time.at({int(s[0]), int(s[1])});
     right = right && next[0] == s[0] && next[1] == s[1] && next[2] == s[2] + 1;  // same episode, the next moment
-    right = right && a[0] == 0.25f * s[2] && a[1] == -s[1];
+    right = right && a[0] == s[2] / 1024 && a[1] == -s[1] / 1024;
     right = right && rows.batch.reward.f32()[i] == 100 * s[1] + s[2];
     right = right && rows.batch.mask.f32()[i] == (s[2] == last ? 0.0f : 1.0f);
     ++counts[{s, s + S}];

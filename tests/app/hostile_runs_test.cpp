@@ -166,6 +166,35 @@ TEST_CASE("a start that fails leaves nothing, and the same again works") {
   CHECK(meander_in(folder, small_run({"--steps", "20", "--out", "b/run"})).status == 0);
 }
 
+TEST_CASE("what somebody else made is not written to") {
+  Folder folder;
+  REQUIRE(meander_in(folder, small_run({"--steps", "20", "--out", "run"})).status == 0);
+  fs::create_directories(folder.file("theirs"));
+  write_text(folder.file("theirs/table.csv"), "precious");
+  const auto sweep_to = [&](const std::string& out) {
+    Words words = {"sweep", "--algo", "mfpo", "--env", "Pendulum-v1", "--steps", "20", "--seeds", "0", "--out", out};
+    for (const std::string& word : small_settings()) words.push_back(word);
+    return meander_in(folder, words);
+  };
+  const std::string log = read_text(folder.file("run/log.txt"));
+  check_refused(sweep_to("run"), "a run, not a sweep");
+  CHECK(read_text(folder.file("run/log.txt")) == log);
+  check_refused(sweep_to("theirs"), "theirs/table.csv");
+  CHECK(read_text(folder.file("theirs/table.csv")) == "precious");
+  CHECK(!fs::exists(folder.file("theirs/log.txt")));
+
+  // A link to nothing is found before anything is collected, not after.
+  fs::create_symlink("nowhere.npz", folder.file("link.npz"));
+  check_refused(meander_in(folder, {"collect", "--env", "Pendulum-v1", "--steps", "10", "--out", "link.npz"}),
+                "exists already");
+
+  // What is no run cannot be gone on with.
+  const Result used = meander_in(folder, small_run({"--steps", "20", "--out", "theirs"}));
+  check_refused(used, "not empty");
+  CHECK(!contains(used.error, "--resume"));
+  CHECK(contains(meander_in(folder, small_run({"--steps", "20", "--out", "run"})).error, "--resume run"));
+}
+
 TEST_CASE("two processes, one folder") {
   Folder folder;
   Process first(folder, small_run({"--steps", "1000000", "--out", "run", "--quiet"}));

@@ -62,6 +62,12 @@ TEST_CASE("a verb whose product is its text fails where nobody can read that") {
       CHECK(contains(result.error, "cannot write to standard output: "));
     }
   CHECK(meander_by_shell(folder, "verify " + golden + " 2>err >/dev/full").status == 1);
+  // What failed first is what is said.
+  write_text(folder.file("run/last.safetensors"), "x");
+  const Result damaged = meander_by_shell(folder, "info run 2>err >/dev/full");
+  CHECK(damaged.status == 2);
+  CHECK_MESSAGE(is_one_line(damaged.error), damaged.error);
+  CHECK(contains(damaged.error, "last.safetensors"));
 }
 
 TEST_CASE("a verb whose product is a file makes it, and says what failed beside") {

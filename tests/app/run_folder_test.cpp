@@ -17,7 +17,7 @@ TEST_CASE("run folders") {
   CHECK(create_run_folder(folder.file("a/b"), config) == folder.file("a/b"));
   CHECK(create_run_folder(folder.file("a/b"), config) == folder.file("a/b"));  // empty: still unused
   write_text(folder.file("a/b/notes"), "mine");
-  CHECK_THROWS_WITH_AS(create_run_folder(folder.file("a/b"), config), doctest::Contains("--resume"), Error);
+  CHECK_THROWS_WITH_AS(create_run_folder(folder.file("a/b"), config), doctest::Contains("not empty"), Error);
   CHECK_THROWS_WITH_AS(create_run_folder(folder.file("a/b/notes/c"), config), doctest::Contains("--out"), Error);
   CHECK_THROWS_AS(create_run_folder(folder.file("a/b/notes"), config), Error);
   CHECK_THROWS_AS(create_run_folder(folder.file("new/" + std::string(300, 'x')), config), Error);

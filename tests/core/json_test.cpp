@@ -47,6 +47,8 @@ TEST_CASE("what would take much more memory or time than its text is refused") {
 }
 
 TEST_CASE("a value of another kind is refused by name") {
+  CHECK(Json::parse("[2, 3]").first().number() == 2);
+  CHECK_THROWS_WITH_AS(Json::parse("[]").first(), doctest::Contains("an empty one"), Error);
   const Json json = Json::parse(R"({"steps": 1.5})");
   CHECK_THROWS_WITH_AS(json.at("steps").whole(), "expected a whole number, got 1.5", Error);
   CHECK_THROWS_WITH_AS(json.at("hold"), "no \"hold\"", Error);

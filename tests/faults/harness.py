@@ -134,7 +134,7 @@ def scratch_folder():
 # ---- the same run? --------------------------------------------------------------------------------------------------
 
 # Of a checkpoint: what depends on the clock, or on the length of numbers that do.
-OF_THE_CLOCK = {"wall_seconds", "metrics_bytes", "events_bytes", "version", "commit", "config"}
+OF_THE_CLOCK = {"wall_seconds", "metrics_bytes", "events", "events_bytes", "version", "commit", "config"}
 OF_THE_CLOCK_COLUMNS = {"wall_seconds", "updates_per_second"}
 
 

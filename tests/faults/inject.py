@@ -188,8 +188,11 @@ def harmful(operations, place, fault):
         return True
     if operation.kind != "close":
         return False
-    before = [o for o in operations[:place] if o.inode == operation.inode and o.kind in ("write", "truncate", "sync")]
-    return bool(before) and before[-1].kind != "sync"
+
+    def of_the_file(some):
+        return [o.kind for o in some if o.inode == operation.inode and o.kind in ("write", "truncate", "sync")]
+    before, after = of_the_file(operations[:place]), of_the_file(operations[place:])
+    return bool(before) and before[-1] != "sync" and "sync" not in after
 
 
 def judge(verb, program, shim, operations, place, fault, base, wanted, folder):

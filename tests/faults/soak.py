@@ -59,8 +59,10 @@ def soak(program, what, words, folder, minutes):
         harness.must(program, harness.train_command("mfpo", "HalfCheetah-v4", 30, "agent", sampling_steps=100,
                                                     actor_width=64), folder)
     log = open(folder / "errors", "wb")
+    # A shell's background job, which this may be, ignores SIGINT, and so would the program.
     process = subprocess.Popen([str(program), *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=log,
-                               stdin=subprocess.DEVNULL)
+                               stdin=subprocess.DEVNULL,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     begin, samples = time.monotonic(), []
     try:
         while (now := time.monotonic() - begin) < 60 * minutes and process.poll() is None:
