@@ -25,6 +25,14 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   return std::malloc(size);
 }
 void* operator new[](std::size_t size, const std::nothrow_t& n) noexcept { return operator new(size, n); }
+void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
+  ++count;
+  const auto alignment = static_cast<std::size_t>(a);
+  return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+void* operator new[](std::size_t size, std::align_val_t a, const std::nothrow_t& n) noexcept {
+  return operator new(size, a, n);
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete[](void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
