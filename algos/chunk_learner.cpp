@@ -132,6 +132,12 @@ std::vector<Setting> ChunkSettings::settings() {
   };
 }
 
+std::vector<Setting> ChunkSettings::settings_and(std::initializer_list<Setting> own) {
+  std::vector<Setting> all = ChunkSettings::settings();
+  all.insert(all.end(), own);
+  return all;
+}
+
 void ChunkSettings::check() const {
   if (chunk.return_steps > 0 && chunk.return_steps < chunk.horizon)
     throw Error(message("return_steps ", chunk.return_steps, " must be 0 or at least the horizon ", chunk.horizon));

@@ -31,6 +31,9 @@ struct ChunkSettings : AlgorithmSettings {
   std::vector<Setting> settings() override;
   void adapt_loop(TrainingSettings&) const override;
   void check() const;                       // throws Error if n < h
+
+ protected:
+  std::vector<Setting> settings_and(std::initializer_list<Setting> own);   // the shared ones first
 };
 
 // Two critics of a state and a chunk, with returns of n steps.

@@ -277,8 +277,7 @@ void FlowMap::act_by_best_of(int64_t candidates) {
 
 // ---- settings -------------------------------------------------------------------------------------------------------
 std::vector<Setting> FlowMapSettings::settings() {
-  std::vector<Setting> all = ChunkSettings::settings();
-  const std::vector<Setting> own = {
+  return settings_and({
       {"trust_radius", &trust_radius, "", "eta, length of the step along Q's gradient, over all numbers of a chunk", 0,
        1e6, {}},
       {"adaptive_radius", &adaptive_radius, "", "shorten the step where the critics disagree", 0, 1, {}},
@@ -305,9 +304,7 @@ std::vector<Setting> FlowMapSettings::settings() {
       {"beam_snr", &beam_snr, "", "signal to noise: copies are noised to t = 1 / (1 + snr)", 0, 1e6, {}},
       {"beam_completion", &beam_completion, "", "by which velocity they are completed: u(x, t, t) or u(x, t, 0)", 0, 0,
        {"velocity", "map"}},
-  };
-  all.insert(all.end(), own.begin(), own.end());
-  return all;
+  });
 }
 
 std::string FlowMapSettings::warning(const TrainingSettings& loop) const {

@@ -102,17 +102,14 @@ void Fql::update(const Batch& batch, const Draws& draws, uint64_t step, std::spa
 
 // ---- settings -------------------------------------------------------------------------------------------------------
 std::vector<Setting> FqlSettings::settings() {
-  std::vector<Setting> all = ChunkSettings::settings();
-  const std::vector<Setting> own = {
+  return settings_and({
       {"distillation", &distillation, "", "alpha, weight of the policy's squared distance from the flow beside Q", 0,
        1e9, {}},
       {"sampling_steps", &sampling_steps, "passes", "T, Euler steps of the flow that is distilled", 1, 1000, {}},
       {"normalise_q", &normalise_q, "", "divide the policy's Q by its mean size over the batch", 0, 1, {}},
       {"target_value", &target_value, "", "of the two target critics, what the critics learn from", 0, 0,
        {"mean", "min"}},
-  };
-  all.insert(all.end(), own.begin(), own.end());
-  return all;
+  });
 }
 
 std::unique_ptr<Agent> FqlSettings::make_agent(int observations, int actions, uint64_t seed) const {

@@ -131,8 +131,7 @@ void Mvp::report_acting(Tensor state, const DrawSource& draws) {
 
 // ---- settings -------------------------------------------------------------------------------------------------------
 std::vector<Setting> MvpSettings::settings() {
-  std::vector<Setting> all = ChunkSettings::settings();
-  const std::vector<Setting> own = {
+  return settings_and({
       {"target", &target, "",
        "what the policy regresses on when it has acted: the best candidate, or the replay's chunk (always so offline)",
        0, 0, {"best", "replay"}},
@@ -146,9 +145,7 @@ std::vector<Setting> MvpSettings::settings() {
       {"logit_mean", &logit_mean, "", "mean of logit t, of which times are drawn", -100, 100, {}},
       {"logit_deviation", &logit_deviation, "", "standard deviation of logit t", 0, 100, {}},
       {"share_equal_times", &share_equal_times, "", "share of the mean-flow rows with r = t", 0, 1, {}},
-  };
-  all.insert(all.end(), own.begin(), own.end());
-  return all;
+  });
 }
 
 std::unique_ptr<Agent> MvpSettings::make_agent(int observations, int actions, uint64_t seed) const {

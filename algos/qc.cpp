@@ -48,9 +48,8 @@ void Qc::update(const Batch& batch, const Draws& draws, uint64_t step, std::span
 }
 
 std::vector<Setting> QcSettings::settings() {
-  std::vector<Setting> all = ChunkSettings::settings();
-  all.push_back({"sampling_steps", &sampling_steps, "passes", "T, Euler steps from noise to a chunk", 1, 1000, {}});
-  return all;
+  return settings_and(
+      {{"sampling_steps", &sampling_steps, "passes", "T, Euler steps from noise to a chunk", 1, 1000, {}}});
 }
 
 std::unique_ptr<Agent> QcSettings::make_agent(int observations, int actions, uint64_t seed) const {
