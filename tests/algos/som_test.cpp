@@ -369,47 +369,7 @@ TEST_CASE("SOM: each draw is of its own purpose and goes where it belongs") {
   }
 }
 
-// ---- exploration noise, and what happens how often ------------------------------------------------------------------
-// The entropy of N(0, d^2) in A dimensions, A / 2 log(2 pi e d^2), is -.9 A at d = exp(-.9) / sqrt(2 pi e) = .0984.
-TEST_CASE("the noise ends at its target entropy, whatever the action's size") {
-  for (const int actions : {1, 3}) {
-    SomSettings s = small();
-    s.batch_size = 4, s.proposals = 2, s.candidates = 1;
-    s.noise_interval = 1, s.policy_interval = 1000, s.noise_learning_rate = 0.02;
-    Som agent(S, actions, s, seed);
-    const Data data = random_batch(4, S, actions, 1);
-    CHECK(metric(agent, update(agent, data.batch, 1), "noise_deviation") == doctest::Approx(0.5).epsilon(1e-6));
-    float deviation = 0;
-    for (uint64_t u = 2; u <= 500; ++u) deviation = metric(agent, update(agent, data.batch, u), "noise_deviation");
-    const double expected = std::exp(-0.9) / std::sqrt(2 * std::numbers::pi * std::numbers::e);
-    CHECK(expected == doctest::Approx(0.098).epsilon(0.005));
-    CHECK(deviation == doctest::Approx(expected).epsilon(0.01));   // Adam's steps of 2 % die out
-  }
-}
-
-TEST_CASE("exploring adds the noise, acting does not, and it can be off") {
-  Som on = made([](SomSettings& s) { s.candidates = 1, s.noise_log_scale = 0; });
-  Som off = made([](SomSettings& s) { s.candidates = 1, s.exploration_noise = false; });
-  CHECK(metric(off, update(off, random_batch(32, S, A, 1).batch, 1), "noise_deviation") == 0);
-  for (Som* agent : {&on, &off}) make_constant(*agent, "actor/", 0);   // actions are the noise of the flow, clipped
-  const std::vector<float> state(S, 0.3f);
-  double sum = 0;
-  int count = 0;
-  for (uint64_t i = 0; i < 600; ++i) {
-    float a[A], b[A];
-    on.act(state, i, a), off.act(state, i, b);
-    CHECK(std::equal(a, a + A, b));
-    on.explore(state, i, a), off.explore(state, i, b);
-    for (int j = 0; j < A; ++j) {
-      CHECK(std::abs(a[j]) <= 1);
-      if (std::abs(b[j]) < 0.5) sum += std::pow(a[j] - b[j], 2), ++count;   // five deviations from the bounds
-    }
-  }
-  // .1 exp(0); four standard errors of a deviation from some 450 draws are 13 %.
-  CHECK(count > 300);
-  CHECK(std::sqrt(sum / count) == doctest::Approx(0.1).epsilon(0.13));
-}
-
+// ---- what happens how often ------------------------------------------------------------------------------------------
 // Policy and targets at intervals of their own; the targets at the policy's if nothing is said. The critics every time.
 TEST_CASE("policy and targets move at their intervals, the critics every time") {
   struct Intervals {
