@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../folder.h"
+#include "../little_endian.h"
 #include "npz_bytes.h"
 #include <meander/app/npz_file.h>
 #include <meander/kernels/error.h>
@@ -16,12 +17,6 @@
 using namespace meander;
 
 namespace {
-
-std::string little(uint64_t x, int bytes) {
-  std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(x >> 8 * i & 0xff);
-  return text;
-}
 
 std::span<const std::byte> as_bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
 

@@ -7,18 +7,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "../little_endian.h"
 #include "target.h"
 #include <meander/app/data_files.h>
 
 using namespace meander;
 
 namespace {
-
-std::string little(uint64_t x, int bytes) {
-  std::string text;
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(x >> 8 * i & 0xff);
-  return text;
-}
 
 // What is left of the input, taken from the front.
 class Input {
