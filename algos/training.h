@@ -57,6 +57,7 @@ class Training {
   // step of the environments; whether it was called is the step's to say, also in a checkpoint.
   void run(Observer& observer);
 
+  const EnvironmentInfo& task() const { return worlds_.front().environment->info(); }
   int64_t step() const { return counters_.step; }         // steps done
   int64_t updates() const { return counters_.updates; }   // updates done
 

@@ -142,6 +142,23 @@ int run(int argc, char** argv, Product& product) {
   add_number(*verb, "--seed", eval_options.seed, 0, largest_whole, "Of initial states and candidates");
   add_number(*verb, "--threads", eval_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
+  ExportOptions export_options;
+  std::string weights = "float32";
+  verb = add("export", Product::files, "A trained policy for other programs: one file, which deploy/meander_policy.h runs",
+             [&] {
+               if (weights != "float32" && weights != "float16")
+                 throw Error(fmt::format("--weights: expected float32 or float16, got '{}'", weights));
+               export_options.float16 = weights == "float16";
+               return export_policy(export_options);
+             });
+  verb->add_option("RUN", export_options.what, "Run folder (its last checkpoint) or a checkpoint file")->required();
+  verb->add_option("--out", export_options.out, "FILE.mpol")->required();
+  verb->add_option("--weights", weights, "float32, the trainer's bits; or float16, half the size")
+      ->capture_default_str();
+  add_number(*verb, "--candidates", export_options.candidates, 0, 4096,
+             "To choose the best of; 1: without critics; 0: as evaluation has it");
+  verb->add_option("--c-array", export_options.c_array, "FILE.h, the same as an array of C");
+
   RenderOptions render_options;
   verb = add("render", Product::files, "A video or pictures of an evaluation episode",
              [&] { return render(render_options); });

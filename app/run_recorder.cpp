@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <meander/app/acting_record.h>
 #include <meander/app/metrics.h>
 #include <meander/app/output.h>
 #include <meander/app/version.h>
@@ -197,6 +198,7 @@ void RunRecorder::evaluated(int64_t step, const Evaluation& evaluation, bool bes
   file.metadata("algorithm", algorithm_);
   file.metadata("environment", environment_);
   file.metadata("config", config_text_);
+  file.metadata(acting_key, acting_text(training_.task(), agent_.policy()));
   file.metadata("step", message(step));
   file.metadata("evaluation_return_mean", fmt::format("{}", evaluation.mean()));
   agent_.save(file);
@@ -221,6 +223,7 @@ void RunRecorder::checkpoint(int64_t step) {
   file.metadata("format", "meander checkpoint");
   file.metadata("algorithm", algorithm_);
   file.metadata("config", config_text_);
+  file.metadata(acting_key, acting_text(training_.task(), agent_.policy()));
   file.metadata("version", version());
   file.metadata("commit", commit());
   file.metadata("wall_seconds", fmt::format("{:.3f}", wall_seconds()));
@@ -243,6 +246,7 @@ void RunRecorder::update_failed(int64_t step) {
   file.metadata("algorithm", algorithm_);
   file.metadata("environment", environment_);
   file.metadata("config", config_text_);
+  file.metadata(acting_key, acting_text(training_.task(), agent_.policy()));
   file.metadata("step", message(step - 1));
   agent_.save(file);
   file.write(path(run_file::last_good), last_check());

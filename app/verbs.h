@@ -37,6 +37,14 @@ struct EvalOptions {
 };
 int eval(const EvalOptions& options);
 
+struct ExportOptions {
+  std::string what;                     // a run folder or a checkpoint
+  std::string out, c_array;             // FILE.mpol; FILE.h, or empty
+  bool float16 = false;                 // the weights
+  int64_t candidates = 0;               // 0: as evaluation has it
+};
+int export_policy(const ExportOptions& options);
+
 struct RenderOptions {
   std::string what;                     // a run folder or a checkpoint; empty: random actions
   std::string environment;              // empty: the one it was trained on

@@ -22,6 +22,9 @@ struct EnvironmentInfo {
   bool clipped_double_q = true;
   bool ends_with_success = false;         // a true end is a success; else it is a fall, or there is none
   std::string source = "Gymnasium 1.2.3";  // the package it reproduces
+  // [S] or empty: an observation is (o - mean) / deviation of the task's own numbers, all float32, so that whoever acts
+  // elsewhere (deploy/) can compute the same.
+  std::vector<float> observation_mean = {}, observation_deviation = {};
 };
 
 struct Step {

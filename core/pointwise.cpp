@@ -1,6 +1,7 @@
 
 #include <meander/core/elements.h>
 #include <meander/core/operations.h>
+#include <meander/kernels/activation_reference.h>
 
 namespace meander {
 namespace {

@@ -12,22 +12,23 @@ ObservationScaling measure_observations(Environment& environment, uint64_t seed,
   Stream resets(seed, Purpose::scaling_reset, 0), actions(seed, Purpose::scaling_action, 0);
   std::vector<double> action(static_cast<size_t>(info.actions));
   const auto size = static_cast<size_t>(info.observations);
-  ObservationScaling scaling{std::vector<double>(size), std::vector<double>(size)};
+  std::vector<double> mean(size), squares(size);
   environment.reset(resets);
   for (int64_t n = 1; n <= steps; ++n) {
     for (size_t i = 0; i < action.size(); ++i) action[i] = actions.uniform(info.action_low[i], info.action_high[i]);
     const Step result = environment.step(action);
     const std::span<const double> seen = environment.observation();
     for (size_t i = 0; i < size; ++i) {  // Welford's sums: a mean far from 0 costs no digits
-      const double difference = seen[i] - scaling.mean[i];
-      scaling.mean[i] += difference / static_cast<double>(n);
-      scaling.deviation[i] += difference * (seen[i] - scaling.mean[i]);
+      const double difference = seen[i] - mean[i];
+      mean[i] += difference / static_cast<double>(n);
+      squares[i] += difference * (seen[i] - mean[i]);
     }
     if (result.terminated || result.truncated) environment.reset(resets);
   }
-  for (double& d : scaling.deviation) {
-    d = std::sqrt(d / static_cast<double>(steps));
-    if (d < 1e-8) d = 1;
+  ObservationScaling scaling{{mean.begin(), mean.end()}, {}};
+  for (const double square : squares) {
+    const double deviation = std::sqrt(square / static_cast<double>(steps));
+    scaling.deviation.push_back(deviation < 1e-8 ? 1.0f : static_cast<float>(deviation));
   }
   return scaling;
 }
@@ -37,9 +38,10 @@ Wrapped::Wrapped(std::unique_ptr<Environment> inner, const TaskSettings& setting
       info_(inner_->info()),
       repeat_(settings.action_repeat),
       limit_(settings.time_limit),
-      scaling_(std::move(scaling)),
       observation_(static_cast<size_t>(info_.observations)) {
   const int64_t limit = limit_ > 0 ? limit_ : info_.time_limit;
+  info_.observation_mean = std::move(scaling.mean);
+  info_.observation_deviation = std::move(scaling.deviation);
   info_.time_limit = static_cast<int>((limit + repeat_ - 1) / repeat_);
   observe();
 }
@@ -65,8 +67,9 @@ Step Wrapped::step(std::span<const double> action) {
 void Wrapped::observe() {
   const std::span<const double> seen = inner_->observation();
   std::copy(seen.begin(), seen.end(), observation_.begin());
-  for (size_t i = 0; i < scaling_.mean.size(); ++i)
-    observation_[i] = (observation_[i] - scaling_.mean[i]) / scaling_.deviation[i];
+  const auto &mean = info_.observation_mean, &deviation = info_.observation_deviation;
+  for (size_t i = 0; i < mean.size(); ++i)
+    observation_[i] = (static_cast<float>(observation_[i]) - mean[i]) / deviation[i];
 }
 
 std::vector<double> Wrapped::save() const {

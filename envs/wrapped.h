@@ -19,7 +19,7 @@ struct TaskSettings {
 
 // Subtracts from each number of an observation its mean and divides by its deviation.
 struct ObservationScaling {
-  std::vector<double> mean, deviation;  // [S]; of a number that never changed the deviation is 1
+  std::vector<float> mean, deviation;  // [S]; of a number that never changed the deviation is 1
 };
 
 // Means and deviations over `steps` steps of uniformly random actions: the same for the same task and seed.
@@ -46,7 +46,6 @@ class Wrapped final : public Environment {
   EnvironmentInfo info_;
   int64_t repeat_, limit_;   // limit: 0: the inner one's
   int64_t steps_ = 0;        // control steps of the inner one in this episode
-  ObservationScaling scaling_;
   std::vector<double> observation_;
 };
 

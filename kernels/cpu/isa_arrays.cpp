@@ -10,8 +10,14 @@ namespace {
 #include <meander/kernels/formulas/random.h>
 #include <meander/kernels/formulas/optimiser.h>
 #include <meander/kernels/cpu/elementwise.h>
+#include <meander/kernels/cpu/random.h>
 #include <meander/kernels/cpu/row_moments.h>
+#include <meander/kernels/cpu/expectation.h>
 #include <meander/kernels/cpu/rows.h>
+static void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift,
+                       float* y, float* normalised, float* rstd) {
+  layer_norm(rows, cols, eps, x, scale, shift, y, cols, normalised, rstd);
+}
 #include <meander/kernels/cpu/truncated_normal.h>
 }  // namespace
 

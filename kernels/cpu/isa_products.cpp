@@ -6,6 +6,7 @@ namespace meander::kernels::MEANDER_ISA_NAMESPACE {
 namespace {
 #include <meander/kernels/cpu/vector.h>
 #include <meander/kernels/cpu/bfloat16.h>
+#include <meander/kernels/cpu/tile.h>
 #include <meander/kernels/cpu/product.h>
 #include <meander/kernels/cpu/product_bf16.h>
 #include <meander/kernels/cpu/mlp_chain.h>

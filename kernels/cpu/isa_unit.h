@@ -16,6 +16,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
+#define MEANDER_UNROLL_LANES MEANDER_UNROLL(4)
+
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define MEANDER_VECTOR_BYTES 64
@@ -30,3 +32,7 @@
 #include <meander/kernels/cpu/mlp_run.h>
 #include <meander/kernels/cpu/table.h>
 #include <meander/kernels/formulas/formula.h>
+
+namespace meander::kernels {
+using Size = int64_t;  // what kernels that run on smaller processors too count in (deploy/policy.cpp)
+}

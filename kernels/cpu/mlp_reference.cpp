@@ -1,6 +1,7 @@
 #include <cmath>
 #include <vector>
 
+#include <meander/kernels/activation_reference.h>
 #include <meander/kernels/mlp.h>
 
 namespace meander::kernels {

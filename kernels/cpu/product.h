@@ -22,31 +22,8 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 template <int rows, int vectors, int row_stride>
 static void tile(int64_t k, const float* a, int64_t a_step, const float* b, int64_t b_step, const float* init,
                  int64_t init_stride, float* c, int64_t c_stride) {
-  V s[rows][vectors];
-  MEANDER_UNROLL(16)
-  for (int i = 0; i < rows; ++i)
-    MEANDER_UNROLL(16)
-    for (int j = 0; j < vectors; ++j) s[i][j] = load(init + i * init_stride + j * W);
-  for (; k > 0; --k) {
-    V bk[vectors];
-    MEANDER_UNROLL(16)
-    for (int j = 0; j < vectors; ++j) {
-      bk[j] = load(b + j * W);
-      if constexpr (vectors > tile_vectors) __builtin_prefetch(b + 8 * b_step + j * W);  // few rows: memory decides
-    }
-    MEANDER_UNROLL(16)
-    for (int i = 0; i < rows; ++i) {
-      const V aik = broadcast(a[i * row_stride]);
-      MEANDER_UNROLL(16)
-      for (int j = 0; j < vectors; ++j) s[i][j] = fma(aik, bk[j], s[i][j]);
-    }
-    a += a_step;
-    b += b_step;
-  }
-  MEANDER_UNROLL(16)
-  for (int i = 0; i < rows; ++i)
-    MEANDER_UNROLL(16)
-    for (int j = 0; j < vectors; ++j) store(c + i * c_stride + j * W, s[i][j]);
+  multiply<rows, vectors>(k, RowsApart<row_stride>{a, a_step}, Row<(vectors > tile_vectors)>{b, b_step}, init,
+                          init_stride, c, c_stride);
 }
 
 using Tile = void (*)(int64_t k, const float* a, int64_t a_step, const float* b, int64_t b_step, const float* init,

@@ -5,14 +5,6 @@ static inline float row_sum(int64_t cols, const float* x) {
   for_lanes(cols, [&](int g, int64_t j, auto count) { s.part[g] += load(x + j, count); });
   return sum(s);
 }
-static inline float row_max(int64_t cols, const float* x) {
-  Lanes m = all_lanes(-__builtin_inff());
-  for_lanes(cols, [&](int g, int64_t j, auto count) {
-    m.part[g] = maximum(keep(load(x + j, count), count, m.part[g]), m.part[g]);
-  });
-  return fold(m, [](float a, float b) { return a > b ? a : b; });
-}
-
 static void sum_row(int64_t rows, int64_t cols, const float* x, float* y) {
   for (int64_t i = 0; i < rows; ++i) y[i] = row_sum(cols, x + i * cols);
 }
@@ -47,28 +39,4 @@ static void log_sum_exp(int64_t rows, int64_t cols, const float* x, float* y) {
     const float largest = row_max(cols, x);
     y[i] = largest + log(broadcast(row_exp_sum(cols, x, largest, nullptr)))[0];
   }
-}
-static void softmax_expectation(int64_t rows, int64_t cols, const float* x, const float* value, float* y) {
-  for (int64_t i = 0; i < rows; ++i, x += cols) {
-    const float largest = row_max(cols, x);
-    Lanes weight = all_lanes(0.0f), weighted = all_lanes(0.0f);
-    for_lanes(cols, [&](int g, int64_t j, auto count) {
-      const V e = keep(exp(load(x + j, count) - largest), count);
-      weight.part[g] += e;
-      weighted.part[g] = fma(e, load(value + j, count), weighted.part[g]);
-    });
-    y[i] = sum(weighted) / sum(weight);
-  }
-}
-
-static void layer_norm(int64_t rows, int64_t cols, float eps, const float* x, const float* scale, const float* shift,
-                       float* y, float* normalised, float* rstd) {
-  with_moments(rows, cols, eps, x, cols, [&](int64_t i, const Moments& moments) {
-    for_lanes(cols, [&](int, int64_t j, auto count) {
-      const V n = (load(x + i * cols + j, count) - moments.mean) * moments.rstd;
-      if (normalised) store(normalised + i * cols + j, n, count);
-      store(y + i * cols + j, fma(n, load(scale + j, count), load(shift + j, count)), count);
-    });
-    if (rstd) rstd[i] = moments.rstd;
-  });
 }
