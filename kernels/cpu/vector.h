@@ -101,12 +101,17 @@ static inline I low_product(I x, uint32_t m) {
   return (I)((U)x * m);
 }
 
+#if MEANDER_VECTOR_BYTES > 4
 static inline V load(const float* p) {
   V v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
 static inline void store(float* p, V v) { __builtin_memcpy(p, &v, sizeof v); }
+#else
+static inline V load(const float* p) { return *p; }  // straight into a register for floats
+static inline void store(float* p, V v) { *p = v; }
+#endif
 static inline I broadcast_int(int32_t x) { return I{} + x; }
 #if MEANDER_VECTOR_BYTES > 4
 static inline V to_float(I x) { return __builtin_convertvector(x, V); }
