@@ -146,6 +146,9 @@ int train(const TrainOptions& options) {
     throw;
   } catch (const ClaimLost&) {
     throw;
+  } catch (const Diverged& diverged) {
+    throw Failure(message(diverged.what(), "; the same settings would end here again: start a new run with others, ",
+                          "e.g. a lower learning_rate"));
   } catch (const Failure& failure) {
     if (!fs::exists(last)) throw;
     throw Failure(message(failure.what(), "; the last checkpoint is intact, go on with ", go_on));

@@ -64,6 +64,18 @@ TEST_CASE("a run folder that was changed from outside") {
       file.write(last);
     }
   }
+  SUBCASE("sums of metrics that are no numbers spoil no row") {
+    for (const double value : {double{NAN}, double{INFINITY}}) {
+      Altered file(last);
+      file.values<double>("training.metric_sums")[0] = value;
+      file.write(last);
+      fs::copy(folder.file("run"), folder.file("copy"), fs::copy_options::recursive);
+      CHECK(meander_in(folder, {"train", "--resume", "copy", "--steps", "450", "--quiet"}).status == 0);
+      CHECK(!contains(read_text(folder.file("copy/metrics.csv")), "nan"));
+      CHECK(!contains(read_text(folder.file("copy/metrics.csv")), "inf"));
+      fs::remove_all(folder.file("copy"));
+    }
+  }
   SUBCASE("another configuration than the checkpoint's") {
     edit(folder.file("run/config.toml"), "batch_size = 8 ", "batch_size = 9 ");
     check_refused(resume(folder), "batch_size is 9, but 8 in the checkpoint");
@@ -108,6 +120,23 @@ TEST_CASE("a run folder that was changed from outside") {
     CHECK(contains(result.error, "metrics.csv is shorter"));
     CHECK(meander_in(folder, {"info", "run"}).status == 0);
   }
+}
+
+TEST_CASE("who diverged is not told to go on, for that would fail") {
+  Folder folder;
+  Words words = {"train", "--algo", "sac", "--env", "Pendulum-v1", "--threads", "1", "--steps", "200", "--quiet"};
+  for (const char* setting : {"learning_rate=1", "width=64", "batch_size=8", "start_steps=20",
+                              "checkpoint_interval=30"})
+    words.insert(words.end(), {"--set", setting});
+  words.insert(words.end(), {"--out", "run"});
+  const Result first = meander_in(folder, words);
+  REQUIRE(fs::exists(folder.file("run/last.safetensors")));
+  CHECK(meander_in(folder, {"train", "--resume", "run", "--quiet"}).status != 0);
+  CHECK(first.status == 1);
+  CHECK_MESSAGE(is_one_line(first.error), first.error);
+  CHECK(contains(first.error, "is not finite"));
+  CHECK(contains(first.error, "the same settings would end here again"));
+  CHECK(!contains(first.error, "--resume"));
 }
 
 // Batch systems send these before a time limit.
