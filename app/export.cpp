@@ -32,7 +32,7 @@ std::string c_array(std::span<const std::byte> blob, const std::string& path) {
   std::string name;
   for (const char c : fs::path(path).stem().string())
     name += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  if (name.empty() || std::isdigit(static_cast<unsigned char>(name[0]))) name = "policy_" + name;
+  name = (name.empty() || std::isdigit(static_cast<unsigned char>(name[0])) ? "policy" + name : name) + "_blob";
   std::string text = fmt::format("/* A policy for meander_policy.h: {0}, {1} bytes. */\n#include <stdint.h>\n\n"
                                  "static const uint32_t {0}[{2}] __attribute__((aligned(64))) = {{\n",
                                  name, blob.size(), blob.size() / 4);
@@ -52,9 +52,10 @@ std::string settings_text(RunConfig& config) {
       line += c;
       continue;
     }
-    const size_t equals = line.find(" = "), comment = line.find("  #");
+    line.resize(line.find_last_not_of(' ', line.find("  #")) + 1);
+    const size_t equals = line.find(" = ");
     if (!line.starts_with('#') && equals != std::string::npos)
-      lines += line.substr(0, equals) + " " + line.substr(equals + 3, comment == std::string::npos ? comment : comment - equals - 3) + "\n";
+      lines += line.substr(0, equals) + " " + line.substr(equals + 3) + "\n";
     line.clear();
   }
   return lines;
