@@ -72,8 +72,8 @@ void expect_described(Agent& agent, uint64_t seed) {
     agent.act(state, step, by_agent);
     policy.act(state, seed, step, by_policy);
     if (by_agent != by_policy)
-      throw Error("this agent searches before it acts in evaluations, which an exported policy does not: export it with "
-                  "that search off (see meander config)");
+      throw Error("this agent searches before it acts in evaluations, which an exported policy does not: go on with "
+                  "the run with that search off");
   }
 }
 

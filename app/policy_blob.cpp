@@ -25,7 +25,8 @@ uint16_t half_of(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
   const uint16_t sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
   const float magnitude = std::fabs(x);
-  if (magnitude >= 65520.0f) throw Error(message("a weight of ", x, " is too large for float16: use --weights float32"));
+  if (magnitude >= 65520.0f)
+    throw Error(message("a weight of ", x, " is too large for float16: use --weights float32"));
   // Adding a number whose last place is that of the result rounds to it; below 2^-14 the places stay those of 2^-14.
   const float size = std::max(magnitude, 0x1p-14f);
   const float place = std::bit_cast<float>((std::bit_cast<uint32_t>(size) & 0x7f800000u) + (13u << 23));
@@ -184,7 +185,8 @@ Acted acted(Policy& policy, std::span<const float> observation, const deploy::Te
 uint32_t place_tests(Writer& writer, Policy& policy, Policy* exact, const ActingRecord& acting,
                      const BlobSettings& settings, float* largest_error) {
   const PolicyDescription& about = policy.description();
-  const size_t size = deploy::test_size(static_cast<uint32_t>(about.observations), static_cast<uint32_t>(about.numbers()));
+  const size_t size =
+      deploy::test_size(static_cast<uint32_t>(about.observations), static_cast<uint32_t>(about.numbers()));
   std::vector<std::byte> all(static_cast<size_t>(settings.tests) * size);
   std::vector<float> observation(static_cast<size_t>(about.observations)), seen(observation.size());
   for (int64_t i = 0; i < settings.tests; ++i) {
@@ -257,7 +259,7 @@ std::vector<std::byte> policy_blob(const PolicyDescription& described, const Act
     const int64_t width = deploy::padded(static_cast<uint32_t>(times.cols));
     std::vector<float> rows(static_cast<size_t>(flow->steps * width));
     for (int64_t i = 0; i < times.rows; ++i)
-      std::memcpy(rows.data() + i * width, times.f32() + i * times.cols, static_cast<size_t>(times.cols) * sizeof(float));
+      std::copy_n(times.f32() + i * times.cols, times.cols, rows.data() + i * width);
     header.times = writer.place(rows.data(), rows.size() * sizeof(float));
   } else {
     const bool mean = std::holds_alternative<PolicyDescription::Gaussian>(about.actor);
@@ -276,7 +278,8 @@ std::vector<std::byte> policy_blob(const PolicyDescription& described, const Act
     header.action_low = writer.row(acting.action_low), header.action_high = writer.row(acting.action_high);
   header.test_count = static_cast<uint32_t>(settings.tests);
   if (largest_error) *largest_error = 0;
-  if (settings.tests) header.tests = place_tests(writer, policy, halves ? &exact : nullptr, acting, settings, largest_error);
+  if (settings.tests)
+    header.tests = place_tests(writer, policy, halves ? &exact : nullptr, acting, settings, largest_error);
   header.text_size = static_cast<uint32_t>(settings.text.size());
   if (header.text_size) header.text = writer.place(settings.text.data(), settings.text.size());
   return writer.finish(header);

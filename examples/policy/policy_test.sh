@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trains for a moment, exports, and runs every program here with the result:  policy_test.sh MEANDER PROGRAMS SOURCES SCRATCH
+# Trains for a moment, exports, and runs every program here with the result:
+#   policy_test.sh MEANDER PROGRAMS SOURCES SCRATCH
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 meander=$1 programs=$2 sources=$3 scratch=$4
