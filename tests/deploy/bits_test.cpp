@@ -105,7 +105,7 @@ TEST_CASE("every algorithm's policy decides with the engine's bits") {
       }
       // Without fma each of some 256 products of a sum is rounded once more, by 6e-8 of sums near 1.
       CHECK(worst < 1e-5f);
-      if (std::getenv("MEANDER_OBSERVATIONS")) MESSAGE(name, large ? ", 256 wide" : ", small", ": without fma ", worst);
+      if (std::getenv("MEANDER_OBSERVATIONS")) MESSAGE(name, std::string(large ? ", 256 wide" : ", small"), ": without fma ", worst);
     }
   }
 }
