@@ -178,6 +178,33 @@ TEST_CASE("every word of the structure is refused or harmless, whatever it holds
   }
 }
 
+TEST_CASE("a part that would end beyond the blob is refused") {
+  const Made made = make("mfpo", 3);
+  const auto blob = blob_of(made.agent->policy(), true);
+  const Memory memory(blob);
+  auto& header = *reinterpret_cast<deploy::Header*>(memory.get());
+  auto& network = *reinterpret_cast<deploy::Network*>(memory.get() + header.network[0]);
+  const auto refused = [&](uint32_t& offset, uint32_t there) {
+    const uint32_t before = offset;
+    meander_policy policy;
+    offset = header.size - there;
+    const meander_status status = meander_policy_open(&policy, memory.get(), blob.size(), 0);
+    offset = before;
+    return status == MEANDER_MALFORMED;
+  };
+  CHECK(refused(header.network[0], 256));   // of 288 bytes
+  CHECK(refused(header.times, 64));
+  CHECK(refused(header.atoms, 64));         // 21 atoms
+  CHECK(refused(header.tests, 128));
+  CHECK(refused(network.state_weight, 256));
+  CHECK(refused(network.layer[0].weight, 64));
+  CHECK(refused(network.layer[1].bias, 64));
+  CHECK(refused(network.layer[0].scale, 64));
+  CHECK(refused(network.layer[0].shift, 64));
+  CHECK(refused(header.text, 0));           // 15 bytes
+  CHECK(refused(header.mean, 0));
+}
+
 TEST_CASE("an action is mapped to the task's range as the environment does it") {
   const Made made = make("mfpo", 3);
   const Opened opened(blob_of(made.agent->policy()));
