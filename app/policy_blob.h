@@ -18,11 +18,11 @@ struct BlobSettings {
   std::string text = {};         // about the policy, lines of "key value"
 };
 
-// The policy as deploy/meander_policy.h opens it, its parameters as they are now: networks with their weights by panels,
-// of a flow the times' share of the first layer, and examples that the engine acts out here. `largest_error`: if not
-// null, how far float16 weights move an example's candidates, the largest of all numbers; 0 for float32. The policy's
-// numbers must be on the CPU. Throws Error if there are candidates to choose among but no critics, a weight that float16
-// cannot hold, or a network beyond the format's limits.
+// The policy as deploy/meander_policy.h opens it, its parameters as they are now: networks with their weights by
+// panels, of a flow the times' share of the first layer, and examples that the engine acts out here. `largest_error`:
+// if not null, how far float16 weights move an example's candidates, the largest of all numbers; 0 for float32. The
+// policy's numbers must be on the CPU. Throws Error if there are candidates to choose among but no critics, a weight
+// that float16 cannot hold, or a network beyond the format's limits.
 std::vector<std::byte> policy_blob(const PolicyDescription& policy, const ActingRecord& acting,
                                    const BlobSettings& settings, float* largest_error = nullptr);
 

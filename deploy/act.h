@@ -43,7 +43,7 @@ struct Rows {
 #elif MEANDER_VECTOR_BYTES == 32
 #define MEANDER_TILES(TILE) TILE(1, 4) TILE(2, 2) TILE(4, 1) TILE(5, 1)
 #elif MEANDER_VECTOR_BYTES == 16 && defined(__ARM_NEON)
-#define MEANDER_TILES(TILE) TILE(1, 4) TILE(2, 2) TILE(5, 1)
+#define MEANDER_TILES(TILE) TILE(1, 4) TILE(5, 1)
 #elif MEANDER_VECTOR_BYTES == 16
 #define MEANDER_TILES(TILE) TILE(1, 1) TILE(3, 1)
 #else
@@ -83,7 +83,8 @@ MEANDER_ONCE static void product(Size rows, Size n, Size k, const float* a, Size
   Size p = 0;
   const auto cover = [&]<int tall, int wide>() {
     for (; p + wide <= panels; p += wide)
-      tiles<tall, wide>(rows, k, a, a_stride, Panels<T>{b + p * next, next}, init + p * panel, c + p * panel, c_stride);
+      tiles<tall, wide>(rows, k, a, a_stride, Panels<T>{b + p * next, next}, init + p * panel, c + p * panel,
+                        c_stride);
   };
   switch (height) {
 #define MEANDER_TILE(tall, wide) \
@@ -98,8 +99,8 @@ MEANDER_ONCE static void product(Size rows, Size n, Size k, const float* a, Size
 #undef MEANDER_TILES
 
 // ---- networks -------------------------------------------------------------------------------------------------------
-MEANDER_ONCE static void product(const Blob& blob, Size rows, Size n, Size k, const float* a, Size a_stride, uint32_t weight,
-                    const float* init, float* c, Size c_stride) {
+MEANDER_ONCE static void product(const Blob& blob, Size rows, Size n, Size k, const float* a, Size a_stride,
+                                 uint32_t weight, const float* init, float* c, Size c_stride) {
 #ifndef MEANDER_POLICY_FLOAT32_ONLY
   if (blob.header().weights == static_cast<uint32_t>(Weights::float16))
     return product(rows, n, k, a, a_stride, blob.at<uint16_t>(weight), init, c, c_stride);
@@ -115,7 +116,8 @@ MEANDER_ONCE static void activate_rows(Activation which, Size rows, Size cols, f
 }
 
 // Norm and activation of a hidden layer, in place.
-MEANDER_ONCE static void finish(const Blob& blob, const Network& network, const Layer& layer, Size rows, float* z, Size stride) {
+MEANDER_ONCE static void finish(const Blob& blob, const Network& network, const Layer& layer, Size rows, float* z,
+                                Size stride) {
   const auto activation = static_cast<Activation>(network.activation);
   const auto norm = static_cast<Norm>(network.norm);
   const Size cols = padded(layer.outputs);
@@ -132,9 +134,10 @@ MEANDER_ONCE static void share_of_state(const Blob& blob, const Network& network
           blob.at<float>(network.layer[0].bias), share, 0);
 }
 
-// Rows of own inputs through the network, whose first sums begin at `start`; returns the outputs, rows room.stride apart.
-MEANDER_ONCE static const float* through(const Blob& blob, const Network& network, const Room& room, Size rows, const float* own,
-                            Size own_stride, const float* start) {
+// Rows of own inputs through the network, whose first sums begin at `start`; returns the outputs, rows room.stride
+// apart.
+MEANDER_ONCE static const float* through(const Blob& blob, const Network& network, const Room& room, Size rows,
+                                         const float* own, Size own_stride, const float* start) {
   const float* a = own;
   Size a_stride = own_stride, k = network.own_inputs;
   float *c = room.rows[0], *other = room.rows[1];

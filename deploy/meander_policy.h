@@ -1,5 +1,5 @@
-/* Runs a policy that Meander trained, from one constant blob (`meander export`): no heap, files, threads, locks, libm or
- * global variables. C99 and C++; the implementation is one C++20 source that links as C does, meander_policy.cpp.
+/* Runs a policy that Meander trained, from one constant blob (`meander export`): no heap, files, threads, locks, libm
+ * or global variables. C99 and C++; the implementation is one C++20 source that links as C does, meander_policy.cpp.
  *
  *   meander_policy_open       reads the blob where it lies (flash, a mapped file, a C array) and checks its structure
  *     meander_policy_test     repeats examples that the trainer recorded: once, before anything moves
@@ -54,9 +54,9 @@ typedef struct meander_policy {
   uint32_t isa;           /* of this machine's, the one that is used */
 } meander_policy;
 
-/* Opens the policy in [blob, blob + size), which must stay there unchanged. Every size and offset is checked, so that no
- * later call reads beyond it; `checksum` not 0: every byte is compared with the checksum too (a millisecond a
- * megabyte). Unless it returns MEANDER_OK the policy is not open and acting with it is refused.
+/* Opens the policy in [blob, blob + size), which must stay there unchanged. Every size and offset is checked, so that
+ * no later call reads beyond it; `checksum` not 0: every byte is compared with the checksum too (a millisecond for a
+ * few megabytes). Unless it returns MEANDER_OK the policy is not open and acting with it is refused.
  *
  * After an error meander_act leaves `fallback` in the place of each action, by default zeros. A zero is the middle of
  * an action's range: where that moves something, or lets something fall, give a safe action here and handle the error
@@ -94,8 +94,8 @@ meander_status meander_next_action(const meander_policy *policy, meander_chunk *
                                    size_t workspace_size, const float *observation, meander_noise noise,
                                    uint32_t candidates, float *action);
 
-/* The n standard normal numbers of that name. Those of a decision: row k of [candidates, h A] is candidate k's. For whom
- * the network runs elsewhere (ONNX Runtime, TensorRT) and wants the same actions. */
+/* The n standard normal numbers of that name. Those of a decision: row k of [candidates, h A] is candidate k's. For
+ * whom the network runs elsewhere (ONNX Runtime, TensorRT) and wants the same actions. */
 meander_status meander_normals(const meander_policy *policy, meander_noise noise, size_t n, float *normals);
 
 /* Repeats the examples in the blob, with a workspace for the policy's own number of candidates. MEANDER_TEST_FAILED if

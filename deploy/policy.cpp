@@ -342,7 +342,8 @@ bool is_open(const meander_policy* policy) { return policy && policy->blob && po
 // Divides the workspace for so many candidates, or says what is wrong with it.
 meander_status make_room(const meander_policy& policy, void* workspace, size_t size, uint32_t candidates, Room& room) {
   const Blob blob(policy.blob);
-  if (!workspace || candidates == 0 || candidates > (policy.has_critics ? most_candidates : 1)) return MEANDER_BAD_ARGUMENT;
+  if (!workspace || candidates == 0 || candidates > (policy.has_critics ? most_candidates : 1))
+    return MEANDER_BAD_ARGUMENT;
   if (reinterpret_cast<uintptr_t>(workspace) % alignment) return MEANDER_NOT_ALIGNED;
   if (size < meander_workspace_size(&policy, candidates)) return MEANDER_SMALL_WORKSPACE;
   if (overlap(policy.blob, blob.header().size, workspace, size)) return MEANDER_OVERLAP;
@@ -532,7 +533,8 @@ const char* meander_status_text(meander_status status) {
     case MEANDER_OVERLAP: return "workspace, observation, action and blob must not share memory";
     case MEANDER_SMALL_WORKSPACE: return "the workspace is smaller than meander_workspace_size says";
     case MEANDER_NOT_A_POLICY: return "this is no policy of Meander";
-    case MEANDER_OTHER_VERSION: return "the policy is of another version than this source, or of weights it leaves out";
+    case MEANDER_OTHER_VERSION:
+      return "the policy is of another version than this source, or of weights it leaves out";
     case MEANDER_TRUNCATED: return "the end of the policy is missing";
     case MEANDER_WRONG_CHECKSUM: return "the policy's bytes have changed since it was exported";
     case MEANDER_MALFORMED: return "the policy has a size, an offset or a choice that cannot be";

@@ -1,6 +1,7 @@
 /* A policy in a C program: reads a blob and, from standard input, observations; prints an action for each.
  *
- *   cc -c act.c && c++ -std=c++20 -O2 -fno-exceptions -fno-rtti -c meander_policy.cpp && cc act.o meander_policy.o -o act
+ *   c++ -std=c++20 -O2 -fno-exceptions -fno-rtti -c meander_policy.cpp
+ *   cc -c act.c && cc act.o meander_policy.o -o act
  *   ./act policy.mpol < observations.txt */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
@@ -64,8 +65,8 @@ int main(int count, char **words) {
   }
   status = meander_policy_test(&policy, room, room_size, &difference);
   if (status != MEANDER_OK) return refuse("self-test", status);
-  fprintf(stderr, "%u observations, %u actions in chunks of %u, by %s; self-test passed\n", (unsigned)policy.observations,
-          (unsigned)policy.actions, (unsigned)policy.chunk, meander_isa(&policy));
+  fprintf(stderr, "%u observations, %u actions in chunks of %u, by %s; self-test passed\n",
+          (unsigned)policy.observations, (unsigned)policy.actions, (unsigned)policy.chunk, meander_isa(&policy));
 
   for (;; ++noise.step) { /* the name of a step's noise: as evaluations with seed 0 count in their first episode */
     for (i = 0; i < policy.observations && scanf("%f", &observation[i]) == 1; ++i) {}

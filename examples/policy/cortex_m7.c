@@ -4,7 +4,7 @@
  *   arm-none-eabi-g++ ... meander_policy.cpp; arm-none-eabi-gcc ... cortex_m7.c -T cortex_m7.ld   (see cortex_m7.sh)
  *   qemu-system-arm -M mps2-an500 -icount shift=0 -nographic -semihosting -kernel cortex_m7.elf */
 #include "meander_policy.h"
-#include POLICY_ARRAY /* the header that `meander export --c-array` wrote; POLICY: the array's name in it */
+#include POLICY_ARRAY /* the header that `meander export --c-array` wrote; POLICY: the name of the array in it */
 
 #ifndef WORKSPACE_BYTES
 #define WORKSPACE_BYTES 32768

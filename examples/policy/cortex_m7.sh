@@ -19,5 +19,6 @@ arm-none-eabi-gcc -std=c11 "${machine[@]}" -ffreestanding -Wall -Wextra -Werror 
 arm-none-eabi-gcc "${machine[@]}" -nostdlib -T "$here/cortex_m7.ld" "$folder/cortex_m7.o" "$folder/meander_policy.o" \
   -lgcc -o "$folder/cortex_m7.elf"
 arm-none-eabi-size "$folder/meander_policy.o" "$folder/cortex_m7.elf"
-exec qemu-system-arm -M mps2-an500 -icount shift=0 -nographic -monitor none -serial none \
-  -semihosting-config enable=on,target=native -kernel "$folder/cortex_m7.elf"
+exec qemu-system-arm -M mps2-an500 -icount shift=0 -display none -monitor none -serial none \
+  -chardev stdio,id=debugger \
+  -semihosting-config enable=on,target=native,chardev=debugger -kernel "$folder/cortex_m7.elf"

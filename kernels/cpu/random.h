@@ -1,4 +1,4 @@
-// Bits of Philox and the normals made of them, over arrays: kernels/philox.h. Included inside anonymous namespaces only.
+// Bits of Philox and the normals made of them, over arrays: kernels/philox.h. Included inside anonymous namespaces.
 
 // Philox on W blocks at a time, each counter word in a vector of its own.
 static void philox_bits(const uint32_t key[2], uint32_t first_block, const uint32_t counter[3], Size blocks,

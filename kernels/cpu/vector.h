@@ -1,6 +1,6 @@
 // One native vector of floats and what the instruction sets do not share, by MEANDER_VECTOR_BYTES: 64 AVX-512, 32 AVX2,
-// 16 NEON or SSE2, 4 one number at a time. Included inside anonymous namespaces only (isa_*.cpp, deploy/policy.cpp): the
-// same function compiled for two instruction sets must never share a symbol.
+// 16 NEON or SSE2, 4 one number at a time. Included inside anonymous namespaces only (isa_*.cpp, deploy/policy.cpp):
+// the same function compiled for two instruction sets must never share a symbol.
 //
 // V holds W floats. Everything element by element is written over V; what depends on lanes (sums over a row) always
 // runs in 16 of them, that is in `groups` vectors.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include <meander/nn/policy.h>
 #include <meander/algos/agent.h>
 #include <meander/kernels/error.h>
 #include <meander/core/environment.h>
@@ -60,7 +61,7 @@ class Learner : public Agent {
   int observations() const override { return 2; }
   int actions() const override { return 1; }
   int batch_size() const override { return 8; }
-  const PolicyDescription& policy() const override { throw Error("a fake that nothing describes"); }
+  const PolicyDescription& policy() const override { return description; }
   void explore(std::span<const float> state, uint64_t step, std::span<float> action) override {
     float noise;
     kernels::philox_uniform({3, static_cast<uint32_t>(Purpose::explore), step}, nullptr, 1, &noise);
@@ -100,6 +101,8 @@ class Learner : public Agent {
   float clipped = 0;
   uint64_t fails_at = 0;
   int64_t updates = 0, acted = 0;
+  PolicyDescription description{.observations = 2, .actions = 1, .actor = PolicyDescription::Gaussian{},
+                                 .params = nullptr};
   std::vector<uint64_t> explored;
 };
 

@@ -1,6 +1,11 @@
 // Protects what meander_policy.h promises beside its numbers: a status for each cause, the fallback after every error,
 // memory that is read and written only where it says, and the actions of a chunk one after the other.
 #include <doctest/doctest.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -173,6 +178,33 @@ TEST_CASE("every word of the structure is refused or harmless, whatever it holds
   }
 }
 
+TEST_CASE("a part that would end beyond the blob is refused") {
+  const Made made = make("mfpo", 3);
+  const auto blob = blob_of(made.agent->policy(), true);
+  const Memory memory(blob);
+  auto& header = *reinterpret_cast<deploy::Header*>(memory.get());
+  auto& network = *reinterpret_cast<deploy::Network*>(memory.get() + header.network[0]);
+  const auto refused = [&](uint32_t& offset, uint32_t there) {
+    const uint32_t before = offset;
+    meander_policy policy;
+    offset = header.size - there;
+    const meander_status status = meander_policy_open(&policy, memory.get(), blob.size(), 0);
+    offset = before;
+    return status == MEANDER_MALFORMED;
+  };
+  CHECK(refused(header.network[0], 256));   // of 288 bytes
+  CHECK(refused(header.times, 64));
+  CHECK(refused(header.atoms, 64));         // 21 atoms
+  CHECK(refused(header.tests, 128));
+  CHECK(refused(network.state_weight, 256));
+  CHECK(refused(network.layer[0].weight, 64));
+  CHECK(refused(network.layer[1].bias, 64));
+  CHECK(refused(network.layer[0].scale, 64));
+  CHECK(refused(network.layer[0].shift, 64));
+  CHECK(refused(header.text, 0));           // 15 bytes
+  CHECK(refused(header.mean, 0));
+}
+
 TEST_CASE("an action is mapped to the task's range as the environment does it") {
   const Made made = make("mfpo", 3);
   const Opened opened(blob_of(made.agent->policy()));
@@ -246,6 +278,32 @@ TEST_CASE("nothing is written beyond the workspace that is asked for, nor read b
     }
   }
 }
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_CASE("a decision makes no system call") {
+  const Made made = make("mfpo", 3);
+  const Opened opened(blob_of(made.agent->policy()));
+  const std::vector<float> observation(S, 0.2f);
+  std::vector<float> action(A);
+  const auto ends_with = [&](bool with_a_call) {
+    const pid_t child = fork();
+    if (child == 0) {   // from here on any call but read, write and exit ends the process
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+      meander_status status = MEANDER_OK;
+      for (uint64_t step = 0; step < 100 && status == MEANDER_OK; ++step)
+        status = meander_act(&opened.policy, opened.workspace.get(), opened.workspace.size(), observation.data(),
+                             {0, step, MEANDER_EVALUATE}, 0, action.data(), nullptr);
+      if (with_a_call) getppid();
+      syscall(SYS_exit, status);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    return status;
+  };
+  CHECK(ends_with(false) == 0);
+  CHECK(ends_with(true) != 0);
+}
+#endif
 
 TEST_CASE("the text of a blob is what it was given") {
   const Made made = make("sac", 3);

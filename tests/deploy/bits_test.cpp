@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "policies.h"
+#include <meander/app/exported_policy.h>
 #include <meander/core/arena.h>
 #include <meander/kernels/device.h>
 
@@ -105,7 +106,7 @@ TEST_CASE("every algorithm's policy decides with the engine's bits") {
       }
       // Without fma each of some 256 products of a sum is rounded once more, by 6e-8 of sums near 1.
       CHECK(worst < 1e-5f);
-      if (std::getenv("MEANDER_OBSERVATIONS")) MESSAGE(name, large ? ", 256 wide" : ", small", ": without fma ", worst);
+      if (std::getenv("MEANDER_OBSERVATIONS")) MESSAGE(name, std::string(large ? ", 256 wide" : ", small"), ": without fma ", worst);
     }
   }
 }
@@ -126,6 +127,22 @@ TEST_CASE("float16 weights are what the blob's own examples were made with, and 
     // Weights are off by 2^-12 of themselves at most; sums of 256 such, of random signs, by some 1e-3 after 3 layers.
     CHECK(error > 0);
     CHECK(error < 5e-3);
+    // The nearest float16: half a unit of its last place away at most, of 2^-14 below that.
+    const auto& header = *reinterpret_cast<const deploy::Header*>(opened.blob.get());
+    const auto& layer = reinterpret_cast<const deploy::Network*>(opened.blob.get() + header.network[0])->layer[1];
+    const auto* const halves = reinterpret_cast<const uint16_t*>(opened.blob.get() + layer.weight);
+    const NetworkPart part = actor_part(about);
+    float furthest = 0;
+    for (int64_t i = 0; i < part.rows(1); ++i)
+      for (int64_t j = 0; j < 16; ++j) {
+        const float weight = part.weight(1)[i * part.stride(1) + j];
+        const auto half = halves[i * 16 + j];
+        const float value = std::ldexp(static_cast<float>(half & 0x3ff) + (half & 0x7c00 ? 1024.0f : 0.0f),
+                                       std::max(half >> 10 & 31, 1) - 25) * (half & 0x8000 ? -1.0f : 1.0f);
+        furthest = std::max(furthest, std::fabs(value - weight) / std::max(std::fabs(weight), 0x1p-14f));
+      }
+    CHECK(furthest <= 0x1p-11f);
+    CHECK(furthest > 0x1p-13f);
     MESSAGE(name, ": float16 moves a candidate by ", error, " at most");
   }
 }

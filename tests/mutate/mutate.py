@@ -44,7 +44,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 # The test programs that see a folder's code, the nearest first, and those of what is for devices only.
 PROGRAMS = {"kernels/formulas": ("kernels", "core", "nn", "algos"), "core": ("core", "nn", "algos"),
-            "nn": ("nn", "algos"), "algos": ("algos",)}
+            "nn": ("nn", "algos"), "algos": ("algos",), "deploy": ("deploy",), "app": ("deploy",)}
 DEVICE_SOURCES = ("algos/device_agent", "algos/replay_mirror", "core/arena", "nn/policy")
 COLUMNS = ("id", "file", "line", "operator", "before", "after", "outcome", "killed by", "seconds")
 JUDGED = ("killed", "verify alone", "survived", "same program")

@@ -32,6 +32,7 @@ run(${CMAKE_COMMAND} -S ${source}/tests/package -B ${scratch}/consumer -G ${gene
 run(${CMAKE_COMMAND} --build ${scratch}/consumer)
 set(there ${CMAKE_COMMAND} -E chdir ${scratch}/consumer)
 run(${there} ${scratch}/consumer/consumer)
+run(${there} ${scratch}/consumer/policy)
 if(with_command)
   set(recorder ${there} ${scratch}/consumer/recorder)
   run(${recorder})
