@@ -9,6 +9,7 @@
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
 #include <meander/app/worlds.h>
+#include <meander/core/file_bytes.h>
 #include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
@@ -57,6 +58,7 @@ auto reading_checkpoint(const std::string& folder, F&& read) {
 std::optional<SafetensorsFile> open_last(const std::string& folder, RunConfig& config) {
   const std::string path = folder + "/" + run_file::last;
   if (!fs::exists(path)) return {};
+  FileBytes{path};  // what cannot even be opened may be whole: no reason to start a new run
   std::optional<SafetensorsFile> file;
   std::optional<Difference> other;
   reading_checkpoint(folder, [&] {

@@ -86,6 +86,16 @@ TEST_CASE("a run folder that was changed from outside") {
     edit(folder.file("run/config.toml"), "threads = 1 ", "threads = 2 ");  // decides nothing
     CHECK(resume(folder).status == 0);
   }
+  SUBCASE("a checkpoint that cannot be opened now may be whole") {
+    const Result result = meander_in(folder, {"train", "--resume", "run", "--steps", "430"}, RLIM_INFINITY, [] {
+      for (int file = 3; file < 64; ++file) close(file);
+      const rlimit limit = {4, 4};
+      setrlimit(RLIMIT_NOFILE, &limit);
+    });
+    check_refused(result, "last.safetensors: cannot open: Too many open files");
+    CHECK(!contains(result.error, "start a new one"));
+    CHECK(resume(folder).status == 0);
+  }
   SUBCASE("links in the place of files") {
     write_text(folder.file("theirs"), "precious");
     for (const char* name : {"metrics.csv", "log.txt"}) {
