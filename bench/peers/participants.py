@@ -23,7 +23,8 @@ class Unavailable(Exception):
 
 
 def say(text):
-    print(f"bench peers: {text}", file=sys.stderr, flush=True)
+    program = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    print(f"bench {program}: {text}", file=sys.stderr, flush=True)
 
 
 def last_line(text):
@@ -144,7 +145,8 @@ def python_of(name, options):
         return sys.executable
     if name not in environments:
         try:
-            environments[name] = make_environment(name, options)
+            environments[name] = make_environment(os.path.join(DEPS, name),
+                                                  os.path.join(HERE, f"requirements-{name}.txt"), options.no_install)
         except Unavailable as reason:
             environments[name] = reason
     if isinstance(environments[name], Unavailable):
@@ -152,8 +154,8 @@ def python_of(name, options):
     return environments[name]
 
 
-def make_environment(name, options):
-    folder, requirements = os.path.join(DEPS, name), os.path.join(HERE, f"requirements-{name}.txt")
+def make_environment(folder, requirements, no_install):
+    """The interpreter of a virtual environment in the folder that has what a file of requirements names, and only it."""
     python, stamp = os.path.join(folder, "bin", "python"), os.path.join(folder, "stamp")
     with open(requirements) as file:
         wanted = platform.python_version() + "\n" + file.read()
@@ -161,7 +163,7 @@ def make_environment(name, options):
         with open(stamp) as file:
             if file.read() == wanted:
                 return python
-    if options.no_install:
+    if no_install:
         raise Unavailable("not installed: run without --no-install, --quick and --device")
     say(f"installing {os.path.basename(requirements)} to {os.path.relpath(folder, ROOT)}")
     for command in ([sys.executable, "-m", "venv", "--clear", folder],
