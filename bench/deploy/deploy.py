@@ -36,7 +36,6 @@ PEERS = ("onnxruntime", "onnxruntime_gelu", "openvino", "openvino_gelu", "litert
 EVERYONE = ("meander", "meander_float16", "engine", *PEERS, "spin")
 # Networks as trained ones have them, of the default sizes, but not worth anything: a few steps and tiny updates.
 TRAINING = ["--env", "HalfCheetah-v4", "--steps", "12", "--threads", "1", "--quiet"]
-TRAINING_SETTINGS = {"mfpo": ["v_min=-1600", "v_max=1600"], "mvp": []}  # those of MfpoSettings, which the engine reads
 SHORT_SETTINGS = ["start_steps=10", "batch_size=8", "evaluation_episodes=1", "time_limit=8"]
 
 
@@ -85,7 +84,7 @@ class Policies:
         return path
 
     def trained(self, algorithm):
-        settings = [word for setting in SHORT_SETTINGS + TRAINING_SETTINGS[algorithm] for word in ("--set", setting)]
+        settings = [word for setting in SHORT_SETTINGS for word in ("--set", setting)]
         return self.once(algorithm, lambda path: run(
             [self.options.meander, "train", "--algo", algorithm, *TRAINING, *settings, "--out", path], "training"))
 
@@ -130,7 +129,7 @@ class Policies:
         rest = [path, str(observations), str(numbers), str(CASES[case][1])]
         program = self.options.program(who.split("_")[0]) if who != "litert" else None
         if who == "spin":
-            return [program, path, str(observations), str(numbers), str(CASES[case][1])], None
+            return [program, *rest], None
         if who.startswith("meander"):
             model = self.blob(case, "float16" if who.endswith("float16") else "float32")
             return [program, *rest, model], model
@@ -180,7 +179,16 @@ class Row:
         figures = {condition: {key: rounded(value) for key, value in found.items()}
                    for condition, found in self.figures.items() if found}
         return {"case": self.case, "who": self.who} | figures | {
-            key: rounded(value) for key, value in self.about.items()}
+            key: rounded(value) for key, value in self.about.items() if key != "libraries"}
+
+
+def cache_bytes():
+    """Of the largest cache."""
+    sizes = [64 << 20]
+    for path in glob.glob("/sys/devices/system/cpu/cpu0/cache/index*/size"):
+        with contextlib.suppress(OSError, ValueError), open(path) as file:
+            sizes.append(int(file.read().strip().removesuffix("K")) << 10)
+    return max(sizes)
 
 
 class Acting(Process):
@@ -196,7 +204,7 @@ class Acting(Process):
 
     def time(self, calls, condition, to):
         """Microseconds of so many calls, and what else it answers."""
-        answer = self.request({"calls": calls, "cold": condition == "cold", "to": to})
+        answer = self.request({"calls": calls, "cold": cache_bytes() // 4 * 5 * (condition == "cold"), "to": to})
         times = array.array("f")
         with open(to, "rb") as file:
             times.frombytes(file.read())
@@ -236,8 +244,11 @@ def begin(row, policies, options):
 
 
 def visit(worker, row, condition, options):
-    calls = calls_of(row.who, row.case, condition, options)
-    times, answer = worker.time(calls, condition, options.times)
+    try:
+        times, answer = worker.time(calls_of(row.who, row.case, condition, options), condition, options.times)
+    except Unavailable as reason:
+        row.reason = str(reason)
+        return
     row.times[condition][-1].extend(times)
     if "empty_us" in answer:
         row.about["empty_us"] = answer["empty_us"]
@@ -260,7 +271,7 @@ def measure(case, policies, options):
                 row.times[condition].append(array.array("f"))
             with thrashing(options) if condition == "thrashed" else contextlib.nullcontext():
                 for row in ready if condition == "cold" else ready + ready[::-1]:
-                    if row.who == "spin" and condition == "cold":
+                    if row.reason or row.who == "spin" and condition == "cold":
                         continue
                     ours = next((each for each in ready if each.who == "meander"), None)
                     if row.who == "spin" and ours:
@@ -268,6 +279,7 @@ def measure(case, policies, options):
                     visit(workers[row.who], row, condition, options)
     for worker in workers.values():
         worker.stop()
+    ready = [row for row in ready if not row.reason]
     for row in ready:
         row.finish()
     compare_checks(ready)

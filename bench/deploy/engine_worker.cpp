@@ -14,7 +14,9 @@ using namespace meander::bench;
 int main(int argc, char** argv) {
   return serve(argc, argv, [](const Inputs& inputs, const std::string& path, const std::string&) {
     kernels::set_threads(1);
-    auto agent = std::make_shared<Mfpo>(inputs.observations, inputs.numbers, MfpoSettings{}, 1);
+    MfpoSettings settings;
+    settings.clipped_double_q = false;  // as HalfCheetah's
+    auto agent = std::make_shared<Mfpo>(inputs.observations, inputs.numbers, settings, 1);
     agent->load(SafetensorsFile(path));
     auto policy = std::make_shared<Policy>(agent->policy());
     policy->act_by_best_of(inputs.candidates);

@@ -53,7 +53,6 @@ def main():
     counter = getattr(ctypes.CDLL(None), "meander_bench_allocations", None) if "LD_PRELOAD" in os.environ else None
     if counter:
         counter.restype = ctypes.c_ulong
-    other = None
     for line in sys.stdin:
         request = json.loads(line)
         size = 0.0
@@ -62,13 +61,9 @@ def main():
             size += float(np.abs(interpreter.get_tensor(action)).mean())
         took_nothing = float(np.median([microseconds_of(nothing.invoke) for _ in range(500)]))
         us = np.empty(request["calls"], np.float32)
-        allocations = 0
+        other = np.zeros(request.get("cold", 0), np.uint8)
         for i in range(request["calls"]):
-            if request.get("cold"):
-                if other is None:
-                    cache = max(os.sysconf("SC_LEVEL3_CACHE_SIZE"), os.sysconf("SC_LEVEL2_CACHE_SIZE"))
-                    other = np.zeros((cache if cache > 0 else 64 << 20) // 4 * 5, np.uint8)
-                other[::64] += 1
+            other[::64] += 1
             us[i] = call(i)
         if counter:
             before = counter()

@@ -39,12 +39,6 @@ long resident_kib() {
   return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-// Bytes that fill every cache of this machine and a quarter more.
-size_t more_than_the_caches() {
-  const long cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
-  return static_cast<size_t>(cache > 0 ? cache : 64 << 20) / 4 * 5;
-}
-
 class Measurement {
  public:
   Measurement(const Inputs& inputs, Subject& subject) : inputs_(inputs), subject_(subject) {}
@@ -68,7 +62,7 @@ class Measurement {
       return {{"last", request["last"]}};
     }
     const int64_t calls = request.at("calls");
-    const bool cold = request.value("cold", false);
+    other_.resize(request.value("cold", size_t{0}));
     std::vector<float> us(static_cast<size_t>(calls));
     double size = 0;
     for (int i = 0; i < checked_rows; ++i) {  // which warms up, too
@@ -78,7 +72,7 @@ class Measurement {
     const auto counted = reinterpret_cast<unsigned long (*)()>(dlsym(RTLD_DEFAULT, "meander_bench_allocations"));
     const unsigned long before = counted ? counted() : 0;
     for (int64_t i = 0; i < calls; ++i) {
-      if (cold) fill_caches();
+      for (size_t j = 0; j < other_.size(); j += 64) ++other_[j];
       us[static_cast<size_t>(i)] = static_cast<float>(call(i));
     }
     const unsigned long allocated = counted ? counted() - before : 0;
@@ -91,14 +85,9 @@ class Measurement {
   }
 
  private:
-  void fill_caches() {
-    if (other_.empty()) other_.resize(more_than_the_caches());
-    for (size_t i = 0; i < other_.size(); i += 64) ++other_[i];
-  }
-
   const Inputs& inputs_;
   Subject& subject_;
-  std::vector<unsigned char> other_;
+  std::vector<unsigned char> other_;  // which fills the caches
 };
 
 }  // namespace

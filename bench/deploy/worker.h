@@ -31,8 +31,8 @@ struct Subject {
 // The main function of a worker, `WORKER INPUTS S D K [MODEL [LIBRARY]]`. Opens what `open` opens, says what it is
 // ({"version": ..., "load_us": ..., "first_us": ..., "resident_kib": ...}), then answers a line for each line until
 // standard input ends:
-//   {"calls": 1000, "cold": false, "to": "FILE"}   ->   {"check": 0.5, "allocations": 0}
-// FILE gets the microseconds of each call, float32. Cold: before each, the caches are filled with other numbers. check:
+//   {"calls": 1000, "cold": 0, "to": "FILE"}   ->   {"check": 0.5, "allocations": 0}
+// FILE gets the microseconds of each call, float32. cold: so many bytes of other memory are written before each. check:
 // the mean size of the actions for the first rows. allocations: of a call, where count_allocations is loaded before
 // everything else. {"last": 12.5}, to one that spins: makes a call last so many microseconds. Returns the exit status.
 int serve(int argc, char** argv, const std::function<Subject(const Inputs&, const std::string& model,
