@@ -29,7 +29,7 @@ DEPS = os.path.join(ROOT, ".deps", "deploy")
 CORES = sorted(os.sched_getaffinity(0))
 INPUT_ROWS = 256
 LATE_US = 1000
-COLD_CALLS = 200
+COLD_CALLS = 50
 CASES = {"mfpo/1": ("mfpo", 1), "mfpo/10": ("mfpo", 10), "mfpo/32": ("mfpo", 32), "mvp/1": ("mvp", 1)}
 CONDITIONS = ("quiet", "thrashed", "cold")
 PEERS = ("onnxruntime", "onnxruntime_gelu", "openvino", "openvino_gelu", "litert")
@@ -162,8 +162,9 @@ class Row:
         times = sorted(t for visit in self.times[condition] for t in visit)
         if not times:
             return None
-        return {"p50_us": quantile(times, 0.5), "p99_us": quantile(times, 0.99), "p999_us": quantile(times, 0.999),
-                "max_us": times[-1], "late": sum(t > LATE_US for t in times), "calls": len(times)}
+        tails = {"p99_us": quantile(times, 0.99), "p999_us": quantile(times, 0.999)} if len(times) >= 1000 else {}
+        return {"p50_us": quantile(times, 0.5), **tails, "max_us": times[-1],
+                "late": sum(t > LATE_US for t in times), "calls": len(times)}
 
     def median(self, condition, round_number):
         return statistics.median(self.times[condition][round_number])
@@ -347,7 +348,7 @@ def runtime_bytes(row, rows):
 
 def report(rows, options, versions):
     print(f"{cpu_line('model name') or platform.machine()}, core {next(iter(options.cores))} of {len(CORES)}; "
-          f"commit {commit()}; load before {options.load:.1f}, stolen by other guests {options.steal:.1%}; "
+          f"commit {options.commit}; load before {options.load:.1f}, after {os.getloadavg()[0]:.1f}, stolen by other guests {options.steal:.1%}; "
           f"{options.rounds} rounds; the thrashing process on "
           f"{'other cores' if options.others else 'the same core'}")
     for who, version in versions.items():
@@ -365,7 +366,8 @@ def report(rows, options, versions):
                         print(f"  {row.who:18}{row.reason}")
                 elif row.figures[condition]:
                     figures = row.figures[condition]
-                    cells = [microseconds(figures[key]) for key in ("p50_us", "p99_us", "p999_us", "max_us")]
+                    cells = [microseconds(figures[key]) if key in figures else "" for key in (
+                        "p50_us", "p99_us", "p999_us", "max_us")]
                     note = f"  less an empty call's {row.about['empty_us']:.2f}" if "empty_us" in row.about else ""
                     print(f"  {row.who:18}" + "".join(f"{cell:>10}" for cell in (
                         *cells, figures["late"], figures["calls"])) + note)
@@ -401,9 +403,10 @@ def write_json(rows, options, versions):
               "ratios": [{"what": what, "wanted": wanted} | {key: rounded(value) for key, value in ratio.items()}
                          for what, wanted, ratio in ratios(rows)],
               "machine": {"processor": cpu_line("model name") or platform.machine(), "cores": len(CORES),
-                          "kernel": platform.release(), "load_before": options.load, "steal": options.steal,
+                          "kernel": platform.release(), "load_before": options.load,
+                          "load_after": os.getloadavg()[0], "steal": options.steal,
                           "thrashed_from": "other cores" if options.others else "the same core"},
-              "versions": versions, "commit": commit(), "rounds": options.rounds, "share": options.share,
+              "versions": versions, "commit": options.commit, "rounds": options.rounds, "share": options.share,
               "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
               "command": sys.argv[1:]}
     partial = options.json + ".partial"
@@ -469,7 +472,7 @@ def main():
     if set(options.only) & set(PEERS):
         with contextlib.suppress(Unavailable):
             environment(options)
-    options.load = os.getloadavg()[0]
+    options.commit, options.load = commit(), os.getloadavg()[0]
     if options.load > 0.5:
         say(f"something else is running (load {options.load:.1f}): the times will not mean much")
     ticks, stolen = processor_time()
