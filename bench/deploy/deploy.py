@@ -2,8 +2,8 @@
 """Exported policies by Meander's own source and by other runtimes, in turns on one core: one table, one JSON file. Run by
 ./meander bench deploy; see ../README.md.
 
-Every row is a process of its own. For each case, and in each round, all are asked in the order A B C ... C B A, first
-on a quiet machine, then beside a process that thrashes the caches, then with cold caches.
+Every row is a process of its own. In each round, and for each case, all are asked in the order A B C ... C B A, first on
+a quiet machine, then beside a process that thrashes the caches, then once more with cold caches.
 """
 import argparse
 import array
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "peers"))
@@ -32,7 +33,7 @@ LATE_US = 1000
 COLD_CALLS = 50
 CASES = {"mfpo/1": ("mfpo", 1), "mfpo/10": ("mfpo", 10), "mfpo/32": ("mfpo", 32), "mvp/1": ("mvp", 1)}
 CONDITIONS = ("quiet", "thrashed", "cold")
-PEERS = ("onnxruntime", "onnxruntime_gelu", "openvino", "openvino_gelu", "litert")
+PEERS = ("onnxruntime", "openvino", "litert")
 EVERYONE = ("meander", "meander_float16", "engine", *PEERS, "spin")
 # Networks as trained ones have them, of the default sizes, but not worth anything: a few steps and tiny updates.
 TRAINING = ["--env", "HalfCheetah-v4", "--steps", "12", "--threads", "1", "--quiet"]
@@ -109,19 +110,15 @@ class Policies:
         return path, about["observations"], about["numbers"]
 
     def graph(self, case):
-        """As it is exported."""
         algorithm, candidates = CASES[case]
         return self.once(f"{algorithm}-{candidates}.onnx", lambda path: run(
             [self.options.meander, "export", self.trained(algorithm), "--out", path + ".mpol", "--candidates",
              str(candidates), "--onnx", path], "export"))
 
-    def graphs(self, case):
-        """With GELU as one operator, and as LiteRT has it."""
+    def litert_graph(self, case):
         graph = self.graph(case)
-        gelu, lite = graph[:-5] + ".gelu.onnx", graph[:-5] + ".tflite"
-        self.once(os.path.basename(gelu), lambda path: run(
-            [self.options.python(), "-E", os.path.join(HERE, "graphs.py"), graph, gelu, lite], "graphs.py"))
-        return gelu, lite
+        return self.once(os.path.basename(graph)[:-5] + ".tflite", lambda path: run(
+            [self.options.python(), "-E", os.path.join(HERE, "litert_graph.py"), graph, path], "litert_graph.py"))
 
     def command(self, who, case):
         """How its process begins, and the file with the policy."""
@@ -137,11 +134,11 @@ class Policies:
             model = os.path.join(self.trained(CASES[case][0]), "last.safetensors")
             return [program, *rest, model], model
         if who == "litert":
-            model = self.graphs(case)[1]
+            model = self.litert_graph(case)
             return [self.options.python(), "-E", os.path.join(HERE, "litert_worker.py"), *rest, model], model
-        model = self.graphs(case)[0] if who.endswith("_gelu") else self.graph(case)
+        model = self.graph(case)
         pattern = {"onnxruntime": "onnxruntime/capi/libonnxruntime.so.*",
-                   "openvino": "openvino/libs/libopenvino_c.so*"}[who.split("_")[0]]
+                   "openvino": "openvino/libs/libopenvino_c.so*"}[who]
         packages = os.path.join(os.path.dirname(os.path.dirname(self.options.python())), "lib", "python*",
                                 "site-packages")
         found = glob.glob(os.path.join(packages, pattern))
@@ -154,8 +151,7 @@ class Policies:
 
 class Row:
     def __init__(self, case, who):
-        self.case, self.who, self.reason = case, who, None
-        self.about = {}
+        self.case, self.who, self.reason, self.about = case, who, None, {}
         self.times = {condition: [] for condition in CONDITIONS}  # a list of microseconds each round
 
     def summary(self, condition):
@@ -255,36 +251,41 @@ def visit(worker, row, condition, options):
         row.about["empty_us"] = answer["empty_us"]
 
 
-def measure(case, policies, options):
-    rows = [Row(case, who) for who in options.only if takes(who, case)]
-    workers = {}
+def start(policies, options):
+    """All rows, and the processes of those that can take part."""
+    rows, workers = [Row(case, who) for case in options.cases for who in options.only if takes(who, case)], {}
     for row in rows:
         try:
-            workers[row.who] = begin(row, policies, options)
+            workers[row] = begin(row, policies, options)
         except Unavailable as reason:
             row.reason = str(reason)
-            say(f"{case}, {row.who}: {reason}")
+            say(f"{row.case}, {row.who}: {reason}")
+    return rows, workers
+
+
+def measure(case, condition, rows, workers, options):
+    """One round: the rows of the case in the order A B C ... C B A."""
+    here = [row for row in rows if row.case == case and not (row.who == "spin" and condition == "cold")]
+    ours = next((row for row in here if row.who == "meander"), None)
+    for row in here:
+        row.times[condition].append(array.array("f"))
+    for row in here if condition == "cold" else here + here[::-1]:
+        if row.reason:
+            continue
+        if row.who == "spin" and ours and not ours.reason:
+            workers[row].request({"last": statistics.median(ours.times[condition][-1])})
+        visit(workers[row], row, condition, options)
+
+
+def finish(rows):
     ready = [row for row in rows if not row.reason]
-    for round_number in range(options.rounds):
-        for condition in CONDITIONS:
-            say(f"{case}, round {round_number + 1} of {options.rounds}, {condition}")
-            for row in ready:
-                row.times[condition].append(array.array("f"))
-            with thrashing(options) if condition == "thrashed" else contextlib.nullcontext():
-                for row in ready if condition == "cold" else ready + ready[::-1]:
-                    if row.reason or row.who == "spin" and condition == "cold":
-                        continue
-                    ours = next((each for each in ready if each.who == "meander"), None)
-                    if row.who == "spin" and ours:
-                        workers["spin"].request({"last": statistics.median(ours.times[condition][-1])})
-                    visit(workers[row.who], row, condition, options)
-    for worker in workers.values():
-        worker.stop()
-    ready = [row for row in ready if not row.reason]
     for row in ready:
         row.finish()
-    compare_checks(ready)
-    return rows
+    for case in dict.fromkeys(row.case for row in ready):
+        compare_checks([row for row in ready if row.case == case])
+    for row in ready:
+        if row.who != "spin":
+            row.about["runtime_bytes"] = runtime_bytes(row, rows)
 
 
 def compare_checks(rows):
@@ -349,7 +350,7 @@ def runtime_bytes(row, rows):
 def report(rows, options, versions):
     print(f"{cpu_line('model name') or platform.machine()}, core {next(iter(options.cores))} of {len(CORES)}; "
           f"commit {options.commit}; load before {options.load:.1f}, after {os.getloadavg()[0]:.1f}, stolen by other guests {options.steal:.1%}; "
-          f"{options.rounds} rounds; the thrashing process on "
+          f"{options.rounds_done} rounds; the thrashing process on "
           f"{'other cores' if options.others else 'the same core'}")
     for who, version in versions.items():
         print(f"  {who:18}{version}")
@@ -406,7 +407,7 @@ def write_json(rows, options, versions):
                           "kernel": platform.release(), "load_before": options.load,
                           "load_after": os.getloadavg()[0], "steal": options.steal,
                           "thrashed_from": "other cores" if options.others else "the same core"},
-              "versions": versions, "commit": options.commit, "rounds": options.rounds, "share": options.share,
+              "versions": versions, "commit": options.commit, "rounds": options.rounds_done, "share": options.share,
               "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
               "command": sys.argv[1:]}
     partial = options.json + ".partial"
@@ -424,17 +425,19 @@ def read_options():
     parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--only", metavar="WHO,...", help=f"only these of {', '.join(EVERYONE)}")
     parser.add_argument("--cases", metavar="CASE,...", help=f"only these of {', '.join(CASES)}")
-    parser.add_argument("--rounds", type=int, help="of quiet, thrashed, cold, each A B C ... C B A (5; quick 1)")
+    parser.add_argument("--rounds", type=int, help="of quiet, thrashed, cold, each A B C ... C B A (10; quick 1)")
     parser.add_argument("--share", type=float, help="so much of the calls: 1,000,000 of ours with 1 and 10 candidates, "
                         "100,000 else (1)")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="begin no round after so many")
     parser.add_argument("--quick", action="store_true", help="a smoke test: 1,000 calls, nothing installed")
     parser.add_argument("--no-install", action="store_true", help="leave out what is not installed")
     parser.add_argument("--build", metavar="PATH", default=os.path.join("build", "release"),
                         help="the folder of the programs (%(default)s)")
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.rounds = options.rounds or (1 if options.quick else 10)
     options.share = options.share or 1
     options.no_install |= options.quick
+    options.rounds_done = 0
     for name, everything in (("only", EVERYONE), ("cases", tuple(CASES))):
         asked = getattr(options, name).split(",") if getattr(options, name) else list(everything)
         for word in asked:
@@ -468,7 +471,7 @@ def environment(options):
 
 
 def main():
-    options = read_options()
+    options, began = read_options(), time.monotonic()
     if set(options.only) & set(PEERS):
         with contextlib.suppress(Unavailable):
             environment(options)
@@ -476,20 +479,27 @@ def main():
     if options.load > 0.5:
         say(f"something else is running (load {options.load:.1f}): the times will not mean much")
     ticks, stolen = processor_time()
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         options.logs, options.times = os.path.join(folder, "logs"), os.path.join(folder, "times.f32")
-        policies = Policies(options, folder)
-        for case in options.cases:
-            rows += measure(case, policies, options)
-            now, stolen_now = processor_time()
-            options.steal = (stolen_now - stolen) / max(1, now - ticks)
-            versions = {row.who: row.about["version"] for row in rows if row.about and row.who != "spin"}
-            for row in rows:
-                if row.about and row.who != "spin":
-                    row.about["runtime_bytes"] = runtime_bytes(row, rows)
-            write_json(rows, options, versions)
+        rows, workers = start(Policies(options, folder), options)
+        for round_number in range(options.rounds):
+            if options.limit and time.monotonic() - began > options.limit:
+                say("no time left for more rounds")
+                break
+            for case in options.cases:
+                say(f"round {round_number + 1} of {options.rounds}: {case}")
+                for condition in CONDITIONS:
+                    with thrashing(options) if condition == "thrashed" else contextlib.nullcontext():
+                        measure(case, condition, rows, workers, options)
+            options.rounds_done = round_number + 1
+        for worker in workers.values():
+            worker.stop()
+    now, stolen_now = processor_time()
+    options.steal = (stolen_now - stolen) / max(1, now - ticks)
+    finish(rows)
+    versions = {row.who: row.about["version"] for row in rows if row.about and row.who != "spin"}
     report(rows, options, versions)
+    write_json(rows, options, versions)
 
 
 if __name__ == "__main__":

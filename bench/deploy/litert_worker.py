@@ -11,7 +11,7 @@ import time
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from graphs import empty
+from litert_graph import empty
 
 CHECKED_ROWS = 64
 

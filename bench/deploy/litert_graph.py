@@ -1,41 +1,12 @@
 #!/usr/bin/env python3
-"""The exported graph in the forms that other runtimes are fastest with: graphs.py GRAPH.onnx GELU.onnx LITERT.tflite.
-
-GELU.onnx: the five nodes of each GELU in one, which the export's operator set (17) does not have. LITERT.tflite: the
-same operators, written as LiteRT has them; there is no converter of ONNX graphs in its package.
-"""
+"""An exported ONNX graph as LiteRT has it, operator by operator, for whose package has no converter: litert_graph.py
+GRAPH.onnx TO.tflite. The nodes of each GELU become LiteRT's own."""
+import re
 import sys
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-
-
-def with_gelu(model):
-    """The model with x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)) as Gelu of opset 20."""
-    made_by = {node.output[0]: node for node in model.graph.node}
-    spent, gelu = set(), {}
-    for node in model.graph.node:
-        if node.op_type != "Mul" or node.input[1] not in made_by:
-            continue
-        sigmoid = made_by[node.input[1]]
-        if sigmoid.op_type != "Sigmoid" or sigmoid.input[0] not in made_by:
-            continue
-        inside, x = made_by[sigmoid.input[0]], node.input[0]
-        if inside.op_type != "Mul" or inside.input[0] != x:
-            continue
-        slope = made_by[inside.input[1]]
-        cubic = made_by[slope.input[0]]
-        square = made_by[cubic.input[0]]
-        if (slope.op_type, cubic.op_type, square.op_type) != ("Add", "Mul", "Mul") or list(square.input) != [x, x]:
-            continue
-        spent |= {each.output[0] for each in (sigmoid, inside, slope, cubic, square)}
-        gelu[node.output[0]] = helper.make_node("Gelu", [x], [node.output[0]], approximate="tanh")
-    nodes = [gelu.get(node.output[0], node) for node in model.graph.node if node.output[0] not in spent]
-    graph = helper.make_graph(nodes, model.graph.name, model.graph.input, model.graph.output, model.graph.initializer)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    onnx.checker.check_model(made, full_check=True)
-    return made
 
 
 class LiteRt:
@@ -89,7 +60,7 @@ class LiteRt:
 
 
 def lite_rt(model):
-    """A model with Gelu nodes as a .tflite. Raises KeyError for an operator that exports do not have."""
+    """The bytes of a .tflite. Raises KeyError for an operator that exports do not have."""
     inferred = onnx.shape_inference.infer_shapes(model)
     shape_of = {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
                 for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)}
@@ -133,17 +104,25 @@ def lite_rt(model):
     for each in model.graph.input:
         at[each.name] = made.tensor(shape_of[each.name])
     made.graph.inputs = [at["observation"], at["noise"]]
+    gelu = re.compile(r".*/gelu_\d+(/)?")  # the name of its result, and with the slash of what is on the way there
+    inside = {}  # by the former: the names of what goes in
     for node in model.graph.node:
+        if match := gelu.match(node.output[0]):
+            inside.setdefault(match[0].rstrip("/"), []).extend(
+                name for name in node.input if name not in constants and not gelu.match(name))
+            if match[1]:
+                continue
         inputs, out, shape = list(node.input), node.output[0], shape_of[node.output[0]]
         attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        if node.op_type == "Gemm":
+        if out in inside:
+            (x,) = set(inside[out])
+            at[out] = made.operator("GELU", [value(x)], shape, "GeluOptions", approximate=True)
+        elif node.op_type == "Gemm":
             at[out] = dense(value(inputs[0]), inputs[1], inputs[2], shape)
         elif node.op_type == "MatMul":
             at[out] = dense(value(inputs[0]), inputs[1], None, shape)
         elif node.op_type == "LayerNormalization":
             at[out] = layer_norm(value(inputs[0]), inputs[1], inputs[2], attributes["epsilon"], shape)
-        elif node.op_type == "Gelu":
-            at[out] = made.operator("GELU", [value(inputs[0])], shape, "GeluOptions", approximate=True)
         elif node.op_type == "Softmax":
             at[out] = made.operator("SOFTMAX", [value(inputs[0])], shape, "SoftmaxOptions", beta=1.0)
         elif node.op_type == "Clip":
@@ -172,11 +151,9 @@ def empty():
 
 
 def main():
-    graph, gelu, lite = sys.argv[1:]
-    model = with_gelu(onnx.load(graph))
-    onnx.save(model, gelu)
-    written = lite_rt(model)  # may raise
-    with open(lite, "wb") as file:
+    graph, to = sys.argv[1:]
+    written = lite_rt(onnx.load(graph))
+    with open(to, "wb") as file:
         file.write(written)
 
 
