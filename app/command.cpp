@@ -158,6 +158,7 @@ int run(int argc, char** argv, Product& product) {
   add_number(*verb, "--candidates", export_options.candidates, 0, 4096,
              "To choose the best of; 1: without critics; 0: as evaluation has it");
   verb->add_option("--c-array", export_options.c_array, "FILE.h, the same as an array of C");
+  verb->add_option("--onnx", export_options.onnx, "FILE.onnx, the same as a graph for other runtimes, float32");
 
   RenderOptions render_options;
   verb = add("render", Product::files, "A video or pictures of an evaluation episode",

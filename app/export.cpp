@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <meander/app/acting_record.h>
+#include <meander/app/onnx_policy.h>
 #include <meander/app/output.h>
 #include <meander/app/output_place.h>
 #include <meander/app/policy_blob.h>
@@ -44,19 +45,11 @@ std::string c_array(std::span<const std::byte> blob, const std::string& path) {
   return text + "};\n";
 }
 
-// Everything set in the run, without comments.
+// Everything set in the run.
 std::string settings_text(RunConfig& config) {
-  std::string lines, line;
-  for (const char c : to_toml(config) + "\n") {
-    if (c != '\n') {
-      line += c;
-      continue;
-    }
-    const size_t equals = line.find(" = "), comment = line.find("  #");
-    if (!line.starts_with('#') && equals != std::string::npos)
-      lines += line.substr(0, equals) + " " + line.substr(equals + 3, comment == std::string::npos ? comment : comment - equals - 3) + "\n";
-    line.clear();
-  }
+  std::string lines;
+  for (const std::vector<Setting>& table : {config.training_table(), config.algorithm_table()})
+    for (const Setting& setting : table) lines += fmt::format("{} {}\n", setting.key, value_text(setting));
   return lines;
 }
 
@@ -85,12 +78,24 @@ std::string range_text(const ActingRecord& acting) {
   return "a range each";
 }
 
+// Else one would take another's place. Of an option that was not given the path is empty.
+void expect_different_files(const std::vector<std::pair<const char*, std::string>>& files) {
+  std::map<fs::path, const char*> options;
+  for (const auto& [option, path] : files) {
+    if (path.empty()) continue;
+    const auto [other, is_new] = options.emplace(fs::weakly_canonical(fs::absolute(path)), option);
+    if (!is_new) throw Error(fmt::format("{} and {} name the same file: '{}'", other->second, option, path));
+  }
+}
+
 }  // namespace
 
 int export_policy(const ExportOptions& options) {
   const OutputPlace out(options.out);
-  std::optional<OutputPlace> array;
+  std::optional<OutputPlace> array, onnx;
   if (!options.c_array.empty()) array.emplace(options.c_array);
+  if (!options.onnx.empty()) onnx.emplace(options.onnx);
+  expect_different_files({{"--out", options.out}, {"--c-array", options.c_array}, {"--onnx", options.onnx}});
   constexpr uint64_t seed = 0;
   TrainedAgent trained = load_trained(options.what, "", seed);
   const PolicyDescription& policy = trained.agent->policy();
@@ -105,6 +110,7 @@ int export_policy(const ExportOptions& options) {
                               settings_text(trained.config));
   float error = 0;
   const std::vector<std::byte> blob = policy_blob(policy, acting, settings, &error);
+  const std::string graph = onnx ? onnx_policy(policy, acting, settings.candidates, settings.text) : "";
 
   // What a user of the blob will do, done here first.
   const Aligned bytes = aligned(blob.size());
@@ -119,6 +125,7 @@ int export_policy(const ExportOptions& options) {
                               meander_status_text(status)));
   out.put(std::string_view(reinterpret_cast<const char*>(blob.data()), blob.size()));
   if (array) array->put(c_array(blob, options.c_array));
+  if (onnx) onnx->put(graph);
 
   const auto bytes_text = [](size_t n) { return count_text(static_cast<int64_t>(n)); };
   print("{} after step {} -> {}\n\n", trained.path, trained.step, options.out);
@@ -138,6 +145,9 @@ int export_policy(const ExportOptions& options) {
     print("  {:<12} float32, in the run's evaluations bfloat16: results differ by rounding\n", "products");
   print("  {:<12} all {} examples as recorded, by {}\n", "test", opened.tests, meander_isa(&opened));
   if (array) print("  {:<12} {}\n", "C array", options.c_array);
+  if (onnx)
+    print("  {:<12} {}, {} bytes{}\n", "ONNX", options.onnx, bytes_text(graph.size()),
+          options.float16 ? ": its weights stay float32" : "");
   return 0;
 }
 

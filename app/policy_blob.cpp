@@ -5,6 +5,7 @@
 #include <cstring>
 #include <span>
 
+#include <meander/app/exported_policy.h>
 #include <meander/core/arena.h>
 #include <meander/core/random.h>
 #include <meander/deploy/meander_policy.h>
@@ -37,15 +38,6 @@ float half_value(uint16_t half) {
   return half & 0x8000u ? -magnitude : magnitude;
 }
 
-// A network's parts as a blob has them.
-struct Part {
-  const kernels::MlpShape* shape;
-  const float* params;
-  int64_t own_row, own_rows;     // the first layer's rows that meet the network's own inputs
-  int64_t state_row;             // and the first of those that meet the observation
-  int64_t outputs;               // the first of the last layer's columns that are wanted
-};
-
 class Writer {
  public:
   explicit Writer(deploy::Weights weights) : weights_(weights), bytes_(sizeof(deploy::Header)) {}
@@ -74,7 +66,7 @@ class Writer {
     for (const float x : panels) halves.push_back(half_of(x));
     return place(halves.data(), halves.size() * sizeof(uint16_t));
   }
-  uint32_t network(const Part& part, int64_t observations) {
+  uint32_t network(const NetworkPart& part, int64_t observations) {
     const kernels::MlpShape& shape = *part.shape;
     deploy::Network network{};
     network.layers = static_cast<uint32_t>(shape.layers);
@@ -83,20 +75,18 @@ class Writer {
     network.norm_eps = shape.norm_eps;
     network.own_inputs = static_cast<uint32_t>(part.own_rows);
     for (int l = 0; l < shape.layers; ++l) {
-      const bool last = l + 1 == shape.layers;
-      const int64_t stride = shape.width[l + 1], cols = last ? part.outputs : stride;
+      const int64_t cols = part.cols(l);
       if (cols > deploy::most_numbers || (l == 0 && observations > deploy::most_numbers))
         throw Error(message("a network of more than ", deploy::most_numbers, " inputs or outputs cannot be exported"));
       const auto numbers = [&](int64_t offset) {
         return std::span(part.params + offset, static_cast<size_t>(cols));
       };
-      const float* const weight = part.params + shape.weight[l];
       deploy::Layer& layer = network.layer[l];
       layer.outputs = static_cast<uint32_t>(cols);
-      layer.weight = matrix(weight + (l ? 0 : part.own_row * stride), l ? shape.width[l] : part.own_rows, cols, stride);
-      if (l == 0) network.state_weight = matrix(weight + part.state_row * stride, observations, cols, stride);
+      layer.weight = matrix(part.weight(l), part.rows(l), cols, part.stride(l));
+      if (l == 0) network.state_weight = matrix(part.state_weight(), observations, cols, part.stride(l));
       layer.bias = row(numbers(shape.bias[l]));
-      if (last || shape.norm == kernels::Norm::none) continue;
+      if (!part.has_norm(l)) continue;
       layer.scale = row(numbers(shape.scale[l]));
       layer.shift = row(numbers(shape.shift[l]));
     }
@@ -116,23 +106,6 @@ class Writer {
   std::vector<std::byte> bytes_;
 };
 
-// The parts of the actor and of the critics; of a flow [x, state, times], of a one-step policy [noise, state], of a
-// Gaussian [state], of a critic [state, action].
-Part actor_part(const PolicyDescription& policy) {
-  const int64_t numbers = policy.numbers();
-  const float* const params = policy.params->data();
-  if (const auto* flow = std::get_if<PolicyDescription::Flow>(&policy.actor))
-    return {&flow->network->trunk(), params, 0, numbers, numbers, numbers};
-  if (const auto* one_step = std::get_if<PolicyDescription::OneStep>(&policy.actor))
-    return {one_step->network, params, 0, numbers, numbers, numbers};
-  return {std::get<PolicyDescription::Gaussian>(policy.actor).network, params, 0, 0, 0, numbers};
-}
-Part critic_part(const PolicyDescription& policy, int which) {
-  const PolicyDescription::Scores& scores = *policy.scores;
-  return {scores.network, scores.params[which]->data(), policy.observations, policy.numbers(), 0,
-          scores.network->width[scores.network->layers]};
-}
-
 // The policy with the weights that a blob of float16 holds, in numbers of its own.
 class Rounded {
  public:
@@ -145,7 +118,7 @@ class Rounded {
   PolicyDescription description;
 
  private:
-  const Buffer& round(const Part& part, const Buffer& params, int64_t observations) {
+  const Buffer& round(const NetworkPart& part, const Buffer& params, int64_t observations) {
     std::vector<float> numbers = params.numbers();
     const kernels::MlpShape& shape = *part.shape;
     for (int l = 0; l < shape.layers; ++l) {
@@ -221,14 +194,9 @@ uint32_t place_tests(Writer& writer, Policy& policy, Policy* exact, const Acting
 std::vector<std::byte> policy_blob(const PolicyDescription& described, const ActingRecord& acting,
                                    const BlobSettings& settings, float* largest_error) {
   const bool choice = settings.candidates > 1, halves = settings.weights == deploy::Weights::float16;
-  if (choice && !described.scores)
-    throw Error(message("this policy has nothing to choose among ", settings.candidates, " candidates by"));
   if (settings.candidates > deploy::most_candidates)
     throw Error(message("at most ", deploy::most_candidates, " candidates can be exported"));
-  PolicyDescription about = described;
-  about.precision = kernels::Precision::float32;
-  if (!choice) about.scores.reset();
-  else about.scores->smaller = acting.smaller;
+  const PolicyDescription about = exported_policy(described, acting, settings.candidates);
   Policy exact(about);
   std::optional<Rounded> rounded;
   if (halves) rounded.emplace(about);

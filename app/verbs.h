@@ -39,8 +39,8 @@ int eval(const EvalOptions& options);
 
 struct ExportOptions {
   std::string what;                     // a run folder or a checkpoint
-  std::string out, c_array;             // FILE.mpol; FILE.h, or empty
-  bool float16 = false;                 // the weights
+  std::string out, c_array, onnx;       // FILE.mpol; FILE.h and FILE.onnx, or empty
+  bool float16 = false;                 // the weights of FILE.mpol
   int64_t candidates = 0;               // 0: as evaluation has it
 };
 int export_policy(const ExportOptions& options);

@@ -21,10 +21,11 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "peers"))
-from participants import ROOT, Unavailable, cpu_line, last_line, make_environment, say
+from participants import Unavailable, cpu_line, say
 from peers import commit, processor_time
 from processes import Process
 from table import microseconds, quantile, rounded
+from virtual_environment import ROOT, NotInstalled, last_line, python_in
 
 DEPS = os.path.join(ROOT, ".deps", "deploy")
 CORES = sorted(os.sched_getaffinity(0))
@@ -460,11 +461,12 @@ environments = []
 def environment(options):
     """The interpreter of the peers' virtual environment, made if need be; raises Unavailable."""
     if not environments:
+        refused = "run without --no-install and --quick" if options.no_install else None
         try:
-            environments.append(make_environment(os.path.join(DEPS, "environment"),
-                                                 os.path.join(HERE, "requirements.txt"), options.no_install))
-        except Unavailable as reason:
-            environments.append(reason)
+            environments.append(python_in(os.path.join(DEPS, "environment"), os.path.join(HERE, "requirements.txt"),
+                                          refused, say))
+        except NotInstalled as reason:
+            environments.append(Unavailable(reason))
     if isinstance(environments[0], Unavailable):
         raise environments[0]
     return environments[0]

@@ -2,14 +2,13 @@
 import contextlib
 import fnmatch
 import os
-import platform
 import subprocess
 import sys
 
 from cases import CASES, DEVICE_CASES, ROUNDED
+from virtual_environment import ROOT, NotInstalled, python_in
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 DEPS = os.path.join(ROOT, ".deps", "peers")
 
 NETWORKS = [case for case in CASES if not case.startswith(("environment_", "sac_"))]
@@ -25,11 +24,6 @@ class Unavailable(Exception):
 def say(text):
     program = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     print(f"bench {program}: {text}", file=sys.stderr, flush=True)
-
-
-def last_line(text):
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "no message"
 
 
 def cpu_line(name):
@@ -145,8 +139,7 @@ def python_of(name, options):
         return sys.executable
     if name not in environments:
         try:
-            environments[name] = make_environment(os.path.join(DEPS, name),
-                                                  os.path.join(HERE, f"requirements-{name}.txt"), options.no_install)
+            environments[name] = make_environment(name, options)
         except Unavailable as reason:
             environments[name] = reason
     if isinstance(environments[name], Unavailable):
@@ -154,29 +147,12 @@ def python_of(name, options):
     return environments[name]
 
 
-def make_environment(folder, requirements, no_install):
-    """The interpreter of a virtual environment in the folder that has what a file of requirements names, and only it."""
-    python, stamp = os.path.join(folder, "bin", "python"), os.path.join(folder, "stamp")
-    with open(requirements) as file:
-        wanted = platform.python_version() + "\n" + file.read()
-    if os.path.exists(stamp) and os.path.exists(python):
-        with open(stamp) as file:
-            if file.read() == wanted:
-                return python
-    if no_install:
-        raise Unavailable("not installed: run without --no-install, --quick and --device")
-    say(f"installing {os.path.basename(requirements)} to {os.path.relpath(folder, ROOT)}")
-    for command in ([sys.executable, "-m", "venv", "--clear", folder],
-                    [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-cache-dir", "--quiet",
-                     "--requirement", requirements]):
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors="replace")
-        if done.returncode:
-            errors = [line for line in done.stdout.splitlines() if line.upper().startswith("ERROR")]
-            raise Unavailable(f"not installed: {last_line(errors[0] if errors else done.stdout)}")
-    with open(stamp, "w") as file:
-        file.write(wanted)
-    return python
+def make_environment(name, options):
+    refused = "run without --no-install, --quick and --device" if options.no_install else None
+    try:
+        return python_in(os.path.join(DEPS, name), os.path.join(HERE, f"requirements-{name}.txt"), refused, say)
+    except NotInstalled as reason:
+        raise Unavailable(reason) from None
 
 
 def build_rltools(repository):

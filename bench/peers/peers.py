@@ -22,11 +22,11 @@ import time
 from cases import (ACTING_CALLS, ACTING_SECONDS, CASES, DEVICE_CALLS, DEVICE_CASES, DEVICE_SECONDS, QUICK_CASES,
                    SEVERAL, SINGLE)
 from data_file import DATA_VERSION, write_data
-from participants import (DEPS, DEVICE_MACHINE, ROOT, Peer, Unavailable, cpu_line, device_peers, last_line, peers,
-                          say)
+from participants import DEPS, DEVICE_MACHINE, Peer, Unavailable, cpu_line, device_peers, peers, say
 from processes import Worker
 from table import Row, print_rows
 from targets import print_targets, targets
+from virtual_environment import ROOT, last_line
 
 
 # ---- the measurement -------------------------------------------------------------------------------------------------

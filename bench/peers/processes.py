@@ -7,7 +7,8 @@ import signal
 import subprocess
 import time
 
-from participants import DEPS, Unavailable, last_line
+from participants import DEPS, Unavailable
+from virtual_environment import last_line
 
 
 class Process:
