@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Exported policies by Meander's own source and by other runtimes, in turns on one core: one table, one JSON file. Run by
-./meander bench deploy; see ../README.md.
+"""Exported policies by Meander's own source and by other runtimes, in turns on one core: one table, one JSON file. Run
+by ./meander bench deploy; see ../README.md.
 
-Every row is a process of its own. In each round, and for each case, all are asked in the order A B C ... C B A, first on
-a quiet machine, then beside a process that thrashes the caches, then once more with cold caches.
+Every row is a process of its own. In each round, and for each case, all are asked in the order A B C ... C B A, first
+on a quiet machine, then beside a process that thrashes the caches, then once more with cold caches.
 """
 import argparse
 import array
@@ -211,7 +211,8 @@ class Acting(Process):
     def mapped(self):
         """Bytes of the programs and libraries it runs, by path."""
         with open(f"/proc/{self.process.pid}/maps") as file:
-            paths = {line.split(None, 5)[5].strip() for line in file if len(line.split(None, 5)) == 6 and " r-xp " in line}
+            words = [line.split(None, 5) for line in file]
+        paths = {line[5].strip() for line in words if len(line) == 6 and line[1] == "r-xp"}
         return {path: os.path.getsize(path) for path in paths if os.path.exists(path)}
 
 
@@ -350,7 +351,8 @@ def runtime_bytes(row, rows):
 
 def report(rows, options, versions):
     print(f"{cpu_line('model name') or platform.machine()}, core {next(iter(options.cores))} of {len(CORES)}; "
-          f"commit {options.commit}; load before {options.load:.1f}, after {os.getloadavg()[0]:.1f}, stolen by other guests {options.steal:.1%}; "
+          f"commit {options.commit}; load before {options.load:.1f}, after {os.getloadavg()[0]:.1f}, stolen by other "
+          f"guests {options.steal:.1%}; "
           f"{options.rounds_done} rounds; the thrashing process on "
           f"{'other cores' if options.others else 'the same core'}")
     for who, version in versions.items():

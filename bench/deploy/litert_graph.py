@@ -80,8 +80,8 @@ def lite_rt(model):
         return at[name] if name in at else constant(constants[name])
 
     def binary(name, a, b, shape):
-        return made.operator(name, [a, b], shape, {"MAXIMUM": "MaximumMinimumOptions",
-                                                   "MINIMUM": "MaximumMinimumOptions"}.get(name, f"{name.title()}Options"))
+        options = "MaximumMinimumOptions" if name in ("MAXIMUM", "MINIMUM") else f"{name.title()}Options"
+        return made.operator(name, [a, b], shape, options)
 
     def dense(x, weight, bias, shape):
         inputs = [x, constant(np.ascontiguousarray(constants[weight].T))]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""LiteRT with XNNPACK, by its Python package: a worker of `bench deploy` as worker.h describes them. Its package has no
-stable C interface, so Python calls it; the median of an empty call (a graph of one addition) is taken off every time."""
+"""LiteRT with XNNPACK, by its Python package: a worker of `bench deploy` as worker.h describes them. Its package has
+no stable C interface, so Python calls it; the median of an empty call (one addition) is taken off every time."""
 import ctypes
 import json
 import os

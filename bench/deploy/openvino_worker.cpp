@@ -1,5 +1,5 @@
-// peer_deploy_openvino: a graph by OpenVINO's C interface, on one thread. Of the interface it declares the few functions
-// it calls, so that it is built without OpenVINO.
+// peer_deploy_openvino: a graph by OpenVINO's C interface, on one thread. It looks the few functions that it calls up
+// by name, so that it is built without OpenVINO.
 #include <memory>
 #include <stdexcept>
 

@@ -93,7 +93,7 @@ class Process:
 
 
 class Worker(Process):
-    """A running peer. greet() waits until it is ready, ask() gives its answer to a request; both may raise Unavailable."""
+    """A peer. greet() waits until it is ready, ask() gives its answer to a request; both may raise Unavailable."""
 
     def __init__(self, peer, command, threads, data, on_gpu=False):
         self.peer = peer
