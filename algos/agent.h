@@ -10,6 +10,11 @@
 
 namespace meander {
 
+// Numbers that were to be finite are not: the same settings come to the same numbers, so that going on does not help.
+struct Diverged : Failure {
+  using Failure::Failure;
+};
+
 class Replay;
 struct PolicyDescription;
 
@@ -60,7 +65,7 @@ class Agent {
   // nothing to choose them by.
   virtual void act_by_best_of(int64_t) { throw Error("this agent has one action for a state"); }
 
-  // One update; `step` counts updates from 1. Writes one number for each of metric_names(). Throws Failure, naming the
+  // One update; `step` counts updates from 1. Writes one number for each of metric_names(). Throws Diverged, naming the
   // loss, if one or its gradient is not finite. What the loss is of, and all that comes after it in the update, is then
   // as it was; networks that learnt from a finite loss before it keep their step. Every parameter stays finite.
   virtual void update(const Batch& batch, uint64_t step, std::span<float> metrics) = 0;

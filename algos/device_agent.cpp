@@ -226,7 +226,7 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
   std::memcpy(metrics.data(), results_.host, metrics_bytes_);
   uint32_t failed;
   std::memcpy(&failed, results_.host + metrics_bytes_, sizeof failed);
-  if (failed) throw Failure(message(kind.losses.at(failed - 1), " or its gradient is not finite"));
+  if (failed) throw Diverged(message(kind.losses.at(failed - 1), " or its gradient is not finite"));
 }
 
 }  // namespace meander

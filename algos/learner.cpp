@@ -129,7 +129,7 @@ void check_finite(std::initializer_list<Loss> losses) {
   if (queued) return;
   if (const uint32_t which = *fetched(found).as<uint32_t>()) {
     const Loss& loss = losses.begin()[which - 1];
-    throw Failure(message(loss.name, " or its gradient is not finite (loss ", float(loss.value), ")"));
+    throw Diverged(message(loss.name, " or its gradient is not finite (loss ", float(loss.value), ")"));
   }
 }
 

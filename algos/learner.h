@@ -138,7 +138,7 @@ class Learner : public Agent {
         if (!row_.empty()) keep(q);
       }
     }
-    // Loss, gradient and outputs of both; throws Failure if they are not finite.
+    // Loss, gradient and outputs of both; throws Diverged if they are not finite.
     void critic_losses(const TwinCritic::Loss (&loss)[2]);
     void record();
 
@@ -179,7 +179,7 @@ struct Loss {
   Number value;
   Tensor gradient;
 };
-// Throws Failure naming the first loss that is not finite, or whose gradient is not; in a queued update that is said
+// Throws Diverged naming the first loss that is not finite, or whose gradient is not; in a queued update that is said
 // when it is done.
 void check_finite(std::initializer_list<Loss>);
 

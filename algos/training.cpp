@@ -210,8 +210,8 @@ void Training::advance(Observer& observer) {
     World& world = worlds_[static_cast<size_t>(i)];
     observe(world);
     if (!std::isfinite(world.result.reward) || !all_finite(world.environment->observation()))
-      throw Failure(message("step ", first + i, ": ", world.environment->info().name,
-                            " returned a reward or observation that is not finite"));
+      throw Diverged(message("step ", first + i, ": ", world.environment->info().name,
+                             " returned a reward or observation that is not finite"));
   }
 
   // Store. At a time limit s' is the last observation of the episode and keeps its value: only a true end is masked.
@@ -275,7 +275,9 @@ void Training::finish_update(Observer& observer) {
     if (update_error_) std::rethrow_exception(std::exchange(update_error_, nullptr));
   } catch (const Failure& failure) {
     observer.update_failed(counters_.step);
-    throw Failure(message("step ", counters_.step, ": ", failure.what()));
+    const std::string what = message("step ", counters_.step, ": ", failure.what());
+    if (dynamic_cast<const Diverged*>(&failure)) throw Diverged(what);
+    throw Failure(what);
   }
   ++counters_.updates;
   ++counters_.summed_updates;
@@ -361,8 +363,10 @@ void Training::load(const SafetensorsFile& file) {
     world.observation.swap(world.next_observation);
   }
   counters_ = state.counters;
-  // The sums of a version with more or fewer metrics say nothing of these: their means begin anew.
-  if (state.metric_sums.size() == metric_sums_.size()) std::ranges::copy(state.metric_sums, metric_sums_.begin());
+  // The sums of a version with more or fewer metrics say nothing of these, nor do such as are no numbers: their means
+  // begin anew.
+  if (state.metric_sums.size() == metric_sums_.size() && all_finite(state.metric_sums))
+    std::ranges::copy(state.metric_sums, metric_sums_.begin());
   else std::fill(metric_sums_.begin(), metric_sums_.end(), 0.0), counters_.summed_updates = 0;
 }
 

@@ -51,8 +51,8 @@ class Training {
   ~Training();
 
   // Goes on until `steps` steps are done or the observer asks to stop; a checkpoint is due at the end of both. Throws
-  // Failure with the step if an update fails or the simulator returns a number that is not finite. After a failure of
-  // the simulator the agent may have had the update of that step already; checkpoints lie before it.
+  // Failure with the step if an update fails, as Diverged if that or the simulator gives a number that is not finite.
+  // After a failure of the simulator the agent may have had the update of that step already; checkpoints lie before it.
   // The agent's begin_online is called between the last offline step, with its evaluation and checkpoint, and the first
   // step of the environments; whether it was called is the step's to say, also in a checkpoint.
   void run(Observer& observer);

@@ -52,20 +52,28 @@ std::string find_program(const std::string& name) {
   return {};
 }
 
+// A file without a name; -1, and why, if there can be none.
+int nameless_file(const char* name, int& reason) {
+  const int file = memfd_create(name, MFD_CLOEXEC);
+  if (file < 0) reason = errno;
+  return file;
+}
+
 }  // namespace
 
 ChildProcess::ChildProcess(const std::vector<std::string>& command, std::string_view input)
-    : input_(memfd_create("input", MFD_CLOEXEC)), output_(memfd_create("output", MFD_CLOEXEC)),
-      error_(memfd_create("error", MFD_CLOEXEC)) {
-  if (input_ >= 0 && !write_all(input_, input)) close(std::exchange(input_, -1));
+    : input_(nameless_file("input", reason_)), output_(nameless_file("output", reason_)),
+      error_(nameless_file("error", reason_)) {
+  if (input_ >= 0 && !write_all(input_, input)) reason_ = errno;
   start(command);
 }
 
 // Sockets instead of a pipe: writing to one whose reader is gone can be asked not to raise SIGPIPE.
 ChildProcess::ChildProcess(const std::vector<std::string>& command, Fed)
-    : input_(-1), output_(memfd_create("output", MFD_CLOEXEC)), error_(memfd_create("error", MFD_CLOEXEC)) {
+    : input_(-1), output_(nameless_file("output", reason_)), error_(nameless_file("error", reason_)) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) input_ = ends[0], feed_ = ends[1];
+  else reason_ = errno;
   start(command);
   close(std::exchange(input_, -1));  // or this side would never notice that the program has ended
 }
@@ -76,13 +84,11 @@ void ChildProcess::start(const std::vector<std::string>& command) {
   words.push_back(nullptr);
 
   int report[2];  // closed by the start of the program, or brings the reason why it did not start
-  int reason = 0;
   const std::string program = find_program(command[0]);
-  if (program.empty()) {
-    reason = ENOENT;
-  } else if (input_ < 0 || output_ < 0 || error_ < 0 || pipe2(report, O_CLOEXEC) != 0) {
-    reason = errno;
-  } else {
+  bool missing = program.empty();
+  int reason = reason_;
+  if (!missing && reason == 0 && pipe2(report, O_CLOEXEC) != 0) reason = errno;
+  if (!missing && reason == 0) {
     pid_ = fork();
     if (pid_ == 0) {
       setpgid(0, 0);
@@ -101,11 +107,12 @@ void ChildProcess::start(const std::vector<std::string>& command) {
     close(report[1]);
     while (pid_ > 0 && read(report[0], &reason, sizeof reason) < 0 && errno == EINTR) {}
     close(report[0]);
+    missing = reason == ENOENT;
   }
-  if (reason == 0) return;
+  if (!missing && reason == 0) return;
   if (pid_ > 0) waitpid(pid_, nullptr, 0);
   for (const int file : {input_, feed_, output_, error_}) close(file);
-  if (reason == ENOENT) throw ProgramMissing(command[0] + " is missing");
+  if (missing) throw ProgramMissing(command[0] + " is missing");
   throw Failure("cannot start " + command[0] + ": " + std::strerror(reason));
 }
 

@@ -40,6 +40,7 @@ class ChildProcess {
  private:
   void start(const std::vector<std::string>& command);
 
+  int reason_ = 0;              // the errno that forbids a start
   int input_, output_, error_;  // files without a name, but for the input of a fed one
   int feed_ = -1;               // our end of that
   pid_t pid_ = -1;

@@ -288,11 +288,6 @@ int run(int argc, char** argv, Product& product) {
 int command(int argc, char** argv) {
   fill_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit fails to be written, as on a full disk
-  bool complained = false;
-  const auto complain = [&](const std::string& what) {
-    warn("meander: {}\n", what);
-    complained = true;
-  };
   Product product = Product::text;
   int status = 0;
   try {
@@ -314,7 +309,7 @@ int command(int argc, char** argv) {
   flush_output();
   const int error = output_error();
   // Who does not read the progress to its end wants none of it: the files are there.
-  if (error == 0 || complained || (error == EPIPE && product == Product::files)) return status;
+  if (error == 0 || has_complained() || (error == EPIPE && product == Product::files)) return status;
   const bool done = status == 0 && product == Product::files;
   complain(cannot_write_output(error) + (done ? "; all else is done" : ""));
   return status == 0 ? 1 : status;

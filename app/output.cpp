@@ -11,7 +11,7 @@ namespace meander {
 
 namespace {
 
-std::atomic<bool> output_was_closed = false;
+std::atomic<bool> output_was_closed = false, complaint_was_made = false;
 std::atomic<int> first_error = 0;
 
 void remember(int error) {
@@ -52,5 +52,12 @@ void write_error(std::string_view bytes) {
   flush_output();
   std::fwrite(bytes.data(), 1, bytes.size(), stderr);
 }
+
+void complain(const std::string& what) {
+  warn("meander: {}\n", what);
+  complaint_was_made = true;
+}
+
+bool has_complained() { return complaint_was_made; }
 
 }  // namespace meander

@@ -47,4 +47,8 @@ void warn(Format<T...> format, const T&... values) {
   write_error(fmt::format(format, shown_argument(values)...));
 }
 
+// An error as the command says it, in a line of its own. What fails after one was said needs no line.
+void complain(const std::string& what);
+bool has_complained();
+
 }  // namespace meander

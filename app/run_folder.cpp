@@ -88,7 +88,8 @@ bool is_unused(const std::string& folder) {
     const std::string name = entry.path().filename().string();
     if (!Claim::is_claim(name) && name != std::string(run_file::config) + ".partial") return false;
   }
-  return !error;
+  if (error) throw Failure(message("cannot look into the folder ", folder, ": ", error.message()));
+  return true;
 }
 
 std::string create_run_folder(const std::string& out, const RunConfig& config) {

@@ -46,7 +46,8 @@ class NewRunFolder {
   bool kept_ = false;
 };
 
-// Whether a folder can become a run: it is not there, empty, or a start that was cut short left it.
+// Whether a folder can become a run: it is not there, empty, or a start that was cut short left it. Throws Failure if
+// that cannot be told.
 bool is_unused(const std::string& folder);
 
 }  // namespace meander

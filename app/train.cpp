@@ -9,6 +9,7 @@
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
 #include <meander/app/worlds.h>
+#include <meander/core/file_bytes.h>
 #include <meander/core/text.h>
 #include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
@@ -57,6 +58,7 @@ auto reading_checkpoint(const std::string& folder, F&& read) {
 std::optional<SafetensorsFile> open_last(const std::string& folder, RunConfig& config) {
   const std::string path = folder + "/" + run_file::last;
   if (!fs::exists(path)) return {};
+  FileBytes{path};  // what cannot even be opened may be whole: no reason to start a new run
   std::optional<SafetensorsFile> file;
   std::optional<Difference> other;
   reading_checkpoint(folder, [&] {
@@ -146,6 +148,9 @@ int train(const TrainOptions& options) {
     throw;
   } catch (const ClaimLost&) {
     throw;
+  } catch (const Diverged& diverged) {
+    throw Failure(message(diverged.what(), "; the same settings would end here again: start a new run with others, ",
+                          "e.g. a lower learning_rate"));
   } catch (const Failure& failure) {
     if (!fs::exists(last)) throw;
     throw Failure(message(failure.what(), "; the last checkpoint is intact, go on with ", go_on));

@@ -38,7 +38,7 @@ int verify(const std::vector<std::string>& files, const std::string& device) {
         out += !line.ok();
       }
     } catch (const Error& error) {  // the other files are checked all the same
-      warn("meander: {}\n", error.what());
+      complain(error.what());
       ++unknown;
     }
   }

@@ -25,32 +25,32 @@ constexpr FormatDType format_dtypes[] = {
 
 // One "name": {"dtype", "shape", "data_offsets"}, its place from the start of the data.
 HeaderTensor parse_tensor(const std::string& name, const Json& json) {
-  const std::string where = message("tensor ", quoted(name), ": ");
+  const auto wrong = [&](const auto&... what) { return Error(message("tensor ", quoted(name), ": ", what...)); };
   HeaderTensor tensor{name, nullptr, {}, 0, 0};
   std::vector<int64_t> offsets;
   try {
+    const std::string& dtype = json.at("dtype").text();
     for (const auto& known : format_dtypes)
-      if (json.at("dtype").text() == known.name) tensor.dtype = &known;
+      if (dtype == known.name) tensor.dtype = &known;
     tensor.shape = json.at("shape").wholes();
     offsets = json.at("data_offsets").wholes();
   } catch (const Error& error) {
-    throw Error(message(where, "expected an object with a string dtype, a shape and data_offsets of whole numbers (",
-                        error.what(), ")"));
+    throw wrong("expected an object with a string dtype, a shape and data_offsets of whole numbers (", error.what(),
+                ")");
   }
-  if (!tensor.dtype) throw Error(message(where, "unknown dtype ", quoted(json.at("dtype").text())));
+  if (!tensor.dtype) throw wrong("unknown dtype ", quoted(json.at("dtype").text()));
 
   int64_t size = tensor.dtype->bytes;
   for (int64_t dimension : tensor.shape) {
-    if (dimension < 0) throw Error(where + "a dimension of its shape is negative");
-    if (__builtin_mul_overflow(size, dimension, &size)) throw Error(where + "its shape is too large");
+    if (dimension < 0) throw wrong("a dimension of its shape is negative");
+    if (__builtin_mul_overflow(size, dimension, &size)) throw wrong("its shape is too large");
   }
   if (offsets.size() != 2 || offsets[0] < 0 || offsets[1] < 0)
-    throw Error(where + "data_offsets are not two whole numbers from 0 on");
+    throw wrong("data_offsets are not two whole numbers from 0 on");
   tensor.begin = static_cast<uint64_t>(offsets[0]);
   tensor.end = static_cast<uint64_t>(offsets[1]);
   if (tensor.end < tensor.begin || tensor.end - tensor.begin != static_cast<uint64_t>(size))
-    throw Error(message(where, "its shape takes ", size, " bytes, its data_offsets are ", tensor.begin, " to ",
-                        tensor.end));
+    throw wrong("its shape takes ", size, " bytes, its data_offsets are ", tensor.begin, " to ", tensor.end);
   return tensor;
 }
 

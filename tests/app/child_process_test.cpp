@@ -1,6 +1,7 @@
 #include <meander/app/child_process.h>
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -69,4 +70,34 @@ TEST_CASE("a program in the current folder is not started, whatever PATH says") 
 TEST_CASE("a program that is not there") {
   CHECK_THROWS_WITH_AS(ChildProcess({"meander-no-such-program"}), "meander-no-such-program is missing", ProgramMissing);
   CHECK_THROWS_AS(ChildProcess({"/"}), Failure);
+}
+
+// What fails before the program is looked for has its own reason, not the last one of the search.
+TEST_CASE("a child whose files cannot be is not one that is missing") {
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", ("/none:" + path).c_str(), 1);
+  const auto within = [](int resource, rlim_t most, auto&& f) {
+    rlimit before;
+    getrlimit(resource, &before);
+    const rlimit limit = {most, before.rlim_max};
+    setrlimit(resource, &limit);
+    const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+    std::string what;
+    try {
+      f();
+    } catch (const ProgramMissing&) {
+      what = "missing";
+    } catch (const Failure& failure) {
+      what = failure.what();
+    }
+    std::signal(SIGXFSZ, ignored);
+    setrlimit(resource, &before);
+    return what;
+  };
+  const std::string input(4096, 'x');
+  CHECK(within(RLIMIT_FSIZE, 512, [&] { ChildProcess({"cat"}, input); }) == "cannot start cat: File too large");
+  CHECK(within(RLIMIT_NOFILE, 3, [&] { ChildProcess({"cat"}, input); }) == "cannot start cat: Too many open files");
+  CHECK(within(RLIMIT_NOFILE, 3, [&] { ChildProcess({"cat"}, ChildProcess::fed); }) ==
+        "cannot start cat: Too many open files");
+  setenv("PATH", path.c_str(), 1);
 }

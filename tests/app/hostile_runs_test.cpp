@@ -64,6 +64,18 @@ TEST_CASE("a run folder that was changed from outside") {
       file.write(last);
     }
   }
+  SUBCASE("sums of metrics that are no numbers spoil no row") {
+    for (const double value : {double{NAN}, double{INFINITY}}) {
+      Altered file(last);
+      file.values<double>("training.metric_sums")[0] = value;
+      file.write(last);
+      fs::copy(folder.file("run"), folder.file("copy"), fs::copy_options::recursive);
+      CHECK(meander_in(folder, {"train", "--resume", "copy", "--steps", "450", "--quiet"}).status == 0);
+      CHECK(!contains(read_text(folder.file("copy/metrics.csv")), "nan"));
+      CHECK(!contains(read_text(folder.file("copy/metrics.csv")), "inf"));
+      fs::remove_all(folder.file("copy"));
+    }
+  }
   SUBCASE("another configuration than the checkpoint's") {
     edit(folder.file("run/config.toml"), "batch_size = 8 ", "batch_size = 9 ");
     check_refused(resume(folder), "batch_size is 9, but 8 in the checkpoint");
@@ -72,6 +84,16 @@ TEST_CASE("a run folder that was changed from outside") {
     check_refused(resume(folder), "seed is 1, but 0 in the checkpoint");
     edit(folder.file("run/config.toml"), "seed = 1 ", "seed = 0 ");
     edit(folder.file("run/config.toml"), "threads = 1 ", "threads = 2 ");  // decides nothing
+    CHECK(resume(folder).status == 0);
+  }
+  SUBCASE("a checkpoint that cannot be opened now may be whole") {
+    const Result result = meander_in(folder, {"train", "--resume", "run", "--steps", "430"}, RLIM_INFINITY, [] {
+      for (int file = 3; file < 64; ++file) close(file);
+      const rlimit limit = {4, 4};
+      setrlimit(RLIMIT_NOFILE, &limit);
+    });
+    check_refused(result, "last.safetensors: cannot open: Too many open files");
+    CHECK(!contains(result.error, "start a new one"));
     CHECK(resume(folder).status == 0);
   }
   SUBCASE("links in the place of files") {
@@ -108,6 +130,23 @@ TEST_CASE("a run folder that was changed from outside") {
     CHECK(contains(result.error, "metrics.csv is shorter"));
     CHECK(meander_in(folder, {"info", "run"}).status == 0);
   }
+}
+
+TEST_CASE("who diverged is not told to go on, for that would fail") {
+  Folder folder;
+  Words words = {"train", "--algo", "sac", "--env", "Pendulum-v1", "--threads", "1", "--steps", "200", "--quiet"};
+  for (const char* setting : {"learning_rate=1", "width=64", "batch_size=8", "start_steps=20",
+                              "checkpoint_interval=30"})
+    words.insert(words.end(), {"--set", setting});
+  words.insert(words.end(), {"--out", "run"});
+  const Result first = meander_in(folder, words);
+  REQUIRE(fs::exists(folder.file("run/last.safetensors")));
+  CHECK(meander_in(folder, {"train", "--resume", "run", "--quiet"}).status != 0);
+  CHECK(first.status == 1);
+  CHECK_MESSAGE(is_one_line(first.error), first.error);
+  CHECK(contains(first.error, "is not finite"));
+  CHECK(contains(first.error, "the same settings would end here again"));
+  CHECK(!contains(first.error, "--resume"));
 }
 
 // Batch systems send these before a time limit.

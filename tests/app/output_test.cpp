@@ -68,6 +68,10 @@ TEST_CASE("a verb whose product is its text fails where nobody can read that") {
   CHECK(damaged.status == 2);
   CHECK_MESSAGE(is_one_line(damaged.error), damaged.error);
   CHECK(contains(damaged.error, "last.safetensors"));
+  const Result missing = meander_by_shell(folder, "verify none 2>err >/dev/full");
+  CHECK(missing.status == 2);
+  CHECK_MESSAGE(is_one_line(missing.error), missing.error);
+  CHECK(contains(missing.error, "none: cannot open"));
 }
 
 TEST_CASE("a verb whose product is a file makes it, and says what failed beside") {

@@ -1,6 +1,7 @@
 #include <meander/app/run_folder.h>
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -46,6 +47,25 @@ TEST_CASE("a start that fails leaves what was there before") {
   CHECK(read_text(folder.file("a/b/c/config.toml")) == "x");
   CHECK_THROWS_AS(begin(folder.file("a/b/c"), false), Error);  // not empty, and not touched
   CHECK(read_text(folder.file("a/b/c/log.txt")) == "x");
+}
+
+// That it cannot be told what is in it is no reason to say that something is.
+TEST_CASE("a folder that cannot be looked into") {
+  Folder folder;
+  const RunConfig config = resolve("mfpo", "Pendulum-v1", nullptr, {});
+  fs::create_directory(folder.file("run"));
+  rlimit before;
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none = {3, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &none);
+  std::string what;
+  try {
+    is_unused(folder.file("run"));
+  } catch (const Failure& failure) {
+    what = failure.what();
+  }
+  setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(what == "cannot look into the folder " + folder.file("run") + ": Too many open files");
 }
 
 // A kill between the claim and the configuration, or a loss of power.

@@ -263,6 +263,23 @@ expect "another value" 0 'ran list' here list -DMEANDER_CUDA=ON
 check "takes its place" eval 'cmake_got -DMEANDER_CUDA=ON && ! cmake_got -DMEANDER_CUDA=OFF'
 expect "an option that is forgotten" 0 'ran list' here -UMEANDER_CUDA list
 check "is so by CMake" eval 'cmake_got -UMEANDER_CUDA && ! cmake_got -DMEANDER_CUDA=ON'
+# The builds of other presets have them too, and forget them too.
+tsan=${build%release}tsan
+mkdir "$tsan"
+cp "$build"/{build.ninja,CMakeCache.txt} "$tsan"
+printf '#!/bin/bash\necho "ran $*" >&2\n' >"$machine/ctest"
+chmod +x "$machine/ctest"
+tsan_again() { rm -f "$scratch/cmake"; here test --tsan; }
+expect "another preset" 0 'ran --preset tsan' tsan_again
+check "gets what is kept" cmake_got '-DCMAKE_CXX_FLAGS:STRING=-g -O1'
+expect "again" 0 'ran --preset tsan' tsan_again
+check "is not configured" [ ! -e "$scratch/cmake" ]
+expect "an option for all" 0 'ran list' here -DMEANDER_CUDA=OFF list
+expect "in another preset" 0 'ran --preset tsan' tsan_again
+check "is one there" cmake_got -DMEANDER_CUDA=OFF
+expect "an option forgotten by all" 0 'ran list' here -UMEANDER_CUDA list
+expect "by another preset" 0 'ran --preset tsan' tsan_again
+check "is forgotten there" eval 'cmake_got -UMEANDER_CUDA && ! cmake_got -DMEANDER_CUDA=OFF'
 expect "the others stay" 0 'ran list' here -UNONE list
 check "as they were" cmake_got '-DCMAKE_CXX_FLAGS:STRING=-g -O1'
 
