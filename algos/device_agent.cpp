@@ -1,5 +1,6 @@
 #include <meander/algos/device_agent.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include <meander/core/arena.h>
@@ -130,14 +131,50 @@ void DeviceAgent::queue(Batch placed, uint64_t step) {
   device_.copy(results_.host, results_.there, results_.bytes);
 }
 
-void DeviceAgent::begin_record() {
-  device_.begin_capture(branches_);
-  DeviceArena::current()->keep(branches_);
+// While work is recorded a device gives no memory, and what parts do side by side is not used again: so all of it is
+// there before. Where it is not, the parts are recorded one after the other, in the memory of the first update.
+void DeviceAgent::begin_record(const Kind& kind) {
+  bool branches = branches_;
+  if (branches) {
+    try {
+      DeviceArena::current()->reserve(kind.arena_bytes);
+    } catch (const Failure& failure) {
+      say(message("parts of an update run one after the other: side by side they need ", kind.arena_bytes >> 20,
+                  " MB more (", failure.what(), ")"));
+      branches = false;
+    }
+  }
+  device_.begin_capture(branches);
+  DeviceArena::current()->keep(branches);
 }
 
 void* DeviceAgent::end_record() {
   DeviceArena::current()->keep(false);
   return device_.end_capture();
+}
+
+// The graph, or null where the device refuses to record: the update is then to be queued again, for nothing was done.
+void* DeviceAgent::record(const Batch& placed, uint64_t step, const Kind& kind) {
+  bool begun = false;
+  try {
+    begin_record(kind);
+    begun = true;
+    queue(placed, step);
+    return end_record();
+  } catch (const Failure& failure) {
+    say(message("updates are not recorded, and slower: ", failure.what()));
+  }
+  if (begun) {
+    try {
+      if (void* const graph = end_record()) device_.destroy_graph(graph);
+    } catch (const Failure&) {   // what made it invalid has been said
+    }
+  }
+  return nullptr;
+}
+
+void DeviceAgent::say(const std::string& text) const {
+  std::fprintf(stderr, "meander: %s: %s\n", device_.name, text.c_str());
 }
 
 void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> metrics) {
@@ -148,29 +185,36 @@ void DeviceAgent::update(const Batch& batch, uint64_t step, std::span<float> met
   const int number = agent_->kind_of_update(batch);
   Kind& kind = kinds_[number];
 
-  const bool record = !kind.graph && number >= 0 && kind.ran;
+  const bool recording = !kind.graph && number >= 0 && kind.ran && kind.recordable;
   QueuedUpdate queued{step, reinterpret_cast<const uint64_t*>(inputs_.there),
-                      reinterpret_cast<uint32_t*>(results_.there + metrics_bytes_), record, {}};
+                      reinterpret_cast<uint32_t*>(results_.there + metrics_bytes_), recording, {}};
   {
     const struct Current {
       explicit Current(QueuedUpdate* q) { QueuedUpdate::current() = q; }
       ~Current() { QueuedUpdate::current() = nullptr; }
     } current(&queued);
-    if (record) agent_->outdate();   // what was kept from before would be missing from the record,
-    agent_->prepare_to_act();        // but for this, which every update leaves behind
-    if (!kind.graph) {
-      if (record) begin_record();
-      try {
-        queue(placed, step);
-      } catch (...) {
-        if (record) device_.destroy_graph(end_record());
-        throw;
+    if (recording) {
+      agent_->outdate();          // what was kept from before would be missing from the record,
+      agent_->prepare_to_act();   // but for this, which every update leaves behind
+      kind.graph = record(placed, step, kind);
+      kind.losses = queued.losses;
+      if (!kind.graph) {
+        kind.recordable = false;
+        queued.recorded = false, queued.losses.clear();
+        agent_->outdate();
       }
-      if (record) kind.graph = end_record();
+    } else {
+      agent_->prepare_to_act();
+    }
+    if (!kind.graph) {
+      DeviceArena* const device_arena = DeviceArena::current();
+      const size_t before = device_arena->given();
+      queue(placed, step);
+      kind.arena_bytes = device_arena->given() - before;
       kind.ran = true;
       kind.losses = queued.losses;
-      queued_last_ = number;
     }
+    if (recording || !kind.graph) queued_last_ = number;
   }
   if (kind.graph) {
     device_.launch_graph(kind.graph);

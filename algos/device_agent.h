@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 
 #include <meander/algos/agent.h>
 #include <meander/algos/replay_mirror.h>
@@ -51,7 +52,8 @@ class DeviceAgent final : public Agent {
  private:
   struct Kind {
     void* graph = nullptr;
-    bool ran = false;
+    bool ran = false, recordable = true;
+    size_t arena_bytes = 0;   // all that an update asks the arena for
     std::vector<const char*> losses;
   };
   // What goes there with each update, the step first and then the batch's tensors that have data, and what comes back,
@@ -70,8 +72,10 @@ class DeviceAgent final : public Agent {
   };
   Batch place(const Batch& batch, uint64_t step);
   void queue(Batch placed, uint64_t step);
-  void begin_record();
+  void begin_record(const Kind& kind);
   void* end_record();
+  void* record(const Batch& placed, uint64_t step, const Kind& kind);
+  void say(const std::string& text) const;   // to standard error, where a run is slower than it could be
   void forget_graphs();
 
   const kernels::DeviceKernels& device_;

@@ -108,13 +108,25 @@ DeviceArena* DeviceArena::current() {
   return &arenas.emplace_back(device);
 }
 
+size_t DeviceArena::smallest_chunk = size_t{32} << 20;
+
 void* DeviceArena::allocate(size_t size) {
-  constexpr size_t alignment = 256, smallest_chunk = size_t{32} << 20;
+  constexpr size_t alignment = 256;
   size = (size + alignment - 1) / alignment * alignment;
+  given_ += size;
   if (std::byte* p = take(size)) return p;
+  grow(size);
+  return take(size);
+}
+
+void DeviceArena::reserve(size_t size) {
+  const size_t left = chunks_.empty() ? 0 : this->size() - std::max(top(), chunks_.back().begin);
+  if (left < size) grow(size);
+}
+
+void DeviceArena::grow(size_t size) {
   const size_t length = std::max(size, smallest_chunk);
   add(static_cast<std::byte*>(device_.allocate(length)), length);
-  return take(size);
 }
 
 // ---- tensors --------------------------------------------------------------------------------------------------------

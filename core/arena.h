@@ -70,10 +70,19 @@ class DeviceArena : public ChunkStack {
   void release(size_t mark) { if (!kept_) give_back(mark); }
   // Whether nothing is given back: what two parts of recorded work do at the same time must not share memory.
   void keep(bool all) { kept_ = all; }
+  size_t given() const { return given_; }  // bytes in all that allocate was asked for, each rounded up
+  // From here on so many bytes are there without asking the device, which gives none while work is recorded. Throws
+  // Failure if it has none.
+  void reserve(size_t size);
+
+  static size_t smallest_chunk;            // bytes asked of the device at once; tests make it small
 
  private:
+  void grow(size_t size);
+
   const kernels::DeviceKernels& device_;
   bool kept_ = false;
+  size_t given_ = 0;
 };
 
 // Gives back on leaving the scope what was taken from this thread's arenas within it.

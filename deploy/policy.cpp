@@ -234,7 +234,7 @@ bool is_network(const Blob& blob, int which, uint32_t own_inputs, uint32_t outpu
   if (!inside(header, header.network[which], sizeof(Network))) return false;
   const Network& network = blob.network(which);
   if (!in_range(network.layers, 1, most_layers) || network.own_inputs != own_inputs) return false;
-  if (network.activation > static_cast<uint32_t>(Activation::silu) ||
+  if (network.activation >= sizeof kernels::activations / sizeof *kernels::activations ||
       network.norm > static_cast<uint32_t>(Norm::after_activation) ||
       !(network.norm_eps > 0.0f && network.norm_eps < 1.0f))
     return false;

@@ -22,7 +22,8 @@ class Unavailable(Exception):
 
 
 def say(text):
-    print(f"bench peers: {text}", file=sys.stderr, flush=True)
+    program = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    print(f"bench {program}: {text}", file=sys.stderr, flush=True)
 
 
 def cpu_line(name):

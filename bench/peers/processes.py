@@ -1,4 +1,4 @@
-"""A running peer."""
+"""Running peers."""
 import contextlib
 import json
 import os
@@ -11,30 +11,16 @@ from participants import DEPS, Unavailable
 from virtual_environment import last_line
 
 
-class Worker:
-    """A running peer. greet() waits until it is ready, ask() gives its answer to a request; both may raise Unavailable."""
+class Process:
+    """A program that answers lines of JSON, on cores of its own; what it says besides goes to `log`."""
 
-    def __init__(self, peer, command, threads, data, on_gpu=False):
-        self.peer, self.buffer, self.failed = peer, b"", None
-        cores = sorted(os.sched_getaffinity(0))[-threads:]
-        # On a GPU all peers are there at the same time: none may take all of its memory.
-        place = ({"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if on_gpu
-                 else {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""})
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
-                                    "OPENBLAS_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3",
-                                    **place} | peer.environment
-        self.log = os.path.join(DEPS, "logs", f"{peer.who}-{threads}.txt")
-        os.makedirs(os.path.dirname(self.log), exist_ok=True)
-        with open(self.log, "wb") as log:
+    def __init__(self, command, cores, environment, log):
+        self.buffer, self.failed, self.log = b"", None, log
+        os.makedirs(os.path.dirname(log), exist_ok=True)
+        with open(log, "wb") as file:
             self.process = subprocess.Popen(
-                [*command, "--threads", str(threads), "--data", data], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=log, env=environment, bufsize=0, start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, cores))
-
-    def greet(self):
-        hello = self.read(300)
-        self.version, self.note, self.cases = hello["version"], hello["note"], set(hello["cases"])
-        return self
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, env=environment, bufsize=0,
+                start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
     def read(self, seconds):
         end = time.monotonic() + seconds
@@ -54,12 +40,12 @@ class Worker:
         except ValueError:
             self.give_up("answered with something that is not JSON")
 
-    def ask(self, case, samples, seconds, limit=900):
+    def request(self, line, limit=900):
+        """The answer to a line; raises Unavailable."""
         if self.failed:
             raise Unavailable(self.failed)
         try:
-            request = json.dumps({"case": case, "samples": samples, "seconds": seconds})
-            self.process.stdin.write(request.encode() + b"\n")
+            self.process.stdin.write(json.dumps(line).encode() + b"\n")
         except OSError:
             pass  # read() finds out why
         answer = self.read(limit)
@@ -104,3 +90,27 @@ class Worker:
                 with contextlib.suppress(OSError):  # with the compilers it may have started
                     os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
+
+
+class Worker(Process):
+    """A peer. greet() waits until it is ready, ask() gives its answer to a request; both may raise Unavailable."""
+
+    def __init__(self, peer, command, threads, data, on_gpu=False):
+        self.peer = peer
+        # On a GPU all peers are there at the same time: none may take all of its memory.
+        place = ({"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if on_gpu
+                 else {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""})
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
+                                    "OPENBLAS_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3",
+                                    **place} | peer.environment
+        super().__init__([*command, "--threads", str(threads), "--data", data],
+                         sorted(os.sched_getaffinity(0))[-threads:], environment,
+                         os.path.join(DEPS, "logs", f"{peer.who}-{threads}.txt"))
+
+    def greet(self):
+        hello = self.read(300)
+        self.version, self.note, self.cases = hello["version"], hello["note"], set(hello["cases"])
+        return self
+
+    def ask(self, case, samples, seconds, limit=900):
+        return self.request({"case": case, "samples": samples, "seconds": seconds}, limit)

@@ -93,14 +93,23 @@ using Node = cudaGraphNode_t;
 void start_capture() { MEANDER_CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal)); }
 // What the next work to be recorded waits for: the work recorded before it, unless something else is set.
 void set_capture_dependencies(std::vector<Node>& nodes) {
+#if CUDART_VERSION >= 13000   // with a place for data of edges, which nobody needs here
   MEANDER_CUDA_CHECK(cudaStreamUpdateCaptureDependencies(stream(), nodes.data(), nullptr, nodes.size(),
                                                          cudaStreamSetCaptureDependencies));
+#else
+  MEANDER_CUDA_CHECK(cudaStreamUpdateCaptureDependencies(stream(), nodes.data(), nodes.size(),
+                                                         cudaStreamSetCaptureDependencies));
+#endif
 }
 std::vector<Node> capture_dependencies() {
   cudaStreamCaptureStatus status;
   const Node* nodes = nullptr;
   size_t count = 0;
+#if CUDART_VERSION >= 13000
   MEANDER_CUDA_CHECK(cudaStreamGetCaptureInfo(stream(), &status, nullptr, nullptr, &nodes, nullptr, &count));
+#else
+  MEANDER_CUDA_CHECK(cudaStreamGetCaptureInfo_v2(stream(), &status, nullptr, nullptr, &nodes, &count));
+#endif
   return {nodes, nodes + count};
 }
 void* finish_capture() {
@@ -117,13 +126,19 @@ void destroy_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec
 
 }  // namespace
 
+// One of the kernels that were compiled for all architectures of this build, and that do nothing.
+__global__ void nothing() {}
+
 const DeviceKernels* find(const char** why) {
   static const char* reason = [] {
     int count = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
-    if (status == cudaSuccess && count > 0) return "";
-    return status == cudaErrorInsufficientDriver ? "no NVIDIA driver, or one older than this program's CUDA toolkit"
-                                                 : "no GPU found";
+    if (status == cudaErrorInsufficientDriver) return "no NVIDIA driver, or one older than this program's CUDA toolkit";
+    if (status != cudaSuccess || count == 0) return "no GPU found";
+    cudaFuncAttributes attributes;   // here is said what the first launch would say
+    return cudaFuncGetAttributes(&attributes, nothing) == cudaSuccess
+               ? ""
+               : "this build has no kernels for the GPU that was found: set CMAKE_CUDA_ARCHITECTURES";
   }();
   *why = reason;
   return *reason ? nullptr : &table();
@@ -134,9 +149,12 @@ const DeviceKernels* find(const char** why) {
 int multiprocessors() { return 2; }
 
 namespace {
-void* allocate_host(size_t bytes) { return ::operator new(bytes, std::align_val_t(64)); }
+void* allocate_host(size_t bytes) {
+  expect_no_capture("allocate_host");
+  return ::operator new(bytes, std::align_val_t(64));
+}
 void deallocate_host(void* p) { ::operator delete(p, std::align_val_t(64)); }
-void synchronise() {}
+void synchronise() { expect_no_capture("synchronise"); }
 void launch_graph(void* graph) { replay(*static_cast<const Graph*>(graph)); }
 void destroy_graph(void* graph) { destroy(static_cast<Graph*>(graph)); }
 }  // namespace

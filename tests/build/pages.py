@@ -232,8 +232,8 @@ class Check:
     def bench(self, words):
         """The text that knows a benchmark's options; None if there is no such benchmark."""
         name = words[1] if len(words) > 1 and not words[1].startswith("-") else None
-        if name == "peers":
-            return (self.source / "bench/peers/peers.py").read_text()
+        if name in ("peers", "deploy"):
+            return (self.source / f"bench/{name}/{name}.py").read_text()
         sources = [self.source / f"bench/bench_{name}.cpp"] if name else []
         if not all(s.exists() for s in sources):
             return None

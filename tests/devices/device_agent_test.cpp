@@ -139,6 +139,50 @@ TEST_CASE("an agent on a device learns the same in branches and in order") {
     }
 }
 
+// Protects real training: of networks as people have them the parts of an update take more than the arena has at first,
+// and while one is recorded a device gives nothing. Small here, with an arena that begins as small.
+TEST_CASE("recording an update asks the device for no memory") {
+  const size_t before = DeviceArena::smallest_chunk;
+  DeviceArena::smallest_chunk = 4096;
+  static int asked, fails_at;
+  asked = fails_at = 0;
+  static const kernels::DeviceKernels emulated = [] {
+    const char* why;
+    return *kernels::emulated::find(&why);
+  }();
+  // A device each, for each has an arena, and that lives as long as the thread.
+  static std::deque<kernels::DeviceKernels> all;
+  const auto device = []() -> kernels::DeviceKernels& { return all.emplace_back(emulated); };
+  for (const std::string name : {"mfpo", "mvp", "sac", "qc", "fql", "flow_map"}) {
+    CAPTURE(name);
+    const auto settings = small(name);
+    const auto make = [&] { return settings->make_agent(S, A, 3); };
+    const auto metrics_of = [&](DeviceAgent& agent, uint64_t u) {
+      return update(agent, random_batch(rows, S, A, 100 + u, agent.chunk(), agent.return_steps()).batch, u);
+    };
+    kernels::DeviceKernels& full = device();
+    full.allocate = [](size_t size) -> void* {
+      if (++asked == fails_at) throw Failure("out of memory");
+      return emulated.allocate(size);
+    };
+    DeviceAgent in_order(device(), make, false), branches(device(), make, true), without_room(full, make, true);
+    for (uint64_t u = 1; u <= 4; ++u) {
+      CAPTURE(u);
+      const auto expected = metrics_of(in_order, u);
+      const auto repeats = QueuedUpdate::repeated();
+      CHECK(metrics_of(branches, u) == expected);
+      CHECK(QueuedUpdate::repeated() == repeats + (u >= 2));   // it was recorded
+      // What side by side needs is refused: then the parts run one after the other in the memory of the first update.
+      const int before_refusal = asked;
+      if (u == 2) fails_at = asked + 1;
+      CHECK(metrics_of(without_room, u) == expected);
+      if (u == 2) CHECK(asked == before_refusal + 1);
+      fails_at = 0;
+    }
+  }
+  DeviceArena::smallest_chunk = before;
+}
+
 // Protects the time of an action: from the state to the chosen action it is one launch, also right after an update, which
 // leaves behind what acting needs of the parameters.
 TEST_CASE("acting on a device is one launch") {

@@ -166,6 +166,8 @@ def verbs():
         Verb("plot-png", ["plot", "run", "--out", "p.png"], ["p.png", "run"], trained_and_old("p.png"),
              skip=no_gnuplot),
         Verb("plot-svg", ["plot", "run", "--out", "p.svg"], ["p.svg", "run"], trained, skip=no_gnuplot),
+        Verb("export", ["export", "run", "--out", "p.mpol", "--c-array", "p.h", "--onnx", "p.onnx"],
+             ["p.mpol", "p.h", "p.onnx", "run"], trained_and_old("p.mpol")),
         Verb("render-picture", [*picture, "p.png", "--frame", "1"], ["p.png"], old("p.png")),
         Verb("render-pictures", [*picture, "p", "--steps", "1"], ["p"]),
         Verb("toy", ["toy", "--algo", "sac", "--updates", "2", "--out", "t.svg", *small], ["t.svg"], old("t.svg"),

@@ -119,7 +119,9 @@ using Node = size_t;
 void set_capture_dependencies(const std::vector<Node>&);
 const std::vector<Node>& capture_dependencies();
 struct Graph;
-Graph* finish_capture();
+Graph* finish_capture();   // throws Failure if something forbidden was asked for within
+// For what a device refuses while work of this thread is recorded: throws Failure then, and the record is void.
+void expect_no_capture(const char* call);
 // What was recorded, with the argument bytes of then: each time in another order of those that keep to what waits for what.
 void replay(const Graph&);
 void destroy(Graph*);

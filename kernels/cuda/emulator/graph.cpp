@@ -34,6 +34,7 @@ struct Graph {
 namespace {
 
 thread_local Graph* capturing = nullptr;
+thread_local bool capture_is_void = false;
 
 void copy_now(void* to, const void* from, size_t size) {
   const DeviceAtWork at_work;
@@ -79,8 +80,19 @@ void fill(void* p, int byte, size_t size) {
 void start_capture() {
   if (capturing) throw Failure("the stream is being captured already");
   capturing = new Graph;
+  capture_is_void = false;
 }
-Graph* finish_capture() { return std::exchange(capturing, nullptr); }
+Graph* finish_capture() {
+  Graph* const graph = std::exchange(capturing, nullptr);
+  if (!capture_is_void) return graph;
+  destroy(graph);
+  throw Failure("operation failed due to a previous error during capture");
+}
+void expect_no_capture(const char* call) {
+  if (!capturing) return;
+  capture_is_void = true;
+  throw Failure(message("operation not permitted when stream is capturing, in ", call));
+}
 void set_capture_dependencies(const std::vector<Node>& nodes) { capturing->next_after = nodes; }
 const std::vector<Node>& capture_dependencies() { return capturing->next_after; }
 

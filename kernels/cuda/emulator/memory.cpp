@@ -54,6 +54,7 @@ DeviceAtWork::~DeviceAtWork() {
 }
 
 void* allocate(size_t size) {
+  expect_no_capture("allocate");
   const DeviceAtWork at_work;
   DeviceMemory& m = memory();
   if (!m.base) {
@@ -86,6 +87,7 @@ void* allocate(size_t size) {
 
 void deallocate(void* p) {
   if (!p) return;
+  expect_no_capture("deallocate");
   const std::lock_guard lock(device_mutex);
   DeviceMemory& m = memory();
   const auto found = m.blocks.find(static_cast<std::byte*>(p));
