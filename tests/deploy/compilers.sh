@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # What users do with the two files, by every compiler that is here: the header as C99 and C++17, the source without
-# exceptions and RTTI, all without a warning; what it asks of others, and how large it is.  compilers.sh HEADERS SOURCES
+# exceptions and RTTI, all without a warning; what it asks of others, and how large it is.
+#   compilers.sh HEADERS SOURCES [all]   all: with the options, and processors beside those of the pages
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
+all=${3-}
 headers=$(readlink -f "$1") source=$(readlink -f "$2")/meander_policy.cpp
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -42,15 +44,15 @@ gcc12() { [[ $("$1" -dumpversion 2>/dev/null) == 12* ]] && echo "$2" || echo 0; 
 host=0
 if [[ $(uname -m) == x86_64 ]]; then host=$(gcc12 g++ 65536); fi
 object "host, g++" "$host" g++
-object "host, float32 alone" 0 g++ -DMEANDER_POLICY_FLOAT32_ONLY
+[[ -z $all ]] || object "host, float32 alone" 0 g++ -DMEANDER_POLICY_FLOAT32_ONLY
 object "host, portable" 0 g++ -DMEANDER_POLICY_PORTABLE
-object "host, clang++" 0 clang++
+[[ -z $all ]] || object "host, clang++" 0 clang++
 object "aarch64" "$(gcc12 aarch64-linux-gnu-g++ 32768)" aarch64-linux-gnu-g++
 m7=(-mcpu=cortex-m7 -mthumb -mfpu=fpv5-sp-d16 -mfloat-abi=hard)
 object "Cortex-M7" "$(gcc12 arm-none-eabi-g++ 12288)" arm-none-eabi-g++ "${m7[@]}"
-object "Cortex-M7, float32" 0 arm-none-eabi-g++ "${m7[@]}" -DMEANDER_POLICY_FLOAT32_ONLY
-object "Cortex-M4" 0 arm-none-eabi-g++ -mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard
-object "Cortex-M0, no FPU" 0 arm-none-eabi-g++ -mcpu=cortex-m0 -mthumb
+[[ -z $all ]] || object "Cortex-M7, float32" 0 arm-none-eabi-g++ "${m7[@]}" -DMEANDER_POLICY_FLOAT32_ONLY
+[[ -z $all ]] || object "Cortex-M4" 0 arm-none-eabi-g++ -mcpu=cortex-m4 -mthumb -mfpu=fpv4-sp-d16 -mfloat-abi=hard
+[[ -z $all ]] || object "Cortex-M0, no FPU" 0 arm-none-eabi-g++ -mcpu=cortex-m0 -mthumb
 
 # A whole program: glibc, and musl where it is.
 cp "$here/smallest.c" .
