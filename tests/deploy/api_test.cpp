@@ -271,7 +271,8 @@ TEST_CASE("nothing is written beyond the workspace that is asked for, nor read b
       const size_t size = meander_workspace_size(&opened.policy, candidates);
       const Memory room(size + 64);
       std::memset(room.get() + size, 0x5a, 64);
-      std::vector<float> observation(opened.policy.observations, 0.3f), action(opened.policy.chunk * opened.policy.actions);
+      std::vector<float> observation(opened.policy.observations, 0.3f);
+      std::vector<float> action(opened.policy.chunk * opened.policy.actions);
       REQUIRE(meander_act(&opened.policy, room.get(), size, observation.data(), noise, candidates, action.data(),
                           nullptr) == MEANDER_OK);
       for (size_t i = 0; i < 64; ++i) CHECK(room.get()[size + i] == 0x5a);
@@ -288,7 +289,7 @@ TEST_CASE("a decision makes no system call") {
   const auto ends_with = [&](bool with_a_call) {
     const pid_t child = fork();
     if (child == 0) {   // from here on any call but read, write and exit ends the process
-      prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+      if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) syscall(SYS_exit, 99);
       meander_status status = MEANDER_OK;
       for (uint64_t step = 0; step < 100 && status == MEANDER_OK; ++step)
         status = meander_act(&opened.policy, opened.workspace.get(), opened.workspace.size(), observation.data(),
@@ -300,8 +301,13 @@ TEST_CASE("a decision makes no system call") {
     waitpid(child, &status, 0);
     return status;
   };
-  CHECK(ends_with(false) == 0);
-  CHECK(ends_with(true) != 0);
+  const int without = ends_with(false), with = ends_with(true);
+  if (WEXITSTATUS(without) == 99) {
+    MESSAGE("skipped: a process cannot be held to so few calls here (an emulator?)");
+    return;
+  }
+  CHECK(without == 0);
+  CHECK(with != 0);
 }
 #endif
 
