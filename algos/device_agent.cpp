@@ -156,21 +156,27 @@ void* DeviceAgent::end_record() {
 // The graph, or null where the device refuses to record: the update is then to be queued again, for nothing was done.
 void* DeviceAgent::record(const Batch& placed, uint64_t step, const Kind& kind) {
   bool begun = false;
+  const auto abandon = [&] {
+    if (!begun) return;
+    try {
+      if (void* const graph = end_record()) device_.destroy_graph(graph);
+    } catch (const Failure&) {   // what made it invalid is on its way already
+    }
+  };
   try {
     begin_record(kind);
     begun = true;
     queue(placed, step);
+    begun = false;
     return end_record();
   } catch (const Failure& failure) {
+    abandon();
     say(message("updates are not recorded, and slower: ", failure.what()));
+    return nullptr;
+  } catch (...) {
+    abandon();
+    throw;
   }
-  if (begun) {
-    try {
-      if (void* const graph = end_record()) device_.destroy_graph(graph);
-    } catch (const Failure&) {   // what made it invalid has been said
-    }
-  }
-  return nullptr;
 }
 
 void DeviceAgent::say(const std::string& text) const {

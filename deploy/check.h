@@ -1,5 +1,5 @@
-// Whether what a blob says of itself can be: after this nothing that it points to lies beyond it. Included by policy.cpp
-// only, inside its anonymous namespace.
+// Whether what a blob says of itself can be: after this nothing that it points to lies beyond it. Included by
+// policy.cpp only, inside its anonymous namespace.
 
 bool in_range(uint32_t n, uint32_t low, uint32_t high) { return low <= n && n <= high; }
 
