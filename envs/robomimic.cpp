@@ -56,23 +56,28 @@ EnvironmentInfo describe(RobomimicTask task) {
 
 struct Shape { double radius, below, above; };  // m, about its origin
 struct Placed { Shape shape; Robomimic::Start::Place place; };
+struct AllPlaced {
+  std::array<Placed, 4> objects;
+  int count = 0;
+  std::span<const Placed> so_far() const { return {objects.data(), static_cast<size_t>(count)}; }
+};
 struct Area { double x_low, x_high, y_low, y_high, x, y, z; };  // drawn from the intervals, then moved by x, y
 
 // Draws again while the object would touch one that is there.
-Robomimic::Start::Place place(Draws& draws, const Shape& shape, const Area& area, std::vector<Placed>& placed) {
+Robomimic::Start::Place place(Draws& draws, const Shape& shape, const Area& area, AllPlaced& placed) {
   for (int attempt = 0; attempt < 5000; ++attempt) {
     Robomimic::Start::Place here{};
     here.x = draws.uniform(area.x_low, area.x_high) + area.x;
     here.y = draws.uniform(area.y_low, area.y_high) + area.y;
     here.z = area.z - shape.below;
-    const bool clear = std::none_of(placed.begin(), placed.end(), [&](const Placed& other) {
+    const bool clear = std::ranges::none_of(placed.so_far(), [&](const Placed& other) {
       const double dx = here.x - other.place.x, dy = here.y - other.place.y;
       return std::sqrt(dx * dx + dy * dy) <= other.shape.radius + shape.radius &&
              here.z - other.place.z <= other.shape.above - shape.below;
     });
     if (!clear) continue;
     here.angle = draws.uniform(0, 2 * pi);
-    placed.push_back({shape, here});
+    placed.objects[placed.count++] = {shape, here};
     return here;
   }
   throw Failure("robomimic: no room for all objects");
@@ -81,7 +86,7 @@ Robomimic::Start::Place place(Draws& draws, const Shape& shape, const Area& area
 Robomimic::Start::Place place_can(Draws& draws) {
   const Shape milk{0.025, -0.085, 0.075}, bread{0.03, -0.045, 0.03}, cereal{0.04, -0.10, 0.03}, can{0.025, -0.06, 0.04};
   constexpr double half_length = bin_length / 2 - bin_edge, half_width = bin_width / 2 - bin_edge;
-  std::vector<Placed> placed;
+  AllPlaced placed;
   Robomimic::Start::Place last{};
   for (const Shape& shape : {milk, bread, cereal, can})
     last = place(draws, shape,
@@ -95,7 +100,7 @@ Robomimic::Start::Place place_can(Draws& draws) {
 Robomimic::Start::Place place_nut(Draws& draws) {
   const Shape square{0.11, -0.05, 0.01}, round{0.11, -0.05, 0.025};
   constexpr double height = 0.02 + Robomimic::peg_table_height;
-  std::vector<Placed> placed;
+  AllPlaced placed;
   const auto found = place(draws, square, {-0.115, -0.11, 0.11, 0.225, 0, 0, height}, placed);
   place(draws, round, {-0.115, -0.11, -0.225, -0.11, 0, 0, height}, placed);  // put away, but drawn
   return found;
@@ -257,7 +262,7 @@ void Robomimic::forward() {
 }
 
 void Robomimic::prepare_loaded() {
-  if (own_model_) resize_cube();
+  if (own_model_) set_cube_half_size(memory_.cube);
 }
 
 std::vector<std::span<double>> Robomimic::derived() const {
