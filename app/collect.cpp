@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <exception>
 #include <map>
@@ -174,16 +173,15 @@ void Collector::keep(const Episode& episode, int64_t steps) {
 class Demonstrator {
  public:
   Demonstrator(RobomimicTask task, uint64_t seed, const CollectOptions& options)
-      : task_(task), seed_(seed), noise_(options.noise < 0 ? 0.2 : options.noise),
-        spread_(options.spread < 0 ? 0.5 : options.spread) {}
+      : task_(task), seed_(seed), noise_(options.noise < 0 ? RobomimicScript::usual_noise : options.noise),
+        spread_(options.spread < 0 ? RobomimicScript::usual_spread : options.spread) {}
 
   // `name`: of the episode in its upper half.
   void operator()(std::span<const float> state, uint64_t name, std::span<float> action) {
     const uint64_t episode = name >> 32;
     auto& script = scripts_.try_emplace(episode, task_, Stream(seed_, Purpose::collect_explore, episode), noise_, spread_)
                        .first->second;
-    std::copy(state.begin(), state.end(), observation_.begin());
-    std::ranges::copy(script.act(std::span(observation_).first(state.size())), action.begin());
+    std::ranges::copy(script.act(state), action.begin());
     while (scripts_.size() > most_under_way) scripts_.erase(scripts_.begin());  // the oldest, long ended
   }
 
@@ -193,7 +191,6 @@ class Demonstrator {
   uint64_t seed_;
   double noise_, spread_;
   std::map<uint64_t, RobomimicScript> scripts_;
-  std::array<double, 32> observation_{};
 };
 
 }  // namespace

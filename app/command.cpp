@@ -166,7 +166,7 @@ int run(int argc, char** argv, Product& product) {
   verb = add("render", Product::files, "A video or pictures of an evaluation episode",
              [&] { return render(render_options); });
   verb->add_option("RUN", render_options.what,
-                   "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
+                   "Run folder (its last checkpoint) or a checkpoint file; none: scripted (robomimic), or random");
   verb->add_option("--env", render_options.environment, "Environment; default: the one it was trained on");
   add_number(*verb, "--episode", render_options.episode, 0, 999'999,
              "Which of the episodes that eval runs with this seed, from 0");
