@@ -40,16 +40,6 @@ double mean_absolute(const Buffer& x) {
 }
 
 // ---- the kernels ----------------------------------------------------------------------------------------------------
-// Weights made ready once, as who acts for long has them (and as the peers may reorder theirs beforehand).
-struct ReadyWeights {
-  Buffer memory;
-  MlpProducts products;
-  ReadyWeights(const Perceptron& net, Precision precision)
-      : memory(current().mlp_prepared_size(net.shape)), products(precision, memory.data()) {
-    current().mlp_prepare(net.shape, net.params.data(), precision, memory.data());
-  }
-};
-
 struct MlpCase {
   Perceptron net;
   int64_t rows;

@@ -7,7 +7,6 @@
 #include "bench/perceptron.h"
 #include "bench/timing.h"
 
-
 namespace meander::bench {
 
 // Something to time: `run`, which leaves its result where it was, so that calls can be repeated.
@@ -18,6 +17,7 @@ struct Case {
   std::function<void()> run = {};
   std::function<void()> wait = {};     // until what runs have queued is done; empty: a run returns when it is
   std::function<double()> check = {};  // mean absolute value of the result, the same for all peers; empty: none
+  std::function<std::vector<std::vector<float>>()> results = {};  // to be compared with float64; empty: `check` is
 };
 
 // Meander's cases, in the order of the tables: whole updates, acting, the kernels.

@@ -16,6 +16,8 @@ class Data {
   Data() = default;
   explicit Data(const std::string& path) : file_(std::make_unique<SafetensorsFile>(path)) {}
 
+  const SafetensorsFile* file() const { return file_.get(); }  // or null
+
   // z -> N(mean, deviation^2)
   static auto normal(double deviation = 1, double mean = 0) {
     return [=](double z) { return mean + deviation * z; };

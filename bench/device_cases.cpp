@@ -33,7 +33,8 @@ Case recorded(const DeviceKernels& device, const Case& one) {
           .calls = calls,
           .run = [&device, graph] { device.launch_graph(graph.get()); },
           .wait = [&device] { device.synchronise(); },
-          .check = one.check};
+          .check = one.check,
+          .results = one.results};
 }
 
 Case make_device_case(const DeviceKernels& device, const std::string& name, const Data& data,

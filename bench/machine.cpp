@@ -1,5 +1,7 @@
 #include "bench/machine.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <numeric>
 
@@ -137,6 +139,32 @@ Case triad_case() {
               }};
 }
 
+// Each thread adds up its share of an array of so many bytes, again and again: what a case of that size could read.
+Case read_case(int64_t bytes) {
+  constexpr int64_t lanes = 4, block = 8 * lanes;
+  const int threads = kernels::threads();
+  const int64_t share = std::max<int64_t>(1, bytes / (4 * block * threads)) * block;   // floats
+  const int64_t sweeps = std::max<int64_t>(1, (int64_t{4} << 20) / share);
+  const auto array = std::make_shared<Buffer>(share * threads);
+  std::iota(array->data(), array->data() + array->size(), 1.0f);
+  return {.bytes = 4.0 * double(share) * threads * double(sweeps),
+          .run =
+              [=] {
+                kernels::parallel_for(threads, 1, [&](int64_t begin, int64_t end) {
+                  for (int64_t piece = begin; piece < end; ++piece) {
+                    const Four* const x = reinterpret_cast<const Four*>(array->data() + piece * share);
+                    Four sum[8] = {};
+                    for (int64_t sweep = 0; sweep < sweeps; ++sweep) {
+                      for (int64_t i = 0; i < share / lanes; i += 8)
+                        for (int64_t j = 0; j < 8; ++j) sum[j] += x[i + j];
+                      asm volatile("" ::: "memory");   // or the sweeps become one
+                    }
+                    for (const Four& one : sum) sink = one[0];
+                  }
+                });
+              }};
+}
+
 // ---- OpenBLAS -------------------------------------------------------------------------------------------------------
 #ifdef MEANDER_OPENBLAS
 Case sgemm_case() {
@@ -174,6 +202,11 @@ Case make_machine_case(const std::string& name) {
 #ifdef MEANDER_OPENBLAS
   if (name == "machine/sgemm") return sgemm_case();
 #endif
+  const std::string read = "machine/read/";
+  int64_t bytes = 0;
+  if (name.starts_with(read) &&
+      std::from_chars(name.data() + read.size(), name.data() + name.size(), bytes).ptr == name.data() + name.size())
+    return read_case(std::clamp<int64_t>(bytes, 1024, int64_t{1} << 28));
   throw Error(message("no case '", name, "' on this machine"));
 }
 

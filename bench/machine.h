@@ -8,7 +8,8 @@
 namespace meander::bench {
 
 // The machine's cases: machine/fma_fp32, machine/fma_bf16 (where the processor multiplies pairs of bfloat16),
-// machine/triad, machine/sgemm (OpenBLAS, where it is linked). Call once set_threads has been.
+// machine/triad, machine/sgemm (OpenBLAS, where it is linked). Call once set_threads has been. make_machine_case also
+// knows machine/read/BYTES: reading so many bytes over and over, from whichever memory they stay in.
 std::vector<std::string> machine_case_names();
 Case make_machine_case(const std::string& name);
 

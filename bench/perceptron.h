@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bench/data.h"
+#include <meander/kernels/device.h>
 #include <meander/kernels/mlp.h>
 
 namespace meander::bench {
@@ -18,6 +19,16 @@ struct Perceptron {
   double flop(int64_t rows) const;   // of one forward pass
   double bytes(int64_t rows) const;  // parameters, inputs and outputs
 };
+// Weights made ready once, as who acts for long has them (and as the peers may reorder theirs beforehand).
+struct ReadyWeights {
+  Buffer memory;
+  kernels::MlpProducts products;
+  ReadyWeights(const Perceptron& net, kernels::Precision precision)
+      : memory(kernels::current().mlp_prepared_size(net.shape)), products(precision, memory.data()) {
+    kernels::current().mlp_prepare(net.shape, net.params.data(), precision, memory.data());
+  }
+};
+
 // The perceptron of the cases mlp_forward/..., MFPO's actor trunk for HalfCheetah, and that of chain/....
 Perceptron mlp_of_cases(const Data& data);
 Perceptron chain_of_cases(const Data& data);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bench/device_cases.h"
+#include "bench/mlp_cases.h"
 #include "bench/peers/protocol.h"
 #include <meander/kernels/device.h>
 #include <meander/kernels/error.h>
@@ -38,24 +39,30 @@ int main(int argc, char** argv) {
     if (precision == Precision::float32 && worker.who != "meander")
       throw Error(message("no peer '", worker.who, "' here: meander, _tf32, _bf16 and _alone are"));
     worker.cases = precision == Precision::float32 ? case_names() : rounded_case_names();
+    worker.passes = mlp_passes;
     if (options.device != "cpu") {
       const kernels::DeviceKernels& device = find_device(options.device);
       const std::vector<std::string> portable = portable_case_names();
       std::erase_if(worker.cases, [&](const std::string& name) { return std::ranges::count(portable, name) == 0; });
       worker.note = std::string("device ") + device.name;
       worker.make = [&device, precision](const std::string& name, const Data& data) {
-        return make_device_case(device, name, data, precision);
+        if (!name.starts_with("mlp/")) return make_device_case(device, name, data, precision);
+        const kernels::DeviceScope scope(device);
+        return recorded(device, make_mlp_case(MlpDescription(name), data));
       };
       return worker;
     }
-    worker.make = [precision](const std::string& name, const Data& data) { return make_case(name, data, precision); };
+    worker.make = [precision](const std::string& name, const Data& data) {
+      return name.starts_with("mlp/") ? make_mlp_case(MlpDescription(name), data) : make_case(name, data, precision);
+    };
 #ifdef MEANDER_BENCH_ENVIRONMENTS
     if (precision != Precision::float32) return worker;
     for (const auto& names : {environment_case_names(), side_by_side_case_names()})
       worker.cases.insert(worker.cases.end(), names.begin(), names.end());
     worker.cases.push_back(training_case_name);
     worker.make = [](const std::string& name, const Data& data) {
-      return name == training_case_name                ? make_training_case()
+      return name.starts_with("mlp/")                  ? make_mlp_case(MlpDescription(name), data)
+             : name == training_case_name              ? make_training_case()
              : name.starts_with("environment_step/")  ? make_environment_case(name)
              : name.starts_with("environment_steps/") ? make_side_by_side_case(name)
                                                        : make_case(name, data);

@@ -6,7 +6,9 @@
 #include <dnnl.hpp>
 #include <unordered_map>
 
+#include "bench/mlp_cases.h"
 #include "bench/peers/protocol.h"
+#include <meander/kernels/error.h>
 #include <meander/kernels/threads.h>
 
 using namespace meander;
@@ -71,7 +73,16 @@ struct Chain {
   }
 };
 
+Case make_mlp(const MlpDescription& d, const Data& data) {
+  if (d.precision != kernels::Precision::float32) throw Error("float32 only");
+  const auto c = std::make_shared<Chain>(data, perceptron_of(d, data), "net", d.rows);
+  return {.flop = d.flop(), .bytes = d.bytes(), .run = [c] { c->run(); }, .results = [c] {
+            return std::vector<std::vector<float>>{c->result().numbers()};
+          }};
+}
+
 Case make(const std::string& name, const Data& data) {
+  if (name.starts_with("mlp/")) return make_mlp(MlpDescription(name), data);
   const int64_t rows = std::stoll(name.substr(name.find('/') + 1));
   const bool chain = name.starts_with("chain/");
   const auto c = std::make_shared<Chain>(data, chain ? chain_of_cases(data) : mlp_of_cases(data),
@@ -94,6 +105,7 @@ int main(int argc, char** argv) {
                              std::to_string(version->patch),
                   .note = "",
                   .cases = with_rows("mlp_forward", mlp_rows),
+                  .passes = {"forward"},
                   .make = make};
     for (const std::string& name : with_rows("chain", chain_rows)) worker.cases.push_back(name);
     return worker;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bench/mlp_cases.h"
 #include "bench/peers/protocol.h"
 #include "bench/products_of_update.h"
 #include <meander/kernels/error.h>
@@ -112,7 +113,16 @@ Case products_case(const Data& data, int64_t observations, int64_t actions, int 
   return {.flop = 1e9 * s->products.gflop(), .run = run};
 }
 
+Case mlp_case(const MlpDescription& d, const Data& data) {
+  if (d.precision != kernels::Precision::float32) throw Error("float32 only");
+  const auto c = std::make_shared<Chain>(data, perceptron_of(d, data), "net", d.rows);
+  return {.flop = d.flop(), .bytes = d.bytes(), .run = [c] { c->run(); }, .results = [c] {
+            return std::vector<std::vector<float>>{c->result().numbers()};
+          }};
+}
+
 Case make(const std::string& name, const Data& data, int threads) {
+  if (name.starts_with("mlp/")) return mlp_case(MlpDescription(name), data);
   if (name == "products_of_update/HalfCheetah") return products_case(data, 17, 6, threads);
   if (name == "products_of_update/Humanoid") return products_case(data, 376, 17, threads);
   const int64_t rows = std::stoll(name.substr(name.find('/') + 1));
@@ -129,6 +139,7 @@ int main(int argc, char** argv) {
                   .version = openblas_get_config(),
                   .note = std::string("core ") + openblas_get_corename(),
                   .cases = with_rows("mlp_forward", mlp_rows),
+                  .passes = {"forward"},
                   .make = [threads = options.threads](const std::string& name, const Data& data) {
                     return make(name, data, threads);
                   }};

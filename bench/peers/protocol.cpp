@@ -1,7 +1,10 @@
 #include "bench/peers/protocol.h"
 
+#include "bench/mlp_cases.h"
+
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -37,12 +40,41 @@ WorkerOptions read_options(int argc, char** argv) {
 
 void answer(const json& line) { std::cout << line.dump() << std::endl; }
 
-json measure(const json& request, const Worker& worker, const Data& data, std::map<std::string, Case>& prepared) {
+// What is prepared, and the numbers it was made from.
+struct Prepared {
+  std::map<std::string, Case> cases = {};
+  std::string path = {};
+  Data data = {};
+  std::vector<std::vector<double>> expected = {};
+};
+
+bool takes(const Worker& worker, const std::string& name) {
+  if (name.starts_with("machine/read/")) return worker.who == "machine";
+  if (!name.starts_with("mlp/")) return std::ranges::find(worker.cases, name) != worker.cases.end();
+  const std::string pass = MlpDescription(name).pass;
+  if (std::ranges::find(worker.passes, pass) == worker.passes.end()) throw Error(message("no pass '", pass, "' here"));
+  return true;
+}
+
+json measure(const json& request, const Worker& worker, const Data& given, Prepared& ready) {
+  if (request.contains("write")) {
+    const MlpDescription description(request.at("case").get<std::string>());
+    const double plain = write_mlp_data(request.at("write"), description);
+    return {{"plain", plain}, {"flop", description.flop()}, {"bytes", description.bytes()}};
+  }
   const std::string name = request.at("case");
   const int samples = request.value("samples", 9);
   const double seconds = request.value("seconds", 0.02);
   if (samples < 1 || !(seconds >= 0)) throw Error("samples must be from 1, seconds from 0");
-  if (std::ranges::find(worker.cases, name) == worker.cases.end()) throw Error(message("no case '", name, "'"));
+  if (!takes(worker, name)) throw Error(message("no case '", name, "'"));
+  if (const std::string path = request.value("data", ready.path); path != ready.path) {
+    ready = {};
+    ready.data = Data(path);
+    ready.expected = expected_of(ready.data);
+    ready.path = path;
+  }
+  const Data& data = ready.path.empty() ? given : ready.data;
+  auto& prepared = ready.cases;
   if (!prepared.contains(name)) {
     Case made = worker.make(name, data);
     time_samples(made.run, 2, seconds, made.wait);
@@ -53,6 +85,10 @@ json measure(const json& request, const Worker& worker, const Data& data, std::m
   for (double& us : times) us /= timed.calls;
   json result = {{"us", times}};
   if (timed.check) result["check"] = timed.check();
+  if (timed.results && !ready.expected.empty()) {
+    const double deviation = error_of(timed.results(), ready.expected);
+    result["deviation"] = std::isfinite(deviation) ? deviation : 1e30;   // JSON knows no infinity
+  }
   if (timed.flop > 0) result["flop"] = timed.flop;
   if (timed.bytes > 0) result["bytes"] = timed.bytes;
   return result;
@@ -64,8 +100,9 @@ int serve(int argc, char** argv, const std::function<Worker(const WorkerOptions&
   try {
     const WorkerOptions options = read_options(argc, argv);
     const Worker worker = start(options);
-    answer({{"who", worker.who}, {"version", worker.version}, {"note", worker.note}, {"cases", worker.cases}});
-    std::map<std::string, Case> prepared;
+    answer({{"who", worker.who}, {"version", worker.version}, {"note", worker.note}, {"cases", worker.cases},
+            {"passes", worker.passes}});
+    Prepared prepared;
     for (std::string line; std::getline(std::cin, line);) {
       try {
         answer(measure(json::parse(line), worker, options.data, prepared));
