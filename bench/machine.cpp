@@ -156,6 +156,7 @@ Case read_case(int64_t bytes) {
                     Four sum[8] = {};
                     for (int64_t sweep = 0; sweep < sweeps; ++sweep) {
                       for (int64_t i = 0; i < share / lanes; i += 8)
+#pragma GCC unroll 8
                         for (int64_t j = 0; j < 8; ++j) sum[j] += x[i + j];
                       asm volatile("" ::: "memory");   // or the sweeps become one
                     }

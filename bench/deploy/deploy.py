@@ -25,7 +25,7 @@ from participants import Unavailable, cpu_line, say
 from peers import commit, processor_time
 from processes import Process
 from table import microseconds, quantile, rounded
-from virtual_environment import ROOT, NotInstalled, last_line, python_in
+from virtual_environment import ROOT, NotInstalled, last_line, python_in, read_requirements
 
 DEPS = os.path.join(ROOT, ".deps", "deploy")
 CORES = sorted(os.sched_getaffinity(0))
@@ -465,8 +465,8 @@ def environment(options):
     if not environments:
         refused = "run without --no-install and --quick" if options.no_install else None
         try:
-            environments.append(python_in(os.path.join(DEPS, "environment"), os.path.join(HERE, "requirements.txt"),
-                                          refused, say))
+            requirements = read_requirements(os.path.join(HERE, "requirements.txt"))
+            environments.append(python_in(os.path.join(DEPS, "environment"), requirements, refused, say))
         except NotInstalled as reason:
             environments.append(Unavailable(reason))
     if isinstance(environments[0], Unavailable):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from cases import CASES, DEVICE_CASES, ROUNDED
-from virtual_environment import ROOT, NotInstalled, python_in
+from virtual_environment import ROOT, NotInstalled, python_in, read_requirements
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEPS = os.path.join(ROOT, ".deps", "peers")
@@ -151,7 +151,8 @@ def python_of(name, options):
 def make_environment(name, options):
     refused = "run without --no-install, --quick and --device" if options.no_install else None
     try:
-        return python_in(os.path.join(DEPS, name), os.path.join(HERE, f"requirements-{name}.txt"), refused, say)
+        requirements = read_requirements(os.path.join(HERE, f"requirements-{name}.txt"))
+        return python_in(os.path.join(DEPS, name), requirements, refused, say, 6 if name == "torch" else 1)
     except NotInstalled as reason:
         raise Unavailable(reason) from None
 

@@ -11,11 +11,23 @@ from participants import DEPS, Unavailable
 from virtual_environment import last_line
 
 
-class Process:
-    """A program that answers lines of JSON, on cores of its own; what it says besides goes to `log`."""
+def resident_bytes(process):
+    """Of a process and its children; 0 where the system does not say."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{process}/statm") as file:
+            total += int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open(f"/proc/{process}/task/{process}/children") as file:
+            total += sum(map(resident_bytes, file.read().split()))
+    return total
 
-    def __init__(self, command, cores, environment, log):
-        self.buffer, self.failed, self.log = b"", None, log
+
+class Process:
+    """A program that answers lines of JSON, on cores of its own; what it says besides goes to `log`. One that takes
+    more than `memory` bytes (None: any number) is ended."""
+
+    def __init__(self, command, cores, environment, log, memory=None):
+        self.buffer, self.failed, self.log, self.memory = b"", None, log, memory
         os.makedirs(os.path.dirname(log), exist_ok=True)
         with open(log, "wb") as file:
             self.process = subprocess.Popen(
@@ -25,14 +37,22 @@ class Process:
     def read(self, seconds):
         end = time.monotonic() + seconds
         while b"\n" not in self.buffer:
-            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            left = end - time.monotonic()
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, min(left, 0.2)))
+            if self.memory and resident_bytes(self.process.pid) > self.memory:
+                self.give_up(f"stopped: it took more than {self.memory / 1e9:.1f} GB of memory")
             if not ready:
-                self.give_up(f"no answer within {seconds} s")
+                if left > 0:
+                    continue
+                self.give_up(f"stopped: no answer within {seconds:g} s")
             piece = os.read(self.process.stdout.fileno(), 1 << 20)
             if not piece:
                 self.process.wait()
+                status, end_of = self.process.returncode, "ended with status"
+                if status < 0:
+                    status, end_of = signal.Signals(-status).name, "ended by signal"
                 with open(self.log, errors="replace") as log:
-                    self.give_up(f"ended with status {self.process.returncode}: {last_line(log.read())}")
+                    self.give_up(f"{end_of} {status}: {last_line(log.read())}")
             self.buffer += piece
         line, self.buffer = self.buffer.split(b"\n", 1)
         try:

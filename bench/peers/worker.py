@@ -195,7 +195,7 @@ def run(make):
                 getattr(call, "wait", lambda: None)()
                 prepared[name] = call, check() if callable(check) else check
             call, check = prepared[name]
-            answer = {"us": _time(call, request["samples"], request["seconds"])}
+            answer = {"us": time_calls(call, request["samples"], request["seconds"])}
             if check is not None:
                 answer["check"] = float(check)
             answer |= {work: getattr(call, work) for work in ("flop", "bytes") if hasattr(call, work)}
@@ -204,7 +204,7 @@ def run(make):
             say(error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def _time(call, samples, seconds):
+def time_calls(call, samples, seconds):
     """Microseconds a call of each sample: a sample repeats the call until it took at least `seconds`."""
     clock, wait, calls = time.perf_counter_ns, getattr(call, "wait", None), getattr(call, "calls", 1)
     times, repeats = [], 1

@@ -16,7 +16,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "bench", "peers"))
-from virtual_environment import ROOT, NotInstalled, python_in  # noqa: E402
+from virtual_environment import ROOT, NotInstalled, python_in, read_requirements  # noqa: E402
 
 ENVIRONMENT = os.path.join(ROOT, ".deps", "onnx")
 REQUIREMENTS = os.path.join(HERE, "requirements-onnx.txt")
@@ -198,7 +198,7 @@ if __name__ == "__main__":
     if os.path.realpath(sys.prefix) != os.path.realpath(ENVIRONMENT):
         try:
             refused = None if options.install else "./meander test --onnx does that"
-            python = python_in(ENVIRONMENT, REQUIREMENTS, refused,
+            python = python_in(ENVIRONMENT, read_requirements(REQUIREMENTS), refused,
                                lambda text: print(f"meander: {text}", file=sys.stderr, flush=True))
         except (NotInstalled, OSError) as reason:
             print(f"skipped: ONNX Runtime is {reason}")
