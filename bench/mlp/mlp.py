@@ -14,6 +14,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "peers")]
+import picture  # noqa: E402
 from frameworks import Contender, Interpreters, contenders  # noqa: E402
 from participants import DEPS, Unavailable, cpu_line, say  # noqa: E402
 from peers import commit, processor_time  # noqa: E402
@@ -238,15 +239,18 @@ def read_options():
                         help="torch or jax in that version, installed to .deps/peers; onednn, openblas; repeatable")
     parser.add_argument("--no-install", action="store_true", help="leave out what is not installed")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to FILE")
+    parser.add_argument("--plot", metavar="FILE.svg", help="also draw it: roofline, time over rows, ratios (or .png)")
     add_measuring(parser)
     options = parser.parse_args()
     options.cases = cases_of(parser, options)
     options.threads = numbers(parser, "--threads", options.threads, cores)
     try:
         options.contenders = [Contender(), *contenders(options.wishes)]
-    except ValueError as error:
+        if options.plot:
+            picture.check(options.plot)
+    except (ValueError, picture.Unable) as error:
         parser.error(str(error))
-    for path in filter(None, (options.json,)):
+    for path in filter(None, (options.json, options.plot)):
         try:
             open(path, "a").close()
         except OSError as error:
@@ -338,6 +342,11 @@ def main():
         report(rows, about)
         sys.stdout.flush()
     save()
+    if options.plot:
+        try:
+            picture.draw(rows, about["peaks"], options.plot)
+        except picture.Unable as reason:
+            say(reason)
     if stopped:
         say(f"interrupted: {len(rows)} rows were measured" + f", they are in {options.json}" * bool(options.json))
         return 130
