@@ -10,7 +10,7 @@ from table import quantile
 # whatever the page's is.
 COLOURS = ("0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9", "000000")
 PANEL_WIDTH, PANEL_HEIGHT = 560, 400
-LEFT, RIGHT, ABOVE, BELOW, TITLE = 78, 24, 44, 62, 34
+LEFT, RIGHT, ABOVE, BELOW, TITLE = 88, 24, 44, 62, 34
 NAMES = 150   # pixels beside the lines or the bars, for names
 
 
@@ -74,7 +74,7 @@ def picture(blocks, peaks, form):
             script += [f"set lmargin at screen {place[0] / width:.5f}", f"set rmargin at screen {place[1] / width:.5f}",
                        f"set tmargin at screen {1 - place[2] / height:.5f}",
                        f"set bmargin at screen {1 - place[3] / height:.5f}",
-                       "set logscale xy", "set xtics auto nomirror", "set ytics auto nomirror", "set format '%g'"]
+                       "set logscale xy", "set xtics nomirror autofreq", "set ytics nomirror autofreq", "set format '%g'"]
             script += panel(rows, styles, peaks.get(str(threads)) or {})
             script += ["unset label", "unset arrow", "unset object", "unset yrange"]
     return "\n".join(script + ["unset multiplot", ""])
@@ -173,7 +173,7 @@ def ratios(rows, styles, peaks):
         if row.ratio and row.who != "meander":
             found.setdefault(row.who, []).append(row.ratio)
     script = ["set title 'time / time of meander' offset 0,-0.5", "set xlabel 'mean (geometric), least and most'",
-              "set ylabel ''", "unset logscale y", "set ytics format ''", "unset ytics"]
+              "set ylabel ''", "unset logscale y", "set format y ''"]
     if not found:
         return script + ["set xrange [0.5:2]", "set yrange [0:1]",
                          "set label 'nobody beside meander' at graph 0.5,0.5 center textcolor rgb '#606060'",
