@@ -64,18 +64,19 @@ double deviation(const float* got, const std::vector<float>& expected) {
 struct State {
   Perceptron net;
   ReadyWeights ready{net, kernels::Precision::float32};
-  Buffer x, y, scratch, output, workspace;
+  Buffer x, y, z, packed{width * width}, output, workspace;
   std::vector<float> expected, expected_output;
 
   explicit State(int64_t rows)
       : net(Data(), "ladder", {width, width, 1}), x(Data().normals("ladder.x", rows * width)), y(rows * width),
-        scratch(width * width + rows * width), output(rows),
-        workspace(kernels::mlp_workspace(net.shape, rows)) {}
+        z(rows * width), output(rows), workspace(kernels::mlp_workspace(net.shape, rows)) {
+    ladder::pack_weights(layer(), packed.data());
+  }
 
   ladder::Layer layer() {
     const float* const p = net.params.data();
     return {output.size(), width, width, x.data(), p + net.shape.weight[0], p + net.shape.bias[0],
-            p + net.shape.scale[0], p + net.shape.shift[0], y.data(), scratch.data()};
+            p + net.shape.scale[0], p + net.shape.shift[0], packed.data(), y.data(), z.data()};
   }
   // What the steps are held against.
   void expect() {

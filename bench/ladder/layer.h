@@ -9,8 +9,9 @@ namespace meander::ladder {
 struct Layer {
   int64_t rows, in, out;   // out: a multiple of 32
   const float *x, *weight, *bias, *scale, *shift;
+  const float* packed;     // what pack_weights made of the weights, once for many calls
   float* y;
-  float* scratch;          // in * out + rows * out floats, 64-byte aligned
+  float* z;                // [rows, out]
 };
 constexpr float eps = 1e-6f;
 
@@ -18,6 +19,7 @@ constexpr float eps = 1e-6f;
 void plain_loops(const Layer&);
 void weights_by_rows(const Layer&);
 // Compiled for the processor at hand: wide.cpp.
+void pack_weights(const Layer&, float* packed);   // in * out floats
 void wide_vectors(const Layer&);
 void own_exponential(const Layer&);
 void small_tile(const Layer&);

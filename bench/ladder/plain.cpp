@@ -4,7 +4,7 @@ namespace meander::ladder {
 
 // A sum after the other: each step of the innermost loop waits for the addition before, and jumps a row of W ahead.
 void plain_loops(const Layer& l) {
-  float* const z = l.scratch;
+  float* const z = l.z;
   for (int64_t i = 0; i < l.rows; ++i)
     for (int64_t j = 0; j < l.out; ++j) {
       float sum = l.bias[j];
@@ -15,8 +15,8 @@ void plain_loops(const Layer& l) {
 }
 
 void weights_by_rows(const Layer& l) {
-  multiply_by_rows(l, l.scratch);
-  finish_plainly(l, l.rows, l.scratch, l.y);
+  multiply_by_rows(l, l.z);
+  finish_plainly(l, l.rows, l.z, l.y);
 }
 
 }  // namespace meander::ladder

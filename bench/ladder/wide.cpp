@@ -56,14 +56,6 @@ void rows_by_tiles(const Layer& l, int64_t first, int64_t last, const float* w, 
     if (first < last) rows_by_tiles<rows / 2>(l, first, last, w, w_step, w_panel, z);
 }
 
-// W as panels: the rows of `panel` columns one after the other, in the order in which a tile reads them.
-const float* pack(const Layer& l, float* packed) {
-  for (int64_t j = 0; j < l.out; j += panel)
-    for (int64_t k = 0; k < l.in; ++k)
-      std::memcpy(packed + j * l.in + k * panel, l.weight + k * l.out + j, panel * sizeof(float));
-  return packed;
-}
-
 // exp(x) = 2^n exp(r), r within half a ln 2: n goes into the exponent's bits, exp(r) is a polynomial (Taylor's to r^6,
 // off by 1e-7 at its ends). x is held within the range of finite results.
 inline V exponential(V x) {
@@ -103,37 +95,42 @@ void finish(const Layer& l, int64_t rows, const float* z, float* y) {
 }  // namespace
 
 void wide_vectors(const Layer& l) {
-  multiply_by_rows(l, l.scratch);
-  finish_plainly(l, l.rows, l.scratch, l.y);
+  multiply_by_rows(l, l.z);
+  finish_plainly(l, l.rows, l.z, l.y);
 }
 
 void own_exponential(const Layer& l) {
-  multiply_by_rows(l, l.scratch);
-  finish(l, l.rows, l.scratch, l.y);
+  multiply_by_rows(l, l.z);
+  finish(l, l.rows, l.z, l.y);
 }
 
 void small_tile(const Layer& l) {
-  rows_by_tiles<2>(l, 0, l.rows, l.weight, l.out, panel, l.scratch);
-  finish(l, l.rows, l.scratch, l.y);
+  rows_by_tiles<2>(l, 0, l.rows, l.weight, l.out, panel, l.z);
+  finish(l, l.rows, l.z, l.y);
 }
 
 void full_tile(const Layer& l) {
-  rows_by_tiles<most_rows>(l, 0, l.rows, l.weight, l.out, panel, l.scratch);
-  finish(l, l.rows, l.scratch, l.y);
+  rows_by_tiles<most_rows>(l, 0, l.rows, l.weight, l.out, panel, l.z);
+  finish(l, l.rows, l.z, l.y);
 }
 
+void pack_weights(const Layer& l, float* packed) {
+  for (int64_t j = 0; j < l.out; j += panel)
+    for (int64_t k = 0; k < l.in; ++k)
+      std::memcpy(packed + j * l.in + k * panel, l.weight + k * l.out + j, panel * sizeof(float));
+}
+
+// Of panels: the rows of `panel` columns one after the other, in the order in which a tile reads them.
 void packed_weights(const Layer& l) {
-  float* const z = l.scratch + l.in * l.out;
-  rows_by_tiles<most_rows>(l, 0, l.rows, pack(l, l.scratch), panel, panel * l.in, z);
-  finish(l, l.rows, z, l.y);
+  rows_by_tiles<most_rows>(l, 0, l.rows, l.packed, panel, panel * l.in, l.z);
+  finish(l, l.rows, l.z, l.y);
 }
 
 // Norm and activation follow the product of a few rows at once, which are in the first cache then; y itself holds z.
 void while_in_cache(const Layer& l) {
-  const float* const w = pack(l, l.scratch);
   for (int64_t i = 0; i < l.rows; i += most_rows) {
     const int64_t last = std::min<int64_t>(i + most_rows, l.rows);
-    rows_by_tiles<most_rows>(l, i, last, w, panel, panel * l.in, l.y);
+    rows_by_tiles<most_rows>(l, i, last, l.packed, panel, panel * l.in, l.y);
     finish(l, last - i, l.y + i * l.out, l.y + i * l.out);
   }
 }
