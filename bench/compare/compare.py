@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Two measurements beside each other: ratios with 95 % intervals, and which of them are more than noise. Two files of
 `bench mlp --json`, or two builds in turns: ./meander bench compare --help, and ../README.md."""
-import contextlib
 import json
 import math
 import os
@@ -13,7 +12,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(os.path.dirname(HERE), "mlp"), os.path.join(os.path.dirname(HERE), "peers")]
 from frameworks import Contender  # noqa: E402
-from mlp import Parser, add_measuring, finish_measuring, numbers  # noqa: E402
+from mlp import Parser, add_measuring, finish_measuring, guarded, numbers  # noqa: E402
 from participants import DEPS, Unavailable, say  # noqa: E402
 from table import microseconds, rounded  # noqa: E402
 from turns import Machine, Turns  # noqa: E402
@@ -212,9 +211,4 @@ def main():
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            sys.exit(main())
-        except OSError as error:
-            sys.exit(f"bench compare: {error.strerror}{f': {error.filename}' if error.filename else ''}")
-    sys.exit(130)
+    sys.exit(guarded("bench compare", main))

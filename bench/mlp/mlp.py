@@ -84,10 +84,16 @@ class Row:
                 for key, value in row.items() if value is not None}
 
 
-def finish(rows, work, precision, peaks, reading, control, relu):
+def tolerance_of(plain, precision, activation, what):
+    """What a result may deviate from float64, plain being what plain float32 does."""
+    kinks = activation == "relu" and what not in ("forward", "candidates")
+    return max(FLOAT32_TIMES * plain, LEAST_TOLERANCE, RELU_TOLERANCE if kinks else 0,
+               ROUNDED_TOLERANCE.get(precision, 0))
+
+
+def finish(rows, work, precision, peaks, reading, control, activation, what):
     """What rows of one case have in common, and how they stand to each other."""
-    tolerance = max(FLOAT32_TIMES * work["plain"], LEAST_TOLERANCE, RELU_TOLERANCE if relu else 0,
-                    ROUNDED_TOLERANCE.get(precision, 0))
+    tolerance = tolerance_of(work["plain"], precision, activation, what)
     for row in rows:
         row.flop, row.bytes, row.reading, row.control, row.tolerance = (work["flop"], work["bytes"], reading, control,
                                                                         tolerance)
@@ -287,7 +293,8 @@ def measure(options, rows, about, save):
 def measure_case(case, options, threads, machine, turns, folder, about, rows):
     _, _, activation, _, what, _, precision = case.split("/")
     here = {contender.who: Row(case, contender, threads) for contender in options.contenders}
-    path, control = os.path.join(folder, f"{len(rows)}.safetensors"), []   # a name that no process has read from
+    reading, control = None, []
+    path = os.path.join(folder, f"{len(rows)}.safetensors")   # a name that no process has read from
     try:
         work = machine.write(case, path, options.time_limit)
     except Unavailable as reason:
@@ -296,12 +303,12 @@ def measure_case(case, options, threads, machine, turns, folder, about, rows):
         rows += here.values()
         return
     try:
-        reading = machine.rate(f"machine/read/{int(work['bytes'])}") if options.device == "cpu" else None
+        if options.device == "cpu":
+            reading = machine.rate(f"machine/read/{int(work['bytes'])}")
         turns.measure(case, what, path, here, lambda: control.append(machine.control()))
     finally:   # an interruption keeps what was measured
         peaks = about["peaks"][str(threads)]
-        finish(list(here.values()), work, precision, peaks, reading if options.device == "cpu" else None, control,
-               activation == "relu" and what != "forward")
+        finish(list(here.values()), work, precision, peaks, reading, control, activation, what)
         rows += (row for row in here.values() if row.visits or row.reason)
         with contextlib.suppress(OSError):
             os.remove(path)
@@ -363,10 +370,16 @@ def report(rows, about):
     print_table(rows)
 
 
-if __name__ == "__main__":
+def guarded(name, work):
+    """The status of work(); what the system refuses, such as room on the disk, is one line."""
     try:
-        sys.exit(main())
+        return work()
     except KeyboardInterrupt:
-        sys.exit(130)
-    except OSError as error:   # a full disk, most of all
-        sys.exit(f"bench mlp: {error.strerror}{f': {error.filename}' if error.filename else ''}")
+        return 130
+    except OSError as error:
+        print(f"{name}: {error.strerror}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(guarded("bench mlp", main))
