@@ -142,7 +142,9 @@ def interruption(folder):
     path = os.path.join(folder, "interrupted.json")
     programs = workers(os.path.join(folder, "slow"), peer_meander={"does": "hang at 2"})
     running = subprocess.Popen(command("mlp", "--programs", programs, "--rows", "1,2", "--json", path),
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               # A shell's background jobs ignore it, and so would this one.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     for _ in range(200):
         with contextlib.suppress(OSError, ValueError), open(path) as file:
             if json.load(file)["rows"]:

@@ -233,9 +233,12 @@ class Check:
     def bench(self, words):
         """The text that knows a benchmark's options; None if there is no such benchmark."""
         name = words[1] if len(words) > 1 and not words[1].startswith("-") else None
-        if name in ("peers", "deploy"):
-            return (self.source / f"bench/{name}/{name}.py").read_text()
-        sources = [self.source / f"bench/bench_{name}.cpp"] if name else []
+        script = self.source / f"bench/{name}/{name}.py"
+        if script.exists():
+            # Commands that measure in turns share options of mlp's.
+            return "".join(s.read_text() for s in (script, self.source / "bench/mlp/mlp.py"))
+        sources = [self.source / (f"bench/ladder/{name}.cpp" if name == "ladder" else f"bench/bench_{name}.cpp")] \
+            if name else []
         if not all(s.exists() for s in sources):
             return None
         code = "\n".join(s.read_text() for s in [*sources, *(self.source / "bench").glob("*.cpp")])
