@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include <meander/algos/flow_map.h>
+#include <meander/algos/fql.h>
 #include <meander/algos/mvp.h>
+#include <meander/algos/presets.h>
 #include <meander/algos/qc.h>
 #include <meander/algos/sac.h>
 #include <meander/algos/som.h>
@@ -39,11 +42,12 @@ struct Method {
     next_state = Data().normals("next_state", batch * task.observations);
     mask = ones(batch), valid = ones(batch * steps);
   }
-  void update(int64_t steps) {
+  void update(int64_t steps, bool offline = false) {
     const int64_t rows = agent->batch_size();
     const auto matrix = [&](const Buffer& b) { return view(b.data(), rows, b.size() / rows); };
     step += static_cast<uint64_t>(steps);
-    agent->update({matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state), matrix(valid)},
+    agent->update({matrix(state), matrix(action), matrix(reward), matrix(mask), matrix(next_state), matrix(valid),
+                   Tensor(), offline},
                   step, metrics);
   }
   void act() { agent->act({state.data(), static_cast<size_t>(agent->observations())}, ++step, chunk); }
@@ -53,6 +57,21 @@ struct Method {
 Case update_case(const AlgorithmSettings& settings, const Task& task, int64_t interval = 1) {
   const auto method = std::make_shared<Method>(settings, task);
   return {.run = [=] { method->update(interval); }};
+}
+
+// Updates before acting begins, or after.
+Case flow_map_update_case(bool offline) {
+  const auto method = std::make_shared<Method>(FlowMapSettings(), manipulation);
+  if (!offline) method->agent->begin_online();
+  return {.run = [=] { method->update(1, offline); }};
+}
+
+// Best of N of a flow, as the preset has it.
+QcSettings best_of_n() {
+  QcSettings settings;
+  TrainingSettings loop;
+  apply_preset(settings, loop, "bfn", "");
+  return settings;
 }
 
 Case act_case(const AlgorithmSettings& settings, const Task& task) {
@@ -113,9 +132,16 @@ const std::vector<std::vector<MethodCase>>& method_cases() {
   static const std::vector<std::vector<MethodCase>> all = {
       {{"mvp_update/replay", [] { return mvp_update_case("replay"); }},
        {"mvp_update/best", [] { return mvp_update_case("best"); }},
-       {"qc_update", [] { return update_case(QcSettings(), manipulation); }}},
+       {"qc_update", [] { return update_case(QcSettings(), manipulation); }},
+       {"fql_update", [] { return update_case(FqlSettings(), manipulation); }},
+       {"bfn_update", [] { return update_case(best_of_n(), manipulation); }},
+       {"flow_map_update/offline", [] { return flow_map_update_case(true); }},
+       {"flow_map_update/online", [] { return flow_map_update_case(false); }}},
       {{"act/mvp", [] { return chunk_act_case<MvpSettings>(all_candidates); }},
-       {"act/qc", [] { return chunk_act_case<QcSettings>(all_candidates); }}},
+       {"act/qc", [] { return chunk_act_case<QcSettings>(all_candidates); }},
+       {"act/fql", [] { return act_case(FqlSettings(), manipulation); }},
+       {"act/bfn", [] { return act_case(best_of_n(), manipulation); }},
+       {"act/flow_map", [] { return chunk_act_case<FlowMapSettings>(all_candidates); }}},
       {{"act/mvp_1", [] { return chunk_act_case<MvpSettings>(1); }},
        {"act/qc_1", [] { return chunk_act_case<QcSettings>(1); }}},
       {{"act/som", [] { return som_act_case(all_candidates); }},
@@ -130,8 +156,10 @@ const std::vector<std::vector<MethodCase>>& method_cases() {
 const std::vector<Claim>& method_claims() {
   static const std::vector<Claim> all = {
       {"update: QC / MVP towards the replay's action", "qc_update", "mvp_update/replay", 3},
-      {"update: QC / MVP towards the best candidate", "qc_update", "mvp_update/best", 1.7},
-      {"action, best of 32: QC / MVP", "act/qc", "act/mvp", 3.5},
+      {"update: QC / MVP towards the best candidate", "qc_update", "mvp_update/best", 1.7, 1.66},
+      {"update: FQL / MVP towards the best candidate", "fql_update", "mvp_update/best", 0, 1.42},
+      {"update: BFN / MVP towards the best candidate", "bfn_update", "mvp_update/best", 0, 2.26},
+      {"action, best of 32: QC / MVP", "act/qc", "act/mvp", 3.5, 10.4},
       {"action, 1 candidate: QC / MVP", "act/qc_1", "act/mvp_1", 8},
       {"action, best of 32: 20 steps / SOM", "act/som_20_steps", "act/som", 6},
       {"action, 1 candidate: 20 steps / SOM", "act/som_20_steps_1", "act/som_1", 15},

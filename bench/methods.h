@@ -15,7 +15,8 @@ const std::vector<std::vector<MethodCase>>& method_cases();
 // One case takes so many times as long as another.
 struct Claim {
   std::string text, slow, fast;
-  double wanted;  // at least
+  double wanted = 0;     // at least; 0: nothing is
+  double published = 0;  // what the faster method's authors report, on their machine and sizes; 0: nothing
 };
 const std::vector<Claim>& method_claims();
 

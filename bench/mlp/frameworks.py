@@ -5,29 +5,22 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "peers"))
-from participants import DEPS, MALLOC, Unavailable, cpu_line, say  # noqa: E402
+from participants import DEPS, MALLOC, Unavailable, cpu_line, framework_in  # noqa: E402
 from processes import Process  # noqa: E402
-from virtual_environment import NotInstalled, python_in  # noqa: E402
+from virtual_environment import NotInstalled  # noqa: E402
 
 
 class Framework:
-    """variants: name -> what its environment has beside the system's. gigabytes: of an installed version. program or
-    script: its worker; a program is the system's library, which has one version."""
+    """variants: name -> what its environment has beside the system's. program or script: its worker; a program is the
+    system's library, which has one version."""
 
-    def __init__(self, variants, program=None, script=None, gigabytes=0, packages=None):
+    def __init__(self, variants, program=None, script=None):
         self.variants, self.program, self.script = variants, program, script
-        self.gigabytes, self.packages = gigabytes, packages
-
-
-def jax_packages(version):
-    old = [int(part) for part in version.split(".")[:2]] == [0, 4]
-    return f"jax=={version}\nnumpy{'<2' if old else ''}\n"
 
 
 FRAMEWORKS = {
-    "torch": Framework({"eager": {}, "tuned": MALLOC, "compile": MALLOC}, script="torch_mlp.py", gigabytes=6,
-                       packages=lambda version: f"torch=={version}\nnumpy\n"),
-    "jax": Framework({"": {}}, script="jax_mlp.py", gigabytes=0.7, packages=jax_packages),
+    "torch": Framework({"eager": {}, "tuned": MALLOC, "compile": MALLOC}, script="torch_mlp.py"),
+    "jax": Framework({"": {}}, script="jax_mlp.py"),
     "onednn": Framework({"": {}}, program="peer_onednn"),
     "openblas": Framework({"auto": {}, "skylakex": {"OPENBLAS_CORETYPE": "SKYLAKEX"}}, program="peer_openblas"),
 }
@@ -101,10 +94,8 @@ class Interpreters:
         if contender.family not in self.known:
             refused = "run without --no-install" if self.options.no_install else None
             try:
-                self.known[contender.family] = python_in(
-                    os.path.join(DEPS, contender.family.replace("==", "-")),
-                    contender.framework.packages(contender.version), refused, say, contender.framework.gigabytes)
-            except (NotInstalled, ValueError) as reason:
+                self.known[contender.family] = framework_in(contender.name, contender.version, refused)
+            except NotInstalled as reason:
                 self.known[contender.family] = Unavailable(str(reason))
         if isinstance(self.known[contender.family], Unavailable):
             raise self.known[contender.family]

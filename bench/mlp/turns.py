@@ -103,6 +103,11 @@ class Turns:
         row.visits.append(answer["us"])
         row.deviation = max(row.deviation or 0.0, answer["deviation"])
 
+    def restart(self):
+        """The next to be asked are new processes."""
+        self.stop()
+        self.running, self.starts = {}, {}
+
     def stop(self):
         for process in self.running.values():
             process.stop()

@@ -131,6 +131,20 @@ def require_checkout(path, option, inside):
 
 # ---- what they need --------------------------------------------------------------------------------------------------
 
+# The lines that pip is given for a version, and the gigabytes it then takes.
+FRAMEWORKS = {
+    "torch": (lambda version: f"torch=={version}\nnumpy\n", 6),
+    # The last versions 0.4 were built against NumPy 1.
+    "jax": (lambda version: f"jax=={version}\nnumpy{'<2' if version.startswith('0.4.') else ''}\n", 0.7),
+}
+
+
+def framework_in(name, version, refused):
+    """The interpreter of .deps/peers/NAME-VERSION, made if need be; raises NotInstalled."""
+    packages, gigabytes = FRAMEWORKS[name]
+    return python_in(os.path.join(DEPS, f"{name}-{version}"), packages(version), refused, say, gigabytes)
+
+
 environments = {}  # name -> interpreter, or Unavailable
 
 
@@ -148,11 +162,16 @@ def python_of(name, options):
     return environments[name]
 
 
+VERSIONS = {"torch": "2.15.0", "jax-recent": "0.10.2"}   # those that bench mlp --with installs too
+
+
 def make_environment(name, options):
     refused = "run without --no-install, --quick and --device" if options.no_install else None
     try:
+        if name in VERSIONS:
+            return framework_in(name.split("-")[0], VERSIONS[name], refused)
         requirements = read_requirements(os.path.join(HERE, f"requirements-{name}.txt"))
-        return python_in(os.path.join(DEPS, name), requirements, refused, say, 6 if name == "torch" else 1)
+        return python_in(os.path.join(DEPS, name), requirements, refused, say)
     except NotInstalled as reason:
         raise Unavailable(reason) from None
 

@@ -4,7 +4,7 @@ GPU (--device cuda) by bench/gpu.sh.
 
 Every peer is a process that answers requests (see ../README.md). For each case and number of threads they are asked in
 the order A B C ... C B A, a few rounds of it, each only once the one before has stopped using the processor. The
-Python packages are installed to .deps/peers, as pinned in the files requirements-*.txt here; on a GPU they are those of
+Python packages are installed to .deps/peers, as pinned in participants.py and the files requirements-*.txt here; on a GPU they are those of
 the Python that runs this.
 """
 import argparse
@@ -114,7 +114,7 @@ def measure(options, threads, chosen, cases, data, versions, rows, save):
             if who in started and case not in started[who].cases:
                 if who != "meander":
                     continue  # what a peer cannot do is no row
-                row.reason = "not in Meander yet"
+                row.reason = not_there(case)
             here[who] = row
         rows += here.values()
         order = [who for who, row in here.items() if not row.reason]
@@ -126,6 +126,15 @@ def measure(options, threads, chosen, cases, data, versions, rows, save):
         save()
     for worker in started.values():
         worker.stop()
+
+
+FAMILIES = (("dmc-", "dm_control"), ("cube-", "ogbench"), ("robomimic-", "robomimic"))
+
+
+def not_there(case):
+    """Why Meander has no such case here."""
+    family = next((family for prefix, family in FAMILIES if "/" + prefix in case), None)
+    return f"its task files are not here: ./meander fetch {family}" if family else "not in this build of Meander"
 
 
 def finish(rows):

@@ -21,6 +21,7 @@ source = os.path.abspath(sys.argv[1])
 sys.path[:0] = [os.path.join(source, "bench", name) for name in ("mlp", "compare", "peers")]
 import compare  # noqa: E402
 import mlp  # noqa: E402
+import peers  # noqa: E402
 import picture  # noqa: E402
 
 failures = []
@@ -228,6 +229,13 @@ def builds_of_changes(folder):
 
 # ---- pictures --------------------------------------------------------------------------------------------------------
 
+def missing_tasks():
+    check("bench peers names the command for tasks whose files are not here",
+          peers.not_there("environment_steps/dmc-dog-run").endswith("./meander fetch dm_control")
+          and peers.not_there("environment_step/robomimic-can").endswith("./meander fetch robomimic")
+          and "fetch" not in peers.not_there("mfpo_update/Humanoid"))
+
+
 def pictures(folder):
     gap = picture.apart([0.5, 0.5, 0.52, 0.1], 0.05)
     ordered = sorted(gap)
@@ -245,7 +253,7 @@ def pictures(folder):
 
 
 PARTS = (bad_input, contenders_that_fail, interruption, full_disk, statistics_of_changes, files_of_changes,
-         builds_of_changes, pictures)
+         builds_of_changes, missing_tasks, pictures)
 with tempfile.TemporaryDirectory() as scratch:
     for part in PARTS:
         if sys.argv[2:] and part.__name__ not in sys.argv[2:]:
