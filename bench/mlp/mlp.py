@@ -340,14 +340,18 @@ def main():
         say(f"something else is running (load {about['load']:.1f}): the times will not mean much")
     save = lambda: write_json(options.json, rows, about)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stopped = False
+    stopped, refused = False, None
     try:
         measure(options, rows, about, save)
     except KeyboardInterrupt:
         stopped = True
+    except OSError as error:   # a full disk: what was measured is shown at least
+        refused = error
     with contextlib.suppress(BrokenPipeError):
         report(rows, about)
         sys.stdout.flush()
+    if refused:
+        raise refused
     save()
     if options.plot:
         try:
@@ -365,8 +369,9 @@ def report(rows, about):
     for who, version in about["contenders"].items():
         print(f"  {who:24}{version}")
     for threads, peaks in about["peaks"].items():
-        print(f"  machine, {threads} thread{'s' * (threads != '1')}: " + ", ".join(
-            f"{name} {rate:.0f} {'GB' if name == 'triad' else 'GFLOP'}/s" for name, rate in peaks.items() if rate))
+        if peaks:
+            print(f"  machine, {threads} thread{'s' * (threads != '1')}: " + ", ".join(
+                f"{name} {rate:.0f} {'GB' if name == 'triad' else 'GFLOP'}/s" for name, rate in peaks.items() if rate))
     print_table(rows)
 
 
