@@ -47,6 +47,11 @@ int multiprocessors() {
   return count;
 }
 
+DeviceRoom device_room() {
+  static const DeviceRoom room{multiprocessors(), attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)};
+  return room;
+}
+
 int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
   thread_local std::map<std::pair<const void*, size_t>, int> known;   // asking takes longer than a launch
   const auto [found, asked_first] = known.try_emplace({kernel, shared_bytes}, 0);

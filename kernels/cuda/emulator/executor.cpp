@@ -445,12 +445,13 @@ MEANDER_UNSEEN void run_blocks(unsigned first, unsigned count, const Launch& l) 
 MEANDER_UNSEEN void run(Body function, const void* bytes, const Launch& l) {
   const unsigned threads = l.block.x * l.block.y * l.block.z;
   if (threads == 0 || threads > 1024 || l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0 || l.grid.y > 65535 ||
-      l.grid.z > 65535 || l.shared_bytes > 227 * 1024)
+      l.grid.z > 65535 || static_cast<int64_t>(l.shared_bytes) > emulated_room.shared_bytes)
     throw Failure(message("an impossible launch: grid ", describe(l.grid).s, ", block ", describe(l.block).s, ", ",
                           l.shared_bytes, " bytes of shared memory"));
   const unsigned blocks = l.grid.x * l.grid.y * l.grid.z;
-  if (l.together && blocks > most_blocks_together)
-    throw Failure(message("an impossible launch: ", blocks, " blocks at once, of ", most_blocks_together));
+  const auto at_most = std::min(static_cast<unsigned>(emulated_room.multiprocessors), most_blocks_together);
+  if (l.together && blocks > at_most)
+    throw Failure(message("an impossible launch: ", blocks, " blocks at once, of ", at_most));
   const DeviceAtWork at_work;
   if (running) throw Failure("a kernel was started from within a kernel");
 #if defined(__SANITIZE_THREAD__)
