@@ -68,6 +68,23 @@ int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
 
 namespace {
 
+// Versions of CUDA as 1000 times the major and 10 times the minor number.
+std::string version_text(int version) { return message(version / 1000, ".", version % 1000 / 10); }
+
+const char* about() {
+  static const std::string text = [] {
+    int device = 0, driver = 0, toolkit = 0;
+    cudaDeviceProp gpu;
+    MEANDER_CUDA_CHECK(cudaGetDevice(&device));
+    MEANDER_CUDA_CHECK(cudaGetDeviceProperties(&gpu, device));
+    MEANDER_CUDA_CHECK(cudaDriverGetVersion(&driver));
+    MEANDER_CUDA_CHECK(cudaRuntimeGetVersion(&toolkit));
+    return message(gpu.name, " (compute ", gpu.major, ".", gpu.minor, ", ", gpu.totalGlobalMem >> 20, " MiB), driver for CUDA ",
+                   version_text(driver), ", toolkit ", version_text(toolkit));
+  }();
+  return text.c_str();
+}
+
 bool is_integrated() { return attribute(cudaDevAttrIntegrated) != 0; }
 
 void* allocate(size_t bytes) {
@@ -231,6 +248,7 @@ struct Known<Of, member> {
 const DeviceKernels& table() {
   static const DeviceKernels kernels = [] {
     DeviceKernels k{};
+    k.about = about;
     k.allocate = allocate;
     k.deallocate = deallocate;
     k.copy = copy;

@@ -442,7 +442,14 @@ MEANDER_UNSEEN void run_blocks(unsigned first, unsigned count, const Launch& l) 
 
 }  // namespace
 
-MEANDER_UNSEEN void run(Body function, const void* bytes, const Launch& l) {
+MEANDER_UNSEEN const char* about() {
+  static thread_local std::string text;
+  text = message("an emulated GPU of ", emulated_room.multiprocessors, " multiprocessors, ",
+                 emulated_room.shared_bytes / 1024, " KB a block");
+  return text.c_str();
+}
+
+void run(Body function, const void* bytes, const Launch& l) {
   const unsigned threads = l.block.x * l.block.y * l.block.z;
   if (threads == 0 || threads > 1024 || l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0 || l.grid.y > 65535 ||
       l.grid.z > 65535 || static_cast<int64_t>(l.shared_bytes) > emulated_room.shared_bytes)

@@ -80,6 +80,7 @@ constexpr unsigned most_blocks_together = 32;
 // What the emulated device has; tests give it other cards' figures, up to most_blocks_together multiprocessors.
 inline DeviceRoom emulated_room{4, 227 * 1024};
 inline DeviceRoom device_room() { return emulated_room; }
+const char* about();
 void run(Body body, const void* arguments, const Launch&);   // now
 // Runs the kernel now, or records it if the stream is being captured: function and argument bytes.
 void start(Body body, const void* arguments, size_t size, const Launch&);
