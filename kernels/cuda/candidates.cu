@@ -96,8 +96,8 @@ __device__ void project_state(const CandidatesArguments& c, const View& v, int f
 // ---- a layer --------------------------------------------------------------------------------------------------------
 
 // The first layer's sums of so many rows, from what they begin with: start, and `more` unless it is null.
-__device__ void first_layer(const Plan& p, const View& v, int first_input, const float* more, int rows, const float* x,
-                            float* activations) {
+__device__ void first_layer(const Plan& p, const View& v, int first_input, int own_inputs, const float* more, int rows,
+                            const float* x, float* activations) {
   const int n = v.width(1), actions = static_cast<int>(p.c.actions);
   const float* const weight = v.params + v.shape.weight[0] + int64_t{first_input} * n;
   for (int j = static_cast<int>(threadIdx.x); j < n; j += chain_threads) {
@@ -107,7 +107,7 @@ __device__ void first_layer(const Plan& p, const View& v, int first_input, const
 #pragma unroll
       for (int r = 0; r < 8; ++r) sum[r] = begin;
 #pragma unroll 2
-      for (int i = 0; i < actions; ++i) {
+      for (int i = 0; i < own_inputs; ++i) {
         const float w = weight[i * n + j];
 #pragma unroll
         for (int r = 0; r < 8; ++r) sum[r] = fmaf(x[(first + r) * actions + i], w, sum[r]);
@@ -297,6 +297,7 @@ __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_
   float* const activations = shared;
   float *const all_x = shared + p.at.x, *const q = shared + p.at.q;
   const int actions = static_cast<int>(c.actions), all = static_cast<int>(c.candidates);
+  const int own_inputs = c.drawn ? actions : 0;   // of the policy
   const int block = static_cast<int>(blockIdx.x), which = c.critic && block >= p.at.critic.parts ? 1 : 0;
   const auto view = [&](bool critic) {
     return critic ? View{p.critic, p.at.critic, c.critic_params[which], p.start[1 + which],
@@ -311,7 +312,7 @@ __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_
   for (int n = 0; n < (c.critic ? 2 : 1); ++n) {
     const View v = view(n);
     fetch_slices(shared, v, n == 0);
-    project_state(c, v, n == 0 ? actions : 0, activations, shared + p.at.partial);
+    project_state(c, v, n == 0 ? own_inputs : 0, activations, shared + p.at.partial);
   }
   copy_async_commit();
   copy_async_wait<0>();
@@ -330,8 +331,8 @@ __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_
       const View v = view(scoring);
       for (int l = 0; l < v.last(); ++l) {
         if (l == 0)
-          first_layer(p, v, scoring ? static_cast<int>(c.observations) : 0,
-                      scoring ? nullptr : c.times + int64_t{pass} * v.width(1), rows, x, activations);
+          first_layer(p, v, scoring ? static_cast<int>(c.observations) : 0, scoring ? actions : own_inputs,
+                      scoring || !c.times ? nullptr : c.times + int64_t{pass} * v.width(1), rows, x, activations);
         else
           sums = share_layer(p, v, l, rows, activations, shared, turn);
         finish_layer(p, v, l, rows, l == 0 ? activations : sums, l == 0 ? p.at.pitch : p.at.sums_pitch, activations);
@@ -346,7 +347,7 @@ __global__ void __launch_bounds__(chain_threads) candidates_kernel(const __grid_
       multiply_layer(p, v, v.last(), 0, rows, activations, shared, [&](int row, int col, float sum) {
         if (col >= actions) return;
         float& to = x[row * actions + col];
-        to += step * (sum + bias[col]);
+        to = c.direct ? sum + bias[col] : to + step * (sum + bias[col]);
         if (pass + 1 == steps) to = c.squash ? tanh(to) : minimum(maximum(to, -1.0f), 1.0f);
       });
       __syncthreads();
