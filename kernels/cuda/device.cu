@@ -168,14 +168,9 @@ const DeviceKernels* find(const char** why) {
 
 #else
 
-int multiprocessors() { return 2; }
+int multiprocessors() { return device_room().multiprocessors; }
 
 namespace {
-void* allocate_host(size_t bytes) {
-  expect_no_capture("allocate_host");
-  return ::operator new(bytes, std::align_val_t(64));
-}
-void deallocate_host(void* p) { ::operator delete(p, std::align_val_t(64)); }
 void synchronise() { expect_no_capture("synchronise"); }
 void launch_graph(void* graph) { replay(*static_cast<const Graph*>(graph)); }
 void destroy_graph(void* graph) { destroy(static_cast<Graph*>(graph)); }
@@ -228,6 +223,7 @@ struct Known;
 template <class Of, class... Arguments, void (*DeviceKernels::*member)(Arguments...)>
 struct Known<Of, member> {
   static inline void (*run)(Arguments...);
+  static inline const char* name;
 
   static Accesses accesses_of(Arguments... arguments) {
     Accesses accesses(table());
@@ -235,6 +231,10 @@ struct Known<Of, member> {
     return accesses;
   }
   static void call(Arguments... arguments) {
+#if !defined(__CUDACC__)
+    if constexpr (!std::is_same_v<Function<member>, Function<&DeviceKernels::copy>>)
+      expect_reachable(name, accesses_of(arguments...));
+#endif
     if (branches) return record(accesses_of(arguments...), [&] { run(arguments...); });
 #if defined(MEANDER_CHECKS_ACCESSES)
     const Opened opened(accesses_of(arguments...));
@@ -270,7 +270,8 @@ const DeviceKernels& table() {
 #define MEANDER_ENTER(name) k.name = MEANDER_CUDA::name;
     MEANDER_ALL_FUNCTIONS(MEANDER_ENTER, MEANDER_ENTER)
 #undef MEANDER_ENTER
-    for_each_function([&]<auto member, class Of>(Function<member>, const char*, Of) {
+    for_each_function([&]<auto member, class Of>(Function<member>, const char* name, Of) {
+      Known<Of, member>::name = name;
       Known<Of, member>::run = k.*member;
       k.*member = Known<Of, member>::call;
     });
