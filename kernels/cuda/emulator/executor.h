@@ -60,7 +60,11 @@ std::byte* dynamic_shared_memory();                // exactly the size asked for
 // The block's array for one MEANDER_SHARED, named by the address of a tag; likewise.
 std::byte* static_shared_memory(const void* tag, size_t size);
 
-// Copies when waited for: not before, and not at all if nobody waits, which is reported when the kernel ends.
+// Copies at a time that a test may choose: when asked to, when waited for, or at random between. Where nobody waits that is
+// reported when the kernel ends.
+enum class AsyncLanding { any_time, at_issue, at_wait };
+inline AsyncLanding async_landing = AsyncLanding::any_time;
+inline uint64_t async_seed = 0;
 void async_copy(void* to, const void* from, size_t size, size_t valid);   // the rest of `size` becomes zero
 void async_commit();
 void async_wait(int groups_left);
