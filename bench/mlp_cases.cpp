@@ -15,7 +15,7 @@ namespace {
 using kernels::current;
 using kernels::MlpShape;
 
-// ---- the numbers -----------------------------------------------------------------------------------------------------
+// ---- the numbers ----------------------------------------------------------------------------------------------------
 
 // One after the other, as the files and the frameworks have them: weight_0, bias_0, scale_0, shift_0, weight_1, ...
 template <class F>
@@ -45,7 +45,7 @@ bool sums_over_rows(const std::string& pass) {
   return pass == "backward" || pass == "jvp+backward" || pass == "hvp";
 }
 
-// ---- the library's ---------------------------------------------------------------------------------------------------
+// ---- the library's --------------------------------------------------------------------------------------------------
 struct Pass {
   MlpDescription d;
   Perceptron net;
@@ -126,7 +126,7 @@ struct Pass {
   }
 };
 
-// ---- the composites --------------------------------------------------------------------------------------------------
+// ---- the composites -------------------------------------------------------------------------------------------------
 struct Numbers {
   std::vector<float> params, x, dx, c, v, own;
 };

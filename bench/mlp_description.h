@@ -24,8 +24,8 @@ struct MlpDescription {
   // with gradients, candidates of one input.
   explicit MlpDescription(const std::string& name);
 
-  // Of one call: multiply-adds x 2 of the products as the pass states them, nothing shared or left out; and what is read
-  // and written once at least: parameters, inputs, results.
+  // Of one call: multiply-adds x 2 of the products as the pass states them, nothing shared or left out; and what is
+  // read and written once at least: parameters, inputs, results.
   double flop() const;
   double bytes() const;
   // How many of the inputs, the last ones, are a candidate's own in the pass candidates.

@@ -64,8 +64,8 @@ def deviation(results, data):
 
 
 def serve(make):
-    """make(options) gives version, note, passes and prepare(description, data), which gives (call, results): call() does
-    the work once and returns when it is done, results() are its arrays in the order of the file's expected.0, ..."""
+    """make(options) gives version, note, passes and prepare(description, data), which gives (call, results): call()
+    does the work once and returns when it is done, results() are its arrays in the order of expected.0, ..."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--variant", default="")

@@ -65,8 +65,8 @@ def picture(blocks, peaks, form):
               "set xlabel noenhanced", "set ylabel noenhanced"]
     for number, ((title, threads), rows) in enumerate(blocks.items()):
         top = number * (PANEL_HEIGHT + TITLE)
-        script.append(f"set label 99 {quoted(title)} at screen 0.5,{1 - (top + 20) / height:.5f} center front noenhanced "
-                      "font ',15'")
+        script.append(f"set label 99 {quoted(title)} at screen 0.5,{1 - (top + 20) / height:.5f} center front "
+                      "noenhanced font ',15'")
         for column, panel in enumerate((roofline, times, ratios)):
             left = column * PANEL_WIDTH
             place = (left + LEFT + (NAMES if panel is ratios else 0), left + PANEL_WIDTH - RIGHT
@@ -74,7 +74,8 @@ def picture(blocks, peaks, form):
             script += [f"set lmargin at screen {place[0] / width:.5f}", f"set rmargin at screen {place[1] / width:.5f}",
                        f"set tmargin at screen {1 - place[2] / height:.5f}",
                        f"set bmargin at screen {1 - place[3] / height:.5f}",
-                       "set logscale xy", "set xtics nomirror autofreq", "set ytics nomirror autofreq", "set format '%g'"]
+                       "set logscale xy", "set xtics nomirror autofreq", "set ytics nomirror autofreq",
+                       "set format '%g'"]
             script += panel(rows, styles, peaks.get(str(threads)) or {})
             script += ["unset label", "unset arrow", "unset object", "unset yrange"]
     return "\n".join(script + ["unset multiplot", ""])
@@ -128,7 +129,8 @@ def roofline(rows, styles, peaks):
     for row in rows:
         if row.who == "meander":
             script.append(f"set label {quoted(row.case.split('/')[5])} at {row.flop / row.bytes:g},"
-                          f"{row.gflops:g} left offset 0.8,0 noenhanced font ',11' textcolor rgb '#{styles[row.who][0]}'")
+                          f"{row.gflops:g} left offset 0.8,0 noenhanced font ',11' "
+                          f"textcolor rgb '#{styles[row.who][0]}'")
     script += [f"set xrange [{low:g}:{high:g}]", f"set yrange [{bottom:g}:{top:g}]"]
     plots = []
     for i, who in enumerate(dict.fromkeys(row.who for row in rows)):
@@ -167,7 +169,8 @@ def times(rows, styles, peaks):
 
 
 def ratios(rows, styles, peaks):
-    """How many times as long as Meander each takes: the geometric mean over the rows as a bar, the least and the most."""
+    """How many times as long as Meander each takes: a bar to the geometric mean over the rows, the least and the
+    most."""
     found = {}
     for row in rows:
         if row.ratio and row.who != "meander":

@@ -103,7 +103,8 @@ def make(options):
                 torch.cuda.synchronize()
         return call, lambda: [array.detach().float().cpu().numpy() for array in call.last]
 
-    note = {"eager": "eager, as installed", "tuned": "eager, malloc thresholds", "compile": "compiled, malloc thresholds"}
+    note = {"eager": "eager, as installed", "tuned": "eager, malloc thresholds",
+            "compile": "compiled, malloc thresholds"}
     return torch.__version__, note[options.variant], mlp_worker.PASSES, prepare
 
 

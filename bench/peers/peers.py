@@ -4,8 +4,8 @@ GPU (--device cuda) by bench/gpu.sh.
 
 Every peer is a process that answers requests (see ../README.md). For each case and number of threads they are asked in
 the order A B C ... C B A, a few rounds of it, each only once the one before has stopped using the processor. The
-Python packages are installed to .deps/peers, as pinned in participants.py and the files requirements-*.txt here; on a GPU they are those of
-the Python that runs this.
+Python packages are installed to .deps/peers, as pinned in participants.py and requirements-*.txt; on a GPU they are those
+of the Python that runs this.
 """
 import argparse
 import contextlib

@@ -16,7 +16,7 @@ struct WorkerOptions {
 struct Worker {
   std::string who, version, note;
   std::vector<std::string> cases = {};
-  std::vector<std::string> passes = {};  // of mlp_passes: it takes the cases mlp/... with these (bench/mlp_description.h)
+  std::vector<std::string> passes = {};  // of mlp_passes (bench/mlp_description.h): cases mlp/... with these
   std::function<Case(const std::string& name, const Data& data)> make = {};
 };
 
@@ -24,8 +24,8 @@ struct Worker {
 // that `start` makes from the options, then answers one line for each line until standard input ends:
 //   {"case": "chain/256", "samples": 9, "seconds": 0.02}   ->   {"us": [...], "check": 0.5, "flop": ..., "bytes": ...}
 // us: microseconds of a call. The first request of a case prepares it and calls it twice unmeasured. A request with
-// "data": FILE works on the numbers of that file, and what was prepared from another is let go; if the file says what is
-// expected, "deviation" is the largest error_of the results. {"case": "mlp/...", "write": FILE} writes such a file and
+// "data": FILE works on the numbers of that file, and what was prepared from another is let go; if the file says what
+// is expected, "deviation" is the largest error_of the results. {"case": "mlp/...", "write": FILE} writes such a file and
 // answers {"plain": what float32 deviates by, "flop": ..., "bytes": ...}. What fails answers {"error": "one line"}.
 // Returns the exit status.
 int serve(int argc, char** argv, const std::function<Worker(const WorkerOptions&)>& start);

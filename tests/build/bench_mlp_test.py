@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Protects the cases of `./meander bench mlp`: that every pass of random networks agrees with float64, by Meander and by
-every framework that is there, and that one that does not is noticed. Installs nothing.
+"""Protects the cases of `./meander bench mlp`: that every pass of random networks agrees with float64, by Meander and
+by every framework that is there, and that one that does not is noticed. Installs nothing.
 
     bench_mlp_test.py SOURCE BUILD [N]    N: how many networks PyTorch and JAX get (4; Meander and the C libraries 40)
 """
@@ -95,8 +95,8 @@ def main():
                         check(f"{contender.who}, {case}: {answer['deviation']:.1e} of {allowed:.1e}",
                               answer["deviation"] <= allowed)
                         if number == 0 and contender.who == "meander" and precision == "float32":
-                            other = turns.process(contender).request({"case": case, "data": tampered(path), "samples": 1,
-                                                                      "seconds": 0})
+                            other = turns.process(contender).request({"case": case, "data": tampered(path),
+                                                                      "samples": 1, "seconds": 0})
                             check(f"{case}: a wrong number is noticed", other["deviation"] > allowed)
                     os.remove(path)
     turns.stop()

@@ -118,19 +118,20 @@ def contenders_that_fail(folder):
         behaviour = {"does": does} if does else {"deviation": 0.01}
         programs = workers(os.path.join(folder, str(does)), peer_onednn=behaviour)
         began = time.monotonic()
-        status, out, _ = run("mlp", "--programs", programs, "--with", "onednn", "--rows", "1,2", "--pass", "forward,hvp,jvp",
-                             "--rounds", "1", "--time-limit", "2", "--memory-limit", "0.1", "--json", path)
+        status, out, _ = run("mlp", "--programs", programs, "--with", "onednn", "--rows", "1,2",
+                             "--pass", "forward,hvp,jvp", "--rounds", "1", "--time-limit", "2",
+                             "--memory-limit", "0.1", "--json", path)
         with open(path) as file:
             rows = json.load(file)["rows"]
         of = lambda who: [row for row in rows if row["who"] == who]
-        check(f"{does}: the run goes on", status == 0 and len([row for row in of("meander") if row.get("median_us")]) == 4
-              and time.monotonic() - began < 60)
+        check(f"{does}: the run goes on", status == 0 and time.monotonic() - began < 60
+              and len([row for row in of("meander") if row.get("median_us")]) == 4)
         check(f"{does}: a row that says so", len(of("onednn")) == 4
               and all(says in row["not_measured"] for row in of("onednn")[:3]) and says in out)
         check(f"{does}: what it lacks is no row", all(row["pass"] != "hvp" for row in rows))
     figures = of("meander")[0]
-    check("a row's figures", 90 < figures["median_us"] < 110 and abs(figures["gflops"] - 1e3 / figures["median_us"]) < 1e-2
-          and figures["flop_per_byte"] == 10 and figures["limit"] in ("products", "reading")
+    check("a row's figures", 90 < figures["median_us"] < 110
+          and abs(figures["gflops"] - 1e3 / figures["median_us"]) < 1e-2 and figures["flop_per_byte"] == 10 and figures["limit"] in ("products", "reading")
           and figures["deviation"] == 1e-7 and len(figures["visits_us"]) == 2 and len(figures["control_us"]) == 2)
     # 1e6 flop at 1e7 flop / 100 us, 1e5 bytes at the same: reading would take a tenth of the products.
     check("which ceiling binds", figures["limit"] == "products")
@@ -167,7 +168,8 @@ def full_disk():
         raise OSError(28, "No space left on device", "rows.json")
     with contextlib.redirect_stderr(said):
         status = mlp.guarded("bench mlp", fails)
-    check("a full disk is one line", status == 1 and said.getvalue() == "bench mlp: No space left on device: rows.json\n")
+    check("a full disk is one line", status == 1
+          and said.getvalue() == "bench mlp: No space left on device: rows.json\n")
 
 
 # ---- a change, or noise ----------------------------------------------------------------------------------------------
@@ -196,7 +198,8 @@ def files_of_changes(folder):
     status, out, _ = run("compare", paths["a"], paths["same"], "--fail-over", "1.05")
     check("two files of the same: no change", status == 0 and "0 of 3 changed" in out)
     status, out, _ = run("compare", paths["a"], paths["slower"], "--fail-over", "1.05")
-    check("two files, 15 % slower: found, status 1", status == 1 and "3 of 3 changed" in out and out.count("slower") == 3)
+    check("two files, 15 % slower: found, status 1", status == 1 and "3 of 3 changed" in out
+          and out.count("slower") == 3)
     status, _, _ = run("compare", paths["a"], paths["slower"])
     check("without --fail-over status 0", status == 0)
     status, _, _ = run("compare", paths["a"], paths["slower"], "--fail-over", "1.3")
