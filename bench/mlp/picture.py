@@ -110,7 +110,7 @@ def roofline(rows, styles, peaks):
     slopes = {f"{rate:.0f} GB/s {name}": rate for name, rate in
               (("cache", max((row.reading or 0 for row in rows), default=0)), ("memory", peaks.get("triad") or 0))
               if rate}
-    low, high = decades(x, 2)
+    low, high = decades(x, 3)
     bottom, top = decades([row.gflops for row in rows] + list(ceilings), 1.8)
     peak = max(ceilings, default=None)
     if peak:
@@ -176,7 +176,9 @@ def ratios(rows, styles, peaks):
         if row.ratio and row.who != "meander":
             found.setdefault(row.who, []).append(row.ratio)
     script = ["set title 'time / time of meander' offset 0,-0.5", "set xlabel 'mean (geometric), least and most'",
-              "set ylabel ''", "unset logscale y", "set format y ''"]
+              "set ylabel ''", "unset logscale y", "set format y ''",
+              "set xtics nomirror (" + ", ".join(f"{factor * 10 ** power:g}" for power in range(-2, 5)
+                                                 for factor in (1, 2, 5)) + ")"]
     if not found:
         return script + ["set xrange [0.5:2]", "set yrange [0:1]",
                          "set label 'nobody beside meander' at graph 0.5,0.5 center textcolor rgb '#606060'",
