@@ -180,8 +180,8 @@ class Parser(argparse.ArgumentParser):
 def add_measuring(parser):
     """The options of all commands that measure in turns."""
     parser.add_argument("--rounds", type=int, default=2, help="of A B C ... C B A (%(default)s)")
-    parser.add_argument("--samples", type=int, default=9, help="of a visit (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.02, help="at least, a sample (%(default)s)")
+    parser.add_argument("--samples", type=int, default=20, help="of a visit (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.005, help="at least, a sample (%(default)s)")
     parser.add_argument("--time-limit", type=float, default=300, metavar="SECONDS",
                         help="of one answer, compilation included; then the contender is ended (%(default)s)")
     parser.add_argument("--memory-limit", type=float, metavar="GB", help="of one contender; then it is ended (three "
