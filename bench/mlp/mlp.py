@@ -6,7 +6,6 @@ import datetime
 import json
 import os
 import platform
-import shutil
 import signal
 import statistics
 import sys
