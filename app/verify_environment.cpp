@@ -1,14 +1,9 @@
 #include <meander/app/verify_environment.h>
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
-#include <map>
-#include <optional>
 #include <sstream>
 
-#include <meander/kernels/error.h>
-#include <meander/core/json.h>
+#include <meander/app/replay_report.h>
+#include <meander/app/verify_robomimic.h>
 #include <meander/envs/dm_control.h>
 #include <meander/envs/environments.h>
 #include <meander/envs/mujoco.h>
@@ -17,69 +12,19 @@
 namespace meander {
 namespace {
 
-using Numbers = std::span<const double>;
-
-#if defined(__x86_64__)
-constexpr bool same_bits = true;
-#else
-constexpr bool same_bits = false;
-#endif
-constexpr int64_t steps_compared_elsewhere = 5;  // before rounding has grown through contacts
-constexpr double tolerance_elsewhere = 1e-6;
-constexpr double last_place = std::numeric_limits<double>::epsilon();
-
-// An episode as the file's metadata describes it.
-struct Episode {
-  std::string prefix;  // "ep0/"
-  int64_t steps, hold;
-  std::optional<uint32_t> seed;  // of the package's generator, where its reset can be reproduced
-};
-
-// The lines of the report, in order of first appearance, each with its largest error so far.
-class Report {
- public:
-  // A line's tolerance is that of its first comparison.
-  void compare(const std::string& quantity, Numbers got, Numbers expected, double tolerance, const std::string& where) {
-    for (size_t i = 0; i < expected.size(); ++i) {
-      if (got[i] == expected[i]) continue;
-      double error = std::abs(got[i] - expected[i]) / std::max(1.0, std::abs(expected[i]));
-      if (std::isnan(error)) error = std::numeric_limits<double>::infinity();
-      raise(line(quantity, tolerance), error, message(where, ", entry ", i));
-    }
-    line(quantity, tolerance);
-  }
-  void compare(const std::string& quantity, double got, double expected, double tolerance, const std::string& where) {
-    compare(quantity, Numbers(&got, 1), Numbers(&expected, 1), tolerance, where);
-  }
-  std::vector<CheckLine> lines() && { return std::move(lines_); }
-
- private:
-  CheckLine& line(const std::string& quantity, double tolerance) {
-    const auto [found, is_new] = index_.try_emplace(quantity, lines_.size());
-    if (is_new) lines_.push_back({.quantity = quantity, .error = 0, .tolerance = tolerance, .note = ""});
-    return lines_[found->second];
-  }
-  static void raise(CheckLine& line, double error, const std::string& where) {
-    if (error <= line.error) return;
-    line.error = error;
-    line.note = "at " + where;
-  }
-
-  std::vector<CheckLine> lines_;
-  std::map<std::string, size_t> index_;
-};
-
 // What a replay needs beyond the Environment interface; without MuJoCo (Pendulum-v1) the saved state has it all.
 class Replayed {
  public:
   explicit Replayed(const std::string& task)
       : environment_(make_environment(task)),
         mujoco_(dynamic_cast<MujocoEnvironment*>(environment_.get())),
-        cube_(dynamic_cast<OgbenchCube*>(environment_.get())) {}
+        cube_(dynamic_cast<OgbenchCube*>(environment_.get())),
+        robomimic_(dynamic_cast<Robomimic*>(environment_.get())) {}
 
   Environment& environment() { return *environment_; }
   const MujocoEnvironment* mujoco() const { return mujoco_; }
   OgbenchCube* cube() { return cube_; }  // a task with a controller, whose output is recorded
+  Robomimic* robomimic() { return robomimic_; }  // another, within the step
 
   void reset_as_package(uint32_t seed) { dynamic_cast<DmControlEnvironment&>(*environment_).reset_as_package(seed); }
   void start_from(Numbers state) {
@@ -106,24 +51,16 @@ class Replayed {
   std::unique_ptr<Environment> environment_;
   MujocoEnvironment* mujoco_;
   OgbenchCube* cube_;
+  Robomimic* robomimic_;
 };
 
-// A tensor of the file; throws Error if it is absent, not float64 or of another shape.
-Numbers tensor(const SafetensorsFile& file, const std::string& name, const std::vector<int64_t>& shape) {
-  const FileTensor& found = file.at(name);
-  if (found.shape != shape) {
-    throw Error(message(name, ": expected shape ", Json(shape).dump(), ", got ", Json(found.shape).dump()));
-  }
-  return file.values<double>(name, found.size());
-}
-
-std::vector<Episode> read_episodes(const SafetensorsFile& file) {
-  const bool seeded = file.metadata("family") == "dmc";
-  std::vector<Episode> episodes;
+std::vector<RecordedEpisode> read_episodes(const SafetensorsFile& file) {
+  const bool seeded = file.metadata("family") == "dmc" || file.metadata("family") == "robomimic";
+  std::vector<RecordedEpisode> episodes;
   try {
     const Json entries = Json::parse(file.metadata("episodes"));
     for (const Json& entry : entries.list()) {
-      Episode episode{message("ep", episodes.size(), "/"), entry.at("steps").whole(),
+      RecordedEpisode episode{message("ep", episodes.size(), "/"), entry.at("steps").whole(),
                       entry.at("hold").whole(), std::nullopt};
       // A launched episode begins in a state that was set, not drawn.
       if (seeded && !entry.find("launch")) episode.seed = static_cast<uint32_t>(entry.at("seed").whole());
@@ -133,7 +70,7 @@ std::vector<Episode> read_episodes(const SafetensorsFile& file) {
     throw Error(message("its metadata 'episodes' is not a JSON list of objects with whole 'steps' and 'hold'",
                         seeded ? " and 'seed'" : ""));
   }
-  for (const Episode& episode : episodes)
+  for (const RecordedEpisode& episode : episodes)
     if (episode.steps < 1 || episode.hold < 1)
       throw Error(message(episode.prefix, " has steps ", episode.steps, " and hold ", episode.hold,
                           ", expected both from 1 on"));
@@ -141,20 +78,7 @@ std::vector<Episode> read_episodes(const SafetensorsFile& file) {
   return episodes;
 }
 
-// The recorded rows: steps in increasing order.
-std::vector<int64_t> read_rows(const SafetensorsFile& file, const Episode& episode) {
-  const std::string name = episode.prefix + "rows";
-  const Numbers recorded = tensor(file, name, {file.at(name).size()});
-  std::vector<int64_t> rows;
-  for (double row : recorded) {
-    const int64_t after = rows.empty() ? -1 : rows.back();
-    if (!(row > static_cast<double>(after) && row < static_cast<double>(episode.steps) && row == std::floor(row)))
-      throw Error(message(name, ": expected increasing whole numbers below ", episode.steps, ", got ", row, " after ",
-                          after));
-    rows.push_back(static_cast<int64_t>(row));
-  }
-  return rows;
-}
+constexpr double last_place = std::numeric_limits<double>::epsilon();
 
 double observation_tolerance(const std::string& task) {
   if (!same_bits) return tolerance_elsewhere;
@@ -177,36 +101,38 @@ double seeded_reset_tolerance(const std::string& task) {
 std::string environment_of(const std::string& family, const std::string& task) {
   if (family == "gym") return task;
   if (family == "dmc") return "dmc-" + task;
-  if (family != "ogb") throw Error(message("expected a task of the families gym, dmc and ogb, got '", family, "'"));
+  if (family == "robomimic") return "robomimic-" + task;
+  if (family != "ogb")
+    throw Error(message("expected a task of the families gym, dmc, ogb and robomimic, got '", family, "'"));
   const size_t number = task.find("-task");
   if (!task.starts_with("cube-") || number == std::string::npos)
     throw Error("expected a task of OGBench like cube-double-task2, got '" + task + "'");
   return task.substr(0, number) + "-play-singletask" + task.substr(number) + "-v0";
 }
 
-void compare_model(const SafetensorsFile& file, const MujocoEnvironment& environment, Report& report) {
+void compare_model(const SafetensorsFile& file, const MujocoEnvironment& environment, ReplayReport& report) {
   std::istringstream words(file.metadata("model_info"));
   std::vector<std::string> names;
   for (std::string word; words >> word;) names.push_back(word);
-  const Numbers info = tensor(file, "model/info", {static_cast<int64_t>(names.size())});
+  const Numbers info = recorded_tensor(file, "model/info", {static_cast<int64_t>(names.size())});
   for (size_t i = 0; i < names.size(); ++i)
     report.compare("model/" + names[i], environment.model_number(names[i]), info[i], names[i] == "mass" ? 1e-12 : 0,
                    "model/info");
   for (const auto& [name, recorded] : file.tensors()) {
-    if (!name.starts_with("model/") || name == "model/info") continue;
-    const Numbers field = environment.model_array(name.substr(6));
-    report.compare(name, field, file.values<double>(name, static_cast<int64_t>(field.size())), 0, name);
+    if (!name.starts_with("model/") || name == "model/info" || name == "model/cube_size") continue;
+    const std::vector<double> field = environment.model_array(name.substr(6));
+    report.compare(name, field, file.values<double>(name, std::ssize(field)), 0, name);
   }
 }
 
 // The tables of tasks, which a replay from recorded states does not read: a reset of ours has the recorded targets (the
 // last numbers of a state), and its cubes lie where two draws of +-.01 m may differ by.
-void compare_task(const SafetensorsFile& file, const Episode& episode, OgbenchCube& cube, Report& report) {
+void compare_task(const SafetensorsFile& file, const RecordedEpisode& episode, OgbenchCube& cube, ReplayReport& report) {
   Stream random(0, Purpose::test, 0);
   cube.reset(random);
   const std::vector<double> state = cube.integration_state();
   const std::string name = episode.prefix + "reset/state";
-  const Numbers own(state), recorded = tensor(file, name, {std::ssize(state)});
+  const Numbers own(state), recorded = recorded_tensor(file, name, {std::ssize(state)});
   const size_t targets = 7 * cube.cubes();
   report.compare("goal", own.last(targets), recorded.last(targets), 0, name);
   for (int i = 0; i < cube.cubes(); ++i) {
@@ -215,7 +141,7 @@ void compare_task(const SafetensorsFile& file, const Episode& episode, OgbenchCu
   }
 }
 
-void replay(const SafetensorsFile& file, const Episode& episode, Replayed& replayed, Report& report) {
+void replay(const SafetensorsFile& file, const RecordedEpisode& episode, Replayed& replayed, ReplayReport& report) {
   Environment& environment = replayed.environment();
   const EnvironmentInfo& info = environment.info();
   const double exact = same_bits ? 0 : tolerance_elsewhere;
@@ -223,15 +149,15 @@ void replay(const SafetensorsFile& file, const Episode& episode, Replayed& repla
   const auto named = [&](const char* name) { return episode.prefix + name; };
 
   const int64_t state_size = static_cast<int64_t>(replayed.state().size());
-  const Numbers state = tensor(file, named("reset/state"), {state_size});
-  const Numbers reset_obs = tensor(file, named("reset/obs"), {info.observations});
-  const Numbers before = replayed.mujoco() ? tensor(file, named("reset/pre"), {state_size}) : state;
+  const Numbers state = recorded_tensor(file, named("reset/state"), {state_size});
+  const Numbers reset_obs = recorded_tensor(file, named("reset/obs"), {info.observations});
+  const Numbers before = replayed.mujoco() ? recorded_tensor(file, named("reset/pre"), {state_size}) : state;
   const Numbers actions =
-      tensor(file, named("actions"), {(episode.steps - 1) / episode.hold + 1, info.actions});
-  const Numbers reward = tensor(file, named("reward"), {episode.steps});
-  const Numbers terminated = tensor(file, named("terminated"), {episode.steps});
-  const Numbers truncated = tensor(file, named("truncated"), {episode.steps});
-  const std::vector<int64_t> rows = read_rows(file, episode);
+      recorded_tensor(file, named("actions"), {(episode.steps - 1) / episode.hold + 1, info.actions});
+  const Numbers reward = recorded_tensor(file, named("reward"), {episode.steps});
+  const Numbers terminated = recorded_tensor(file, named("terminated"), {episode.steps});
+  const Numbers truncated = recorded_tensor(file, named("truncated"), {episode.steps});
+  const std::vector<int64_t> rows = recorded_rows(file, episode);
 
   if (replayed.cube()) compare_task(file, episode, *replayed.cube(), report);
   if (episode.seed) {
@@ -245,7 +171,7 @@ void replay(const SafetensorsFile& file, const Episode& episode, Replayed& repla
   // One recorded quantity of a row: its name in the file, and what it is now.
   const auto compare_row = [&](const char* name, size_t row, Numbers now, double tolerance) {
     const int64_t width = static_cast<int64_t>(now.size());
-    const Numbers all = tensor(file, named(name), {static_cast<int64_t>(rows.size()), width});
+    const Numbers all = recorded_tensor(file, named(name), {static_cast<int64_t>(rows.size()), width});
     report.compare(name, now, all.subspan(row * now.size(), now.size()), tolerance,
                    message(episode.prefix, "step ", rows[row]));
   };
@@ -255,7 +181,7 @@ void replay(const SafetensorsFile& file, const Episode& episode, Replayed& repla
     const std::string where = message(episode.prefix, "step ", i);
     Step step;
     if (OgbenchCube* const cube = replayed.cube()) {
-      const Numbers recorded = tensor(file, named("ctrl"), {episode.steps, OgbenchCube::controls})
+      const Numbers recorded = recorded_tensor(file, named("ctrl"), {episode.steps, OgbenchCube::controls})
                                    .subspan(i * OgbenchCube::controls, OgbenchCube::controls);
       report.compare("ctrl", cube->control(action), recorded, same_bits ? 1e-9 : tolerance_elsewhere, where);
       step = cube->simulate(recorded);
@@ -284,13 +210,17 @@ std::vector<CheckLine> verify_environment(const SafetensorsFile& file) try {
   const std::string& family = file.metadata("family");
   const std::string& task = file.metadata("task");
   Replayed replayed(environment_of(family, task));
-  Report report;
+  ReplayReport report;
   const std::string& limit = file.metadata("limit");
   if (limit.empty() || limit.size() > 9 || limit.find_first_not_of("0123456789") != std::string::npos)
     throw Error(message("its metadata 'limit' is '", limit, "', expected a number of steps"));
   report.compare("limit", replayed.environment().info().time_limit, std::stod(limit), 0, "the time limit");
+  if (replayed.robomimic()) compare_robomimic_model(file, *replayed.robomimic(), report);
   if (replayed.mujoco()) compare_model(file, *replayed.mujoco(), report);
-  for (const Episode& episode : read_episodes(file)) replay(file, episode, replayed, report);
+  for (const RecordedEpisode& episode : read_episodes(file)) {
+    if (Robomimic* const robomimic = replayed.robomimic()) replay_robomimic(file, episode, *robomimic, report);
+    else replay(file, episode, replayed, report);
+  }
   return std::move(report).lines();
 } catch (const Error& error) {
   const std::string text = error.what();

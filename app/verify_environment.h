@@ -24,7 +24,7 @@ bool is_environment_golden(const SafetensorsFile& file);
 //                    recorded ones as two draws may be
 //   ctrl             OGBench only: what the controller makes of each action, to 1e-9. The run goes on with the recorded
 //                    one: with contact a difference of 1e-15 there would be one of 1e-3 after the step
-// Bit equality needs the library and the kind of CPU the file was recorded with; elsewhere than on x86-64 the first
+// Recordings of robomimic have other quantities: verify_robomimic.h. Bit equality needs the library and the kind of CPU the file was recorded with; elsewhere than on x86-64 the first
 // steps are compared to 1e-6.
 // Throws Error if the file is malformed, its task unknown, or its family one without environments here.
 std::vector<CheckLine> verify_environment(const SafetensorsFile& file);

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <vector>
 
 #include <meander/kernels/error.h>
+#include <meander/envs/model_spec.h>
 #include <meander/envs/ogbench_cube.h>
 
 namespace meander {
@@ -22,41 +22,14 @@ std::filesystem::path assets() {
   return elsewhere && *elsewhere ? elsewhere : MEANDER_OGBENCH_ASSETS;
 }
 
-struct DeleteSpec { void operator()(mjSpec* spec) const { mj_deleteSpec(spec); } };
-using Spec = std::unique_ptr<mjSpec, DeleteSpec>;
-
-Spec read_spec(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file))
-    throw Error(message("OGBench's task file ", file.string(), " is missing: run ./meander fetch ogbench"));
-  char reason[1000] = "";
-  Spec spec(mj_parseXML(file.c_str(), nullptr, reason, sizeof reason));
-  if (!spec) throw Error(message("cannot read ", file.string(), ": ", one_line(reason)));
-  return spec;
-}
-
-std::shared_ptr<const mjModel> compile(mjSpec* spec, const std::filesystem::path& folder,
-                                       const std::function<void(mjModel&)>& change) {
-  mjModel* const model = mj_compile(spec, nullptr);
-  if (!model) throw Error(message("cannot compile the model in ", folder.string(), ": ", one_line(mjs_getError(spec))));
-  std::shared_ptr<const mjModel> owned(model, [](const mjModel* m) { mj_deleteModel(const_cast<mjModel*>(m)); });
-  if (change) change(*model);
-  return owned;
-}
-
-void remove_all(mjSpec* spec, mjtObj kind) {
-  std::vector<mjsElement*> elements;
-  for (mjsElement* e = mjs_firstElement(spec, kind); e; e = mjs_nextElement(spec, e)) elements.push_back(e);
-  for (mjsElement* e : elements)
-    if (mjs_delete(e) != 0) throw Failure(message("MuJoCo: ", one_line(mjs_getError(spec))));
-}
+Spec read(const std::filesystem::path& file) { return read_spec(file, "ogbench"); }
 
 // Hangs `child` into a new empty body of `parent`. The package makes such a body too; without it the rounding of all
 // poses differs, and contacts with it.
 mjsBody* attach(mjSpec* owner, mjsBody* parent, mjSpec* child, const char* prefix) {
   mjsBody* const holder = mjs_addBody(parent, nullptr);
   mjs_setString(holder->name, prefix);
-  if (!mjs_attach(mjs_addFrame(holder, nullptr)->element, child->element, prefix, ""))
-    throw Failure(message("MuJoCo: ", one_line(mjs_getError(owner))));
+  attach_to(owner, mjs_addFrame(holder, nullptr), child->element, prefix);
   return holder;
 }
 
@@ -87,8 +60,8 @@ void add_cube(mjsBody* world, int index, int cubes, bool target) {
 std::shared_ptr<const mjModel> compile_scene(int cubes) {
   const std::filesystem::path folder = assets();
   const std::filesystem::path ur5e = folder / "universal_robots_ur5e", robotiq = folder / "robotiq_2f85";
-  const Spec gripper = read_spec(robotiq / "2f85.xml"), arm = read_spec(ur5e / "ur5e.xml"),
-             world = read_spec(folder / "floor_wall.xml");
+  const Spec gripper = read(robotiq / "2f85.xml"), arm = read(ur5e / "ur5e.xml"),
+             world = read(folder / "floor_wall.xml");
   // Relative to the file that was read they would be looked for beside the world's.
   mjs_setString(arm->meshdir, (ur5e / "assets").c_str());
   mjs_setString(gripper->meshdir, (robotiq / "assets").c_str());
@@ -118,7 +91,7 @@ std::shared_ptr<const mjModel> compile_scene(int cubes) {
   world->option.impratio = 10;
   world->option.timestep = 0.002;
   world->compiler.autolimits = 1;
-  return compile(world.get(), folder, [](mjModel& model) {
+  return compile_spec(world.get(), folder, [](mjModel& model) {
     const double stiffness[ArmController::joints] = {4500, 4500, 4500, 2000, 2000, 500};
     for (int i = 0; i < ArmController::joints; ++i) {
       double* const gain = model.actuator_gainprm + mjNGAIN * i;
@@ -135,12 +108,6 @@ Pose site_pose(const mjData& data, int site) {
   return pose;
 }
 
-int id_of(const mjModel& model, mjtObj kind, const char* name) {
-  const int id = mj_name2id(&model, kind, name);
-  if (id < 0) throw Error(message("OGBench's model has no '", name, "'"));
-  return id;
-}
-
 }  // namespace
 
 std::array<double, 4> rotation_of_matrix(const double* matrix) {
@@ -151,7 +118,7 @@ std::array<double, 4> rotation_of_matrix(const double* matrix) {
 
 CubeScene::CubeScene(int cubes) {
   model = compile_scene(cubes);
-  arm = compile(read_spec(assets() / "universal_robots_ur5e" / "ur5e.xml").get(), assets(), nullptr);
+  arm = compile_spec(read(assets() / "universal_robots_ur5e" / "ur5e.xml").get(), assets(), nullptr);
   pinch = id_of(*model, mjOBJ_SITE, "ur5e/robotiq/pinch");
   pad = id_of(*model, mjOBJ_BODY, "ur5e/robotiq/right_pad");
   driver = model->jnt_qposadr[id_of(*model, mjOBJ_JOINT, "ur5e/robotiq/right_driver_joint")];

@@ -39,17 +39,6 @@ std::filesystem::path assets() {
   return elsewhere && *elsewhere ? elsewhere : MEANDER_DM_CONTROL_ASSETS;
 }
 
-template <class Generator>
-class DrawsOf final : public Draws {
- public:
-  explicit DrawsOf(Generator& generator) : generator_(generator) {}
-  double uniform() override { return generator_.uniform(); }
-  double normal() override { return generator_.normal(); }
-
- private:
-  Generator& generator_;
-};
-
 }  // namespace
 
 std::filesystem::path dm_control_file(const std::string& file) {

@@ -6,21 +6,11 @@
 #include <span>
 #include <string>
 
+#include <meander/envs/draws.h>
 #include <meander/envs/mujoco.h>
 #include <meander/envs/registry.h>
 
 namespace meander {
-
-// Where the random numbers of an initial state come from: the run's stream, or the package's generator in replays.
-class Draws {
- public:
-  virtual double uniform() = 0;  // in [0, 1)
-  virtual double normal() = 0;
-  double uniform(double low, double high) { return low + (high - low) * uniform(); }
-
- protected:
-  ~Draws() = default;
-};
 
 // Tasks of the DeepMind Control Suite, dm_control 1.0.28 (Tassa et al. 2018), the same numbers step for step. They are
 // called dmc-DOMAIN-TASK. Rewards lie in [0, 1]; an episode is 1000 steps and has no end of its own.

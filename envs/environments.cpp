@@ -7,6 +7,7 @@
 #include <meander/envs/ogbench_cube.h>
 #include <meander/envs/pendulum.h>
 #include <meander/envs/registry.h>
+#include <meander/envs/robomimic.h>
 
 namespace meander {
 namespace {
@@ -18,6 +19,7 @@ Registry& registry() {
     add_gymnasium_locomotion(r);
     add_gymnasium_control(r);
     add_ogbench_cubes(r);
+    add_robomimic(r);
     add_dm_control(r);
     add_dm_control_dog(r);
     return r;
@@ -45,6 +47,7 @@ std::unique_ptr<Environment> make_environment(const std::string& name) {
 EnvironmentInfo environment_info(const std::string& name) {
   if (name.starts_with("dmc-") && registry().contains(name)) return dm_control_info(name);
   if (const auto cube = ogbench_cube_info(name)) return *cube;
+  if (const auto robomimic = robomimic_info(name)) return *robomimic;
   return make_environment(name)->info();
 }
 

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <map>
 #include <mutex>
+#include <variant>
 
 #include <meander/kernels/error.h>
 #include <meander/kernels/isa.h>
@@ -154,7 +155,6 @@ void MujocoEnvironment::load(std::span<const double> state) {
   const int steps = steps_in_state(state[state.size() - 2]);
   clear();
   mj_setState(model_.get(), data_.get(), state.data(), state_parts);
-  prepare_loaded();
   auto rest = state.begin() + simulation;
   std::copy_n(rest, observation_.size(), observation_.begin());
   rest += observation_.size();
@@ -164,6 +164,7 @@ void MujocoEnvironment::load(std::span<const double> state) {
   }
   steps_ = steps;
   measured_ = state.back();
+  prepare_loaded();
 }
 
 // ---- looking inside ------------------------------------------------------------------------------------------------
@@ -182,30 +183,55 @@ int MujocoEnvironment::body(const char* name) const {
 
 std::span<const double> MujocoEnvironment::body_position(int body) const { return {data_->xpos + 3 * body, 3}; }
 
-std::span<const double> MujocoEnvironment::model_array(const std::string& field) const {
+std::vector<double> MujocoEnvironment::model_array(const std::string& field) const {
   const mjModel& m = *model_;
-  struct Field { const char* name; const mjtNum* data; int rows, cols; };
+  using Data = std::variant<const mjtNum*, const int*>;
+  struct Field { const char* name; Data data; int rows, cols; };
   const Field fields[] = {
+      {"body_parentid", m.body_parentid, m.nbody, 1},
       {"body_mass", m.body_mass, m.nbody, 1},
       {"body_inertia", m.body_inertia, m.nbody, 3},
       {"body_ipos", m.body_ipos, m.nbody, 3},
       {"body_iquat", m.body_iquat, m.nbody, 4},
+      {"body_pos", m.body_pos, m.nbody, 3},
+      {"body_quat", m.body_quat, m.nbody, 4},
+      {"body_invweight0", m.body_invweight0, m.nbody, 2},
+      {"body_subtreemass", m.body_subtreemass, m.nbody, 1},
       {"qpos0", m.qpos0, m.nq, 1},
       {"actuator_ctrlrange", m.actuator_ctrlrange, m.nu, 2},
+      {"actuator_forcerange", m.actuator_forcerange, m.nu, 2},
+      {"jnt_type", m.jnt_type, m.njnt, 1},
       {"jnt_range", m.jnt_range, m.njnt, 2},
       {"dof_armature", m.dof_armature, m.nv, 1},
       {"dof_damping", m.dof_damping, m.nv, 1},
+      {"dof_frictionloss", m.dof_frictionloss, m.nv, 1},
+      {"dof_invweight0", m.dof_invweight0, m.nv, 1},
       {"actuator_gainprm", m.actuator_gainprm, m.nu, mjNGAIN},
       {"actuator_biasprm", m.actuator_biasprm, m.nu, mjNBIAS},
+      {"geom_bodyid", m.geom_bodyid, m.ngeom, 1},
+      {"geom_type", m.geom_type, m.ngeom, 1},
+      {"geom_contype", m.geom_contype, m.ngeom, 1},
+      {"geom_conaffinity", m.geom_conaffinity, m.ngeom, 1},
+      {"geom_condim", m.geom_condim, m.ngeom, 1},
       {"geom_size", m.geom_size, m.ngeom, 3},
       {"geom_pos", m.geom_pos, m.ngeom, 3},
       {"geom_quat", m.geom_quat, m.ngeom, 4},
       {"geom_friction", m.geom_friction, m.ngeom, 3},
       {"geom_solref", m.geom_solref, m.ngeom, mjNREF},
+      {"geom_solimp", m.geom_solimp, m.ngeom, mjNIMP},
+      {"geom_margin", m.geom_margin, m.ngeom, 1},
+      {"geom_rbound", m.geom_rbound, m.ngeom, 1},
       {"eq_data", m.eq_data, m.neq, mjNEQDATA},
   };
+  if (field == "hull") {
+    std::vector<double> hull;
+    for (int i = 0; i < m.ngeom; ++i)
+      hull.push_back(m.geom_dataid[i] < 0 ? -1 : m.mesh_graphadr[m.geom_dataid[i]] >= 0 ? 1 : 0);
+    return hull;
+  }
   for (const Field& f : fields)
-    if (field == f.name) return {f.data, static_cast<size_t>(f.rows) * f.cols};
+    if (field == f.name)
+      return std::visit([&](const auto* data) { return std::vector<double>(data, data + f.rows * f.cols); }, f.data);
   throw Error(message(info_.name, ": no field '", field, "' of the model can be read"));
 }
 
@@ -216,6 +242,7 @@ double MujocoEnvironment::model_number(const std::string& field) const {
   const std::pair<const char*, double> numbers[] = {
       {"nq", m.nq}, {"nv", m.nv}, {"nu", m.nu}, {"na", m.na}, {"nbody", m.nbody}, {"ngeom", m.ngeom}, {"njnt", m.njnt},
       {"nsensordata", m.nsensordata}, {"timestep", m.opt.timestep}, {"skip", frame_skip_}, {"mass", mass},
+      {"meaninertia", m.stat.meaninertia},
   };
   for (const auto& [name, value] : numbers)
     if (field == name) return value;

@@ -61,9 +61,13 @@ class MujocoEnvironment : public Environment {
   std::span<const double> controls() const;     // ctrl, as the last step set it
   // The model itself, for drawing, and for simulating with MuJoCo alone what the environment simulates.
   SharedModel shared_model() const { return model_; }
-  // A field of the compiled model ("body_mass", [nbody]) as one row of numbers. Throws Error if it is not known here.
-  std::span<const double> model_array(const std::string& field) const;
-  // A size of the model ("nq"), "timestep" in seconds, "skip" (time steps in one control step) or "mass" (kg in all).
+  // The model to draw: the same bodies and joints, perhaps with more to see. Throws Error if files for it are missing.
+  virtual SharedModel drawn_model() const { return model_; }
+  // A field of the compiled model ("body_mass", [nbody]) as one row of numbers; or "hull": for each geom whether its
+  // mesh has a convex hull, -1 without a mesh. Throws Error if it is not known here.
+  std::vector<double> model_array(const std::string& field) const;
+  // A size of the model ("nq"), "timestep" in seconds, "skip" (time steps in one control step), "mass" (kg in all) or
+  // "meaninertia".
   double model_number(const std::string& field) const;
   double control_interval() const;  // seconds of one control step
 
@@ -84,7 +88,7 @@ class MujocoEnvironment : public Environment {
   virtual std::vector<std::span<double>> derived() const { return {}; }
   // Computes everything derived of a new episode's state: mj_forward.
   virtual void forward();
-  // Computes what a step needs besides the state after load has set it: nothing where a step begins with mj_step.
+  // Computes what a step needs besides what load has put back: nothing where a step begins with mj_step.
   virtual void prepare_loaded() {}
 
   void clear();         // mj_resetData

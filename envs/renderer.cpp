@@ -82,7 +82,7 @@ struct Renderer::Stage {
   std::vector<unsigned char> upside_down, picture;
 
   Stage(const MujocoEnvironment& drawn, int width, int height, int number)
-      : environment(drawn), shared(drawn.shared_model()), model(*shared), data(mj_makeData(&model), mj_deleteData),
+      : environment(drawn), shared(drawn.drawn_model()), model(*shared), data(mj_makeData(&model), mj_deleteData),
         frame{0, 0, width, height}, upside_down(static_cast<size_t>(3) * width * height),
         picture(upside_down.size()) {
     mjv_defaultFreeCamera(&model, &camera);

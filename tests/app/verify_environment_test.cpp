@@ -13,6 +13,7 @@
 #include <meander/kernels/error.h>
 #include <meander/envs/dm_control.h>
 #include <meander/envs/ogbench_cube.h>
+#include <meander/envs/robomimic.h>
 
 using namespace meander;
 
@@ -20,7 +21,9 @@ namespace {
 
 // "Hopper-v4" is Gymnasium's, "dmc-hopper-hop" dm_control's, "cube-double-task5" OGBench's.
 std::string golden(const std::string& task) {
-  const char* const family = task.starts_with("dmc-") ? "/" : task.starts_with("cube-") ? "/ogb-" : "/gym-";
+  const char* const family = task.starts_with("dmc-") || task.starts_with("robomimic-") ? "/"
+                             : task.starts_with("cube-")                               ? "/ogb-"
+                                                                                       : "/gym-";
   return std::string(MEANDER_TEST_DATA) + family + task + ".safetensors";
 }
 
@@ -28,6 +31,11 @@ bool dm_control_here() {
   const bool here = dm_control_available();
   if (!here) MESSAGE("skipped for dm_control: ./meander fetch dm_control brings its task files");
   return here;
+}
+
+bool robomimic_here() {
+  if (!has_robosuite_assets()) MESSAGE("skipped for robomimic: ./meander fetch robomimic brings its task files");
+  return has_robosuite_assets();
 }
 
 // A golden whose numbers can be changed and written under another name.
@@ -88,10 +96,11 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 // steps. OGBench's: the controller's output, and the steps given the recorded one.
 TEST_CASE("goldens") {
   int files = 0;
-  const bool cubes = can_run_cubes(), dm_control = dm_control_here();
+  const bool cubes = can_run_cubes(), dm_control = dm_control_here(), robomimic = robomimic_here();
   for (const auto& entry : std::filesystem::directory_iterator(MEANDER_TEST_DATA)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with("gym-") && !(cubes && name.starts_with("ogb-")) && !(dm_control && name.starts_with("dmc-")))
+    if (!name.starts_with("gym-") && !(cubes && name.starts_with("ogb-")) &&
+        !(dm_control && name.starts_with("dmc-")) && !(robomimic && name.starts_with("robomimic-")))
       continue;
     CAPTURE(name);
     ++files;
@@ -106,7 +115,7 @@ TEST_CASE("goldens") {
       CHECK(line.ok());
     }
   }
-  CHECK(files == 14 + (cubes ? 3 : 0) + (dm_control ? 6 : 0));
+  CHECK(files == 14 + (cubes ? 3 : 0) + (dm_control ? 6 : 0) + (robomimic ? 3 : 0));
 }
 
 // dm_control's resets follow from the seed of its generator: another seed, or a state of another seed, must show.
@@ -124,6 +133,32 @@ TEST_CASE("the reset from the package's seed is compared") {
   Copy number("dmc-walker-run");
   number.tensors.at("ep1/obs").at(30) += 1e-9;
   CHECK(number.out() == "obs");
+}
+
+TEST_CASE("each quantity of a robomimic recording is compared") {
+  if (!robomimic_here()) return;
+  const auto changed = [](const std::string& tensor, size_t index, double by) {
+    Copy copy("robomimic-can-seed0");
+    copy.tensors.at(tensor).at(index) += by;
+    return copy.out();
+  };
+  CHECK(Copy("robomimic-can-seed0").out() == "");
+  CHECK(changed("model/dof_damping", 8, 1e-9) == "model/dof_damping");
+  CHECK(changed("model/geom_type", 3, 1) == "model/geom_type");
+  CHECK(changed("hull", 5, 1) == "hull");
+  CHECK(changed("ep1/home", 2, 1e-15) == "seeded reset");
+  CHECK(changed("ep1/reset/state", 20, 1e-15) == "seeded reset");
+  CHECK(changed("ep0/reset/obs", 1, 1e-14) == "obs");
+  CHECK(changed("ep0/obs", 23 * 4 + 20, 1e-14) == "obs");
+  CHECK(changed("ep0/obs", 23 * 4 + 13, 1e-5) == "obs/rotation");
+  CHECK(changed("ep0/grip", 3, 1e-9) == "grip");
+  CHECK(changed("ep2/reward", 5, 1) == "reward");
+  CHECK(changed("ep2/terminated", 5, 1) == "terminated");
+  CHECK(changed("ep2/truncated", 5, 1) == "truncated");
+  CHECK(changed("ep0/qpos", 37, 1e-15) == "qpos");
+  CHECK(changed("ep0/qvel", 33, 1e-15) == "qvel");
+  // The run goes on with the recorded torques: a wrong one shows there and, by what it moves, everywhere after.
+  CHECK(changed("ep0/ctrl", 7 * 25 * 19 + 7 * 24, 2e-9).starts_with("ctrl"));
 }
 
 // A check that cannot fail is none: each quantity, changed by the least that must show, is reported, and it alone.
