@@ -9,6 +9,7 @@
 
 #include <meander/app/array_file.h>
 #include <meander/app/data_layouts.h>
+#include <meander/app/demonstrations.h>
 #include <meander/app/hdf5_file.h>
 #include <meander/app/minari_file.h>
 #include <meander/app/output_place.h>
@@ -258,6 +259,14 @@ void for_each_array(const DataSet& data, Floats&& floats, Flags&& flags) {
   flags("terminals", std::vector<int64_t>{rows}, data.terminal.data());
 }
 
+void write_arrays(const std::string& path, const DataSet& data, const std::string& environment) {
+  Hdf5Writer file(path);
+  if (!environment.empty()) file.attribute("", "environment", environment);
+  const auto add = [&](const auto&... array) { file.add(array...); };
+  for_each_array(data, add, add);
+  file.finish();
+}
+
 }  // namespace
 
 void expect_data_set_name(const std::string& path) {
@@ -315,11 +324,8 @@ void write_data_set(const std::string& path, const DataSet& data, const std::str
     file.write(path);
   } else if (is_hdf5(path)) {
     const std::string partial = free_name_beside(path);
-    Hdf5Writer file(partial);
-    if (!environment.empty()) file.attribute("", "environment", environment);
-    const auto add = [&](const auto&... array) { file.add(array...); };
-    for_each_array(data, add, add);
-    file.finish();
+    if (environment.starts_with("robomimic-")) write_demonstrations(partial, environment, data);
+    else write_arrays(partial, data, environment);
     put_in_place(partial, path, OutputPlace::replaced);
   } else {
     SafetensorsWriter file;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <meander/algos/data_set.h>
+#include <meander/app/data_options.h>
 
 namespace meander {
 
@@ -39,14 +40,6 @@ struct Relabelling {
   struct Row { float reward, mask; };
   int positions;  // Q; 0: any
   std::function<Row(std::span<const float> positions)> row;
-};
-
-// What is wanted of a file.
-struct DataOptions {
-  std::string filter;            // robomimic's layout: the demonstrations that mask/FILTER lists
-  std::string observation_keys;  // "a,b": where observations are several arrays, these, in this order
-  int64_t episodes = 0;          // the first so many (robomimic: demonstrations); 0: all
-  bool clip_actions = false;     // those beyond [-1, 1], instead of refusing them
 };
 
 struct DataFile {

@@ -63,9 +63,9 @@ void read_arguments(const std::string& text, RobomimicDemos& demos, std::vector<
   if (number(minor) != 5) return;
   const Json* const frame = controller->find("input_ref_frame");
   demos.frame = frame ? frame->text() : "base";
-  if (demos.frame != "world")
-    remarks.push_back(message("its actions are displacements in the frame ", quoted(demos.frame),
-                              frame ? "" : ", robosuite's default", "; those of the tasks are in the world's"));
+  // The arm's base is not turned: the two are one but for rounding.
+  if (demos.frame != "world" && demos.frame != "base")
+    throw Error(message("its actions are in the frame ", quoted(demos.frame), "; those in the world's or the base's are read"));
 }
 
 // The z of objects is near .83 at the beginning: over the table, or the bin.

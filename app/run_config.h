@@ -6,6 +6,7 @@
 
 #include <meander/algos/settings.h>
 #include <meander/algos/training.h>
+#include <meander/app/data_options.h>
 #include <meander/envs/wrapped.h>
 
 namespace meander {
@@ -16,6 +17,7 @@ struct RunConfig {
   int64_t threads = 0;  // 0: all of the machine's
   std::string device = "cpu";
   TaskSettings task;
+  DataOptions data_options;
   TrainingSettings training;
   std::unique_ptr<AlgorithmSettings> algorithm_settings;
 
