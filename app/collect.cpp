@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <exception>
+#include <map>
 
 #include <meander/algos/random_action.h>
 #include <meander/app/claim.h>
@@ -17,6 +18,7 @@
 #include <meander/app/worlds.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/cube_play.h>
+#include <meander/envs/robomimic_script.h>
 #include <meander/kernels/threads.h>
 
 namespace meander {
@@ -159,9 +161,37 @@ void Collector::keep(const Episode& episode, int64_t steps) {
   data.terminal.insert(data.terminal.end(), static_cast<size_t>(steps), 0);
   data.terminal.push_back(1);
   ++kept_;
-  if (episode.over() && steps == episode.steps()) complete.returns.push_back(episode.episode_return);
-  else ++cut;
+  if (episode.over() && steps == episode.steps()) {
+    complete.returns.push_back(episode.episode_return);
+    complete.ended.push_back(episode.result.terminated);
+  } else {
+    ++cut;
+  }
 }
+
+// Scripted demonstrations instead of an agent: each episode has a script of its own, which looks at the observation.
+class Demonstrator {
+ public:
+  Demonstrator(RobomimicTask task, uint64_t seed, const CollectOptions& options)
+      : task_(task), seed_(seed), noise_(options.noise < 0 ? RobomimicScript::usual_noise : options.noise),
+        spread_(options.spread < 0 ? RobomimicScript::usual_spread : options.spread) {}
+
+  // `name`: of the episode in its upper half.
+  void operator()(std::span<const float> state, uint64_t name, std::span<float> action) {
+    const uint64_t episode = name >> 32;
+    auto& script = scripts_.try_emplace(episode, task_, Stream(seed_, Purpose::collect_explore, episode), noise_, spread_)
+                       .first->second;
+    std::ranges::copy(script.act(state), action.begin());
+    while (scripts_.size() > most_under_way) scripts_.erase(scripts_.begin());  // the oldest, long ended
+  }
+
+ private:
+  static constexpr size_t most_under_way = 1024;
+  RobomimicTask task_;
+  uint64_t seed_;
+  double noise_, spread_;
+  std::map<uint64_t, RobomimicScript> scripts_;
+};
 
 }  // namespace
 
@@ -179,6 +209,9 @@ int collect(const CollectOptions& options) {
     agents.push_back(load_trained(what, task, seed));
     task = agents.front().task;
   }
+  const auto scripted = agents.empty() ? robomimic_task(task) : std::nullopt;
+  if (!scripted && (options.noise >= 0 || options.spread >= 0))
+    throw Error("--noise and --spread are of scripted demonstrations: of a robomimic task, without run folders");
   const std::string path =
       options.out.empty() ? fmt::format("{}-s{}.npz", safe_file_name(task), options.seed) : options.out;
   const OutputPlace place(path, OutputPlace::kept);
@@ -192,7 +225,9 @@ int collect(const CollectOptions& options) {
       worlds_for(wanted.count, task, run ? run->task : TaskSettings{}, run ? run->training.seed : 0);
   catch_interrupts();
   Collector collector(seed);
-  if (agents.empty())
+  if (scripted)
+    collector.collect(worlds, 1, wanted, Demonstrator(*scripted, seed, options));
+  else if (agents.empty())
     collector.collect(worlds, 1, wanted, [&](auto, uint64_t name, std::span<float> action) {
       act_at_random(seed, Purpose::collect_explore, name, action);
     });
@@ -209,9 +244,13 @@ int collect(const CollectOptions& options) {
   if (data.rows() == 0) return 130;  // stopped before the first step
   place.put([&](const std::string& name) { write_data_set(name, data, task); });
   const Evaluation& complete = collector.complete;
-  print("{} transitions of {}, seed {}: {} complete episode{}, {} cut where the steps were done\n",
-             count_text(data.transitions()), task, options.seed, count_text(std::ssize(complete.returns)),
-             complete.returns.size() == 1 ? "" : "s", collector.cut);
+  print("{} transitions of {}, seed {}: {} complete episode{}{}, {} cut where the steps were done\n",
+        count_text(data.transitions()), task, options.seed, count_text(std::ssize(complete.returns)),
+        complete.returns.size() == 1 ? "" : "s",
+        worlds.info().ends_with_success
+            ? fmt::format(" ({} a success)", std::count(complete.ended.begin(), complete.ended.end(), 1))
+            : "",
+        collector.cut);
   if (!complete.returns.empty())
     print("return of the complete ones: mean {:.3f}  std {:.3f}  min {:.3f}  max {:.3f}\n", complete.mean(),
                complete.deviation(), complete.lowest(), complete.highest());

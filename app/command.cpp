@@ -131,10 +131,10 @@ int run(int argc, char** argv, Product& product) {
 
   CollectOptions collect_options;
   verb = add("collect", Product::files,
-             "Record a data set: what agents do, random actions, or OGBench's scripted policy",
+             "Record a data set: what agents do, demonstrations by script, or random actions",
              [&] { return collect(collect_options); });
   verb->add_option("RUN", collect_options.agents,
-                   "Run folders or checkpoint files, which share the steps; none: random actions");
+                   "Run folders or checkpoint files, which share the steps; none: scripted (robomimic), or random");
   verb->add_option("--env", collect_options.environment,
                    "Environment; default: the one the first was trained on; cube-double-play: OGBench's data set");
   CLI::Option* const collect_steps =
@@ -143,6 +143,8 @@ int run(int argc, char** argv, Product& product) {
       ->excludes(collect_steps);
   add_number(*verb, "--seed", collect_options.seed, 0, largest_whole, "Of initial states and actions");
   verb->add_flag("--deterministic", collect_options.deterministic, "Act as in evaluations, without exploring");
+  add_number(*verb, "--noise", collect_options.noise, 0, 1, "Of scripted actions, its deviation; default: 0.2");
+  add_number(*verb, "--spread", collect_options.spread, 0, 1, "Of the ways of scripted demonstrations; default: 0.5");
   verb->add_option("--out", collect_options.out, "FILE.npz, FILE.safetensors or FILE.hdf5; default: ENV-sSEED.npz");
   add_number(*verb, "--threads", collect_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
@@ -178,7 +180,7 @@ int run(int argc, char** argv, Product& product) {
   verb = add("render", Product::files, "A video or pictures of an evaluation episode",
              [&] { return render(render_options); });
   verb->add_option("RUN", render_options.what,
-                   "Run folder (its last checkpoint) or a checkpoint file; none: random actions");
+                   "Run folder (its last checkpoint) or a checkpoint file; none: scripted (robomimic), or random");
   verb->add_option("--env", render_options.environment, "Environment; default: the one it was trained on");
   add_number(*verb, "--episode", render_options.episode, 0, 999'999,
              "Which of the episodes that eval runs with this seed, from 0");

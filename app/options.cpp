@@ -10,27 +10,39 @@ namespace meander {
 
 namespace {
 
-int64_t number_of(const std::string& name, const std::string& text, int64_t low, int64_t high) {
-  int64_t number = 0;
+template <class Number>
+Number number_of(const std::string& name, const std::string& text, Number low, Number high) {
+  Number number = 0;
   const Setting setting{name, &number, "", "", static_cast<double>(low), static_cast<double>(high), {}};
   if (!store_text(setting, text)) throw Error(name + ": expected " + expectation(setting) + ", got '" + text + "'");
   return number;
 }
 
 // What a number means, and which are taken.
-std::string with_range(const std::string& meaning, int64_t low, int64_t high) {
+template <class Number>
+std::string with_range(const std::string& meaning, Number low, Number high) {
   return high == largest_whole ? message(meaning, " (from ", low, ")") : message(meaning, " (", low, " to ", high, ")");
+}
+
+template <class Number>
+CLI::Option* add(CLI::App& verb, const std::string& name, Number& number, Number low, Number high,
+                 const std::string& meaning) {
+  CLI::Option* const option = verb.add_option_function<std::string>(
+      name, [&number, name, low, high](const std::string& text) { number = number_of(name, text, low, high); },
+      with_range(meaning, low, high));
+  option->type_name("NUMBER");
+  return number < low ? option : option->default_str(message(number));
 }
 
 }  // namespace
 
 CLI::Option* add_number(CLI::App& verb, const std::string& name, int64_t& number, int64_t low, int64_t high,
                         const std::string& meaning) {
-  CLI::Option* const option = verb.add_option_function<std::string>(
-      name, [&number, name, low, high](const std::string& text) { number = number_of(name, text, low, high); },
-      with_range(meaning, low, high));
-  option->type_name("NUMBER");
-  return number < low ? option : option->default_str(message(number));
+  return add(verb, name, number, low, high, meaning);
+}
+CLI::Option* add_number(CLI::App& verb, const std::string& name, double& number, double low, double high,
+                        const std::string& meaning) {
+  return add(verb, name, number, low, high, meaning);
 }
 
 CLI::Option* add_numbers(CLI::App& verb, const std::string& name, std::vector<int64_t>& numbers, int64_t low,

@@ -9,9 +9,11 @@ namespace meander {
 
 // What all options of the command have in common.
 
-// Whole numbers of an option, `low` to `high`; read, and refused in the same words, as those of settings are
+// A number of an option, `low` to `high`, whole or not; read, and refused in the same words, as those of settings are
 // (algos/settings.h), and a list of them, 1,8,32.
 CLI::Option* add_number(CLI::App& verb, const std::string& name, int64_t& number, int64_t low, int64_t high,
+                        const std::string& meaning);
+CLI::Option* add_number(CLI::App& verb, const std::string& name, double& number, double low, double high,
                         const std::string& meaning);
 CLI::Option* add_numbers(CLI::App& verb, const std::string& name, std::vector<int64_t>& numbers, int64_t low,
                          int64_t high, const std::string& meaning);

@@ -11,6 +11,7 @@
 #include <meander/app/verbs.h>
 #include <meander/kernels/error.h>
 #include <meander/envs/renderer.h>
+#include <meander/envs/robomimic_script.h>
 #include <meander/envs/wrapped.h>
 #include <meander/kernels/threads.h>
 
@@ -73,8 +74,13 @@ int render(const RenderOptions& options) {
   catch_interrupts();
   StatusLine line(stderr);
   int64_t frames = 0;
+  std::optional<RobomimicScript> script;
+  if (const auto demonstrated = robomimic_task(task); demonstrated && !trained.agent)
+    script.emplace(*demonstrated, Stream(seed, Purpose::random_action, static_cast<uint64_t>(options.episode)),
+                   RobomimicScript::usual_noise, RobomimicScript::usual_spread);
   const auto decide = [&](std::span<const float> observation, uint64_t name, std::span<float> chunk) {
     if (trained.agent) trained.agent->act(observation, name, chunk);
+    else if (script) std::ranges::copy(script->act(observation), chunk.begin());
     else act_at_random(seed, Purpose::random_action, name, chunk);
   };
   const auto watch = [&](int64_t time) {
@@ -91,7 +97,9 @@ int render(const RenderOptions& options) {
     throw Error(fmt::format("--frame {}: the episode is over after {} steps", options.frame, episode.steps));
   film->finish();
   print("episode {} of {}, seed {}, {}\n", options.episode, task, options.seed,
-             trained.agent ? fmt::format("{} after step {}", trained.path, trained.step) : "random actions");
+             trained.agent ? fmt::format("{} after step {}", trained.path, trained.step)
+             : script      ? "scripted"
+                           : "random actions");
   print("return {:.3f} {} {} step{}\n", episode.episode_return, episode.over ? "of" : "of the first",
              episode.steps, episode.steps == 1 ? "" : "s");
   if (still) print("wrote {}\n", path);

@@ -20,12 +20,13 @@ struct TrainOptions {
 int train(const TrainOptions& options);
 
 struct CollectOptions {
-  std::vector<std::string> agents;      // run folders or checkpoints; none: random actions
+  std::vector<std::string> agents;      // run folders or checkpoints; none: the task's script, or random actions
   std::string environment;              // empty: the one the first agent was trained on; or a play data set's name
   std::string out;                      // empty: ENV-sSEED.npz
   int64_t steps = 10'000, seed = 0, threads = 0;
   int64_t episodes = 0;                 // complete ones, instead of steps
   bool deterministic = false;
+  double noise = -1, spread = -1;       // of scripted demonstrations (envs/robomimic_script.h); -1: as they are by default
 };
 int collect(const CollectOptions& options);
 

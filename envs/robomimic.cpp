@@ -25,14 +25,8 @@ constexpr double bin_length = 0.39, bin_width = 0.49, bin_edge = 0.05;
 struct Named { const char* name; int observations, limit; };
 constexpr Named tasks[] = {{"robomimic-lift", 19, 300}, {"robomimic-can", 23, 300}, {"robomimic-square", 23, 400}};
 
-std::optional<RobomimicTask> parse(const std::string& name) {
-  for (const auto task : {RobomimicTask::lift, RobomimicTask::can, RobomimicTask::square})
-    if (name == tasks[static_cast<int>(task)].name) return task;
-  return {};
-}
-
 RobomimicTask parse_or_throw(const std::string& name) {
-  if (const auto task = parse(name)) return *task;
+  if (const auto task = robomimic_task(name)) return *task;
   throw Error("no robomimic task '" + name + "'");
 }
 
@@ -395,8 +389,14 @@ bool Robomimic::done() const {
 
 SharedModel Robomimic::drawn_model() const { return robomimic_drawn_model(task_); }
 
+std::optional<RobomimicTask> robomimic_task(const std::string& name) {
+  for (const auto task : {RobomimicTask::lift, RobomimicTask::can, RobomimicTask::square})
+    if (name == tasks[static_cast<int>(task)].name) return task;
+  return {};
+}
+
 std::optional<EnvironmentInfo> robomimic_info(const std::string& name) {
-  if (const auto task = parse(name)) return describe(*task);
+  if (const auto task = robomimic_task(name)) return describe(*task);
   return {};
 }
 

@@ -106,7 +106,9 @@ class Robomimic final : public MujocoEnvironment {
   std::array<double, 23> sampled_{};                             // the observation
 };
 
-// What is known of a task without its files; nothing if the name is not one of these tasks.
+// Nothing if the name is not one of these tasks.
+std::optional<RobomimicTask> robomimic_task(const std::string& name);
+// What is known of a task without its files, likewise.
 std::optional<EnvironmentInfo> robomimic_info(const std::string& name);
 
 // Whether the task files are here.

@@ -53,7 +53,8 @@ class Composition {
     spec->compiler.degree = 0;
     std::fill_n(spec->compiler.inertiagrouprange, 2, 0);  // only group 0, what touches, has a mass
     remove_all(spec, mjOBJ_SENSOR);
-    if (!drawn_) remove_what_is_only_seen(spec);
+    if (drawn_) remove_what_is_hidden(spec);
+    else remove_what_is_only_seen(spec);
     return spec;
   }
   mjsBody* body(mjSpec* part, const char* name) const { return body_of(part, name, folder_); }
@@ -64,6 +65,13 @@ class Composition {
   const fs::path& folder() const { return folder_; }
 
  private:
+  // What only touches lies within what is seen, and sites mark places for people.
+  static void remove_what_is_hidden(mjSpec* spec) {
+    remove_if(spec, mjOBJ_GEOM, [](mjsElement* e) {
+      return mjs_asGeom(e)->group == 0 && std::string(mjs_getString(mjs_asGeom(e)->material)).empty();
+    });
+    remove_all(spec, mjOBJ_SITE);
+  }
   // The trajectories are the same to the bit, the model has 3 MB for 70.
   static void remove_what_is_only_seen(mjSpec* spec) {
     remove_if(spec, mjOBJ_GEOM, [](mjsElement* e) { return !mjs_asGeom(e)->contype && !mjs_asGeom(e)->conaffinity; });

@@ -17,7 +17,7 @@ constexpr double grasp_from_centre = 0.064;       // m
 
 double nearest_turn(double angle, double period) { return angle - period * std::round(angle / period); }
 
-Matrix3 rotation_of(std::span<const double> xyzw) {
+Matrix3 rotation_of(std::span<const float> xyzw) {
   const double x = xyzw[0], y = xyzw[1], z = xyzw[2], w = xyzw[3], n = 2 / (x * x + y * y + z * z + w * w);
   return {1 - n * (y * y + z * z), n * (x * y - z * w), n * (x * z + y * w),
           n * (x * y + z * w), 1 - n * (x * x + z * z), n * (y * z - x * w),
@@ -38,10 +38,10 @@ RobomimicScript::RobomimicScript(RobomimicTask task, Stream random, double noise
   closing_ = 7 + static_cast<int>(spread * std::floor(5 * random_.uniform()));
 }
 
-std::array<double, Robomimic::actions> RobomimicScript::act(std::span<const double> observation) {
+std::array<double, Robomimic::actions> RobomimicScript::act(std::span<const float> observation) {
   std::copy_n(observation.begin(), 3, hand_.begin());
   hand_rotation_ = rotation_of(observation.subspan(3, 4));
-  const std::span<const double> object = observation.subspan(task_ == RobomimicTask::lift ? 9 : 16, 7);
+  const std::span<const float> object = observation.subspan(task_ == RobomimicTask::lift ? 9 : 16, 7);
   std::copy_n(object.begin(), 3, object_.begin());
   object_rotation_ = rotation_of(object.subspan(3));
 

@@ -14,12 +14,14 @@ namespace meander {
 // missed or dropped it fetches again.
 class RobomimicScript {
  public:
+  static constexpr double usual_noise = 0.2, usual_spread = 0.5;
+
   // `noise`: the deviation of the action's noise, which is smoothed over time. `spread`: how far heights, speed, the
   // point of the grasp and the time of closing vary from episode to episode; at 1, 3 cm, half, 6 mm and 5 steps.
   RobomimicScript(RobomimicTask task, Stream random, double noise, double spread);
 
   // The next action of the episode, in [-1, 1].
-  std::array<double, Robomimic::actions> act(std::span<const double> observation);
+  std::array<double, Robomimic::actions> act(std::span<const float> observation);
 
  private:
   using Point = std::array<double, 3>;

@@ -14,6 +14,7 @@
 #include "command.h"
 #include <meander/envs/environments.h>
 #include <meander/envs/ogbench_cube.h>
+#include <meander/envs/robomimic.h>
 
 using namespace meander;
 namespace fs = std::filesystem;
@@ -252,5 +253,42 @@ TEST_CASE("collect: play data go on where they were stopped") {
     const Result refused = meander_in(folder, all);
     CHECK(refused.status == 2);
     CHECK_MESSAGE(contains(refused.error, part.c_str()), refused.error);
+  }
+}
+
+// Scripted demonstrations are what `collect` does where nobody else can act; each is the same whatever the number of
+// threads, and wider with more noise and spread.
+TEST_CASE("collect: demonstrations of robomimic's tasks") {
+  if (!has_robosuite_assets()) {
+    MESSAGE("skipped: ./meander fetch robomimic brings the task files");
+    return;
+  }
+  Folder folder;
+  const auto collect = [&](const char* out, Words more) {
+    Words words = {"collect", "--env", "robomimic-lift", "--episodes", "5", "--seed", "2", "--out", out};
+    words.insert(words.end(), more.begin(), more.end());
+    const Result result = meander_in(folder, words);
+    CHECK_MESSAGE(result.status == 0, result.error);
+    CHECK_MESSAGE(contains(result.out, "5 complete episodes (5 a success)"), result.out);
+    return read_data_set(folder.file(out));
+  };
+  const DataSet one = collect("1.npz", {"--threads", "1"}), two = collect("2.npz", {"--threads", "2"});
+  CHECK(one.observation == two.observation);
+  CHECK(one.action == two.action);
+  CHECK(std::count(one.terminal.begin(), one.terminal.end(), 1) == 5);
+  CHECK(std::count(one.mask.begin(), one.mask.end(), 0.0f) == 5);
+  CHECK(std::count(one.reward.begin(), one.reward.end(), -1.0f) == one.transitions() - 5);
+  const DataSet same = collect("3.npz", {"--noise", "0.2", "--spread", "0.5"});
+  CHECK(same.action == one.action);
+  const DataSet narrow = collect("4.npz", {"--noise", "0", "--spread", "0"});
+  CHECK(narrow.rows() < one.rows());
+
+  for (const Words& words : {Words{"--env", "Pendulum-v1", "--noise", "0.1"}, {"--env", "robomimic-lift", "--noise", "2"}}) {
+    Words all = {"collect", "--steps", "10", "--out", "no.npz"};
+    all.insert(all.end(), words.begin(), words.end());
+    const Result result = meander_in(folder, all);
+    CHECK(result.status == 2);
+    CHECK(is_one_line(result.error));
+    CHECK(contains(result.error, "--noise"));
   }
 }

@@ -218,7 +218,8 @@ TEST_CASE("scripted demonstrations succeed") {
       Step step;
       int length = 0;
       for (; !step.terminated && !step.truncated; ++length) {
-        const auto action = script.act(environment.observation());
+        const std::span<const double> seen = environment.observation();
+        const auto action = script.act(std::vector<float>(seen.begin(), seen.end()));
         for (double x : action) CHECK(std::abs(x) <= 1);
         step = environment.step(action);
         CHECK(step.reward == (step.terminated ? 0 : -1));
