@@ -82,13 +82,19 @@ class Reader {
       ended = std::move(ends);
       StepRows steps{ended, {}, has("next_observations", 2)};
       if (has("timeouts", 1)) steps.timed_out = flags("timeouts");
-      plan = plan_step_rows(file_, steps, size_, result.remarks);
-    } else if (has("valids", 1)) {
-      ends = flags("valids");
-      for (uint8_t& flag : ends) flag = !flag;
+      // Room for a row more after each end that is said, and for some that are not.
+      const auto count = [](const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), 1); };
+      const int64_t more = count(steps.ended) + count(steps.timed_out) + rows_ / 64 + 1;
+      data.observation = read_floats(file_, "observations", (rows_ + more) * size_);
+      plan = plan_step_rows(file_, steps, data.observation, result.remarks);
+    } else {
+      data.observation = read_floats(file_, "observations", rows_ * size_);
+      if (has("valids", 1)) {
+        ends = flags("valids");
+        for (uint8_t& flag : ends) flag = !flag;
+      }
     }
     const int64_t room = rows_ + plan.inserted;
-    data.observation = read_floats(file_, "observations", room * size_);
     data.action = read_floats(file_, "actions", room * actions_);
     if (has_masks_) data.mask = read_floats(file_, "masks", room);
     if (has_rewards_) data.reward = read_floats(file_, "rewards", room);

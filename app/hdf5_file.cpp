@@ -81,12 +81,12 @@ Hdf5File::Hdf5File(std::string name, std::unique_ptr<Hdf5Answers> answers)
 
 void Hdf5File::converse(size_t count, const std::function<std::string(size_t)>& question,
                         const std::function<void(size_t, char)>& answer) {
-  // So few bytes wait to be read on the other side that asking never waits for it while it waits for us.
+  // So little waits to be read on the other side, in few pieces, that asking never waits for it while it waits for us.
   constexpr size_t most = 16'000;
   std::vector<size_t> lengths(count);
   for (size_t asked = 0, waiting = 0, i = 0; i < count; waiting -= lengths[i++]) {
     std::string more;
-    while (asked < count && (waiting < most || asked == i)) {
+    while (asked < count && (waiting < most / 2 || (!more.empty() && waiting < most))) {
       const std::string next = question(asked);
       waiting += lengths[asked++] = next.size();
       more += next;
@@ -118,9 +118,13 @@ std::optional<Hdf5File::Names> Hdf5File::list(char what, const std::string& path
 }
 
 std::optional<std::string> Hdf5File::attribute(const std::string& object, const std::string& name) {
-  std::optional<std::string> result;
-  converse(1, [&](size_t) { return request('a', object, name); }, [&](size_t, char letter) {
-    if (letter == 'a') result = read_text();
+  return attributes({object}, name).front();
+}
+
+std::vector<std::optional<std::string>> Hdf5File::attributes(const Names& objects, const std::string& name) {
+  std::vector<std::optional<std::string>> result(objects.size());
+  converse(objects.size(), [&](size_t i) { return request('a', objects[i], name); }, [&](size_t i, char letter) {
+    if (letter == 'a') result[i] = read_text();
     else if (letter != '-') fail("an answer of the wrong kind");
   });
   return result;

@@ -47,6 +47,7 @@ class Hdf5File {
   std::optional<Names> names(const std::string& group);  // sorted; nothing: there is no group
   // Texts, and whole numbers as decimals.
   std::optional<std::string> attribute(const std::string& object, const std::string& name);
+  std::vector<std::optional<std::string>> attributes(const Names& objects, const std::string& name);
   std::optional<Names> texts(const std::string& array);
   // Checked against what is stored; nothing: there is no array.
   std::optional<Shape> shape(const std::string& array);

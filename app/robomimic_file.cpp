@@ -154,13 +154,14 @@ RobomimicDemos robomimic_demos(Hdf5File& file, const DataOptions& options, DataF
     if (__builtin_add_overflow(total, demos.steps[i], &total)) file.fail("too many steps");
   }
   // Attributes that lie are a sign that something was cut, or put together by hand.
-  const auto expect = [&](const std::string& object, const char* name, int64_t truth) {
-    const auto said = file.attribute(object, name);
+  const auto expect = [&](const std::string& object, const char* name, const std::optional<std::string>& said, int64_t truth) {
     if (said && parse_whole(*said) != truth)
       file.fail(object, " says ", name, " ", quoted(*said), ", but there are ", truth);
   };
-  for (size_t i = 0; i < demos.groups.size(); ++i) expect(demos.groups[i], "num_samples", demos.steps[i]);
-  if (std::ssize(names) == std::ssize(in_order(*all, "demo_"))) expect("data", "total", total);
+  const auto samples = file.attributes(demos.groups, "num_samples");
+  for (size_t i = 0; i < samples.size(); ++i) expect(demos.groups[i], "num_samples", samples[i], demos.steps[i]);
+  if (std::ssize(names) == std::ssize(in_order(*all, "demo_")))
+    expect("data", "total", file.attribute("data", "total"), total);
 
   const auto say = [&](const char* what, const std::string& value) {
     if (!value.empty()) result.about.emplace_back(what, value);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -14,8 +15,8 @@ namespace meander::hdf5 {
 
 namespace {
 
-char buffer[1 << 16];
-size_t filled = 0;
+char output[1 << 16], input[1 << 16];
+size_t filled = 0, begin = 0, end = 0;  // of these
 
 void write_all(const char* from, size_t bytes) {
   while (bytes > 0) {
@@ -47,23 +48,29 @@ void fail_by_library(const std::string& what) {
 bool take(void* to, size_t bytes) {
   char* at = static_cast<char*>(to);
   for (size_t done = 0; done < bytes;) {
-    const ssize_t n = read(STDIN_FILENO, at + done, bytes - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0 && done == 0) return false;
-    if (n <= 0) fail("the input has ended too early");
-    done += static_cast<size_t>(n);
+    if (begin == end) {
+      flush();  // nobody is to wait for what we have while we wait
+      const ssize_t n = read(STDIN_FILENO, input, sizeof input);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0 && done == 0) return false;
+      if (n <= 0) fail("the input has ended too early");
+      begin = 0, end = static_cast<size_t>(n);
+    }
+    const size_t piece = std::min(bytes - done, end - begin);
+    std::memcpy(at + done, input + begin, piece);
+    begin += piece, done += piece;
   }
   return true;
 }
 
 void put(const void* from, size_t bytes) {
-  if (bytes > sizeof buffer - filled) flush();
-  if (bytes > sizeof buffer) return write_all(static_cast<const char*>(from), bytes);
-  std::memcpy(buffer + filled, from, bytes);
+  if (bytes > sizeof output - filled) flush();
+  if (bytes > sizeof output) return write_all(static_cast<const char*>(from), bytes);
+  std::memcpy(output + filled, from, bytes);
   filled += bytes;
 }
 
-void flush() { write_all(buffer, std::exchange(filled, 0)); }
+void flush() { write_all(output, std::exchange(filled, 0)); }
 
 std::string take_text(uint32_t length) {
   if (length > longest_text) fail("a text of " + std::to_string(length) + " bytes");

@@ -42,7 +42,7 @@ void renew_time() {
 struct Array {
   Handle type, space;
   std::vector<hsize_t> shape;
-  hsize_t count = 1;
+  hsize_t count = 1, chunk_rows = 1;
 
   H5T_class_t kind() const { return H5Tget_class(type); }
 };
@@ -53,11 +53,13 @@ class Reader {
     struct stat status;
     if (stat(path, &status) != 0) fail("cannot be opened");
     bytes_ = static_cast<uint64_t>(status.st_size);
+    // Else libhdf5 clears one for every array.
+    H5Pset_buffer(transfer_, conversion_.size(), conversion_.data(), background_.data());
   }
 
   void answer() {
     RequestHead head;
-    while (flush(), take(&head, sizeof head)) {
+    while (take(&head, sizeof head)) {
       renew_time();
       path_ = take_text(head.path);
       const std::string name = take_text(head.name);
@@ -72,7 +74,16 @@ class Reader {
 
  private:
   static Handle open_file(const char* path) {
-    Handle file(H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+    // The cache of what is not numbers is counted as stored: in memory it takes some ten times as much.
+    const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+    H5AC_cache_config_t cache;
+    cache.version = H5AC__CURR_CACHE_CONFIG_VERSION;
+    H5Pget_mdc_config(access, &cache);
+    cache.set_initial_size = true;
+    cache.initial_size = cache.min_size = 1 << 20;
+    cache.max_size = 4 << 20;
+    H5Pset_mdc_config(access, &cache);
+    Handle file(H5Fopen(path, H5F_ACC_RDONLY, access), H5Fclose);
     if (file < 0) fail_by_library("not a whole HDF5 file");
     return file;
   }
@@ -103,10 +114,11 @@ class Reader {
 
   Handle open_child(const std::string& name) {
     const hid_t parent = way_.empty() ? hid_t{file_} : hid_t{way_.back().second};
-    const htri_t there = H5Lexists(parent, name.c_str(), H5P_DEFAULT);
-    if (there == 0) return {};
     H5L_info_t link;
-    if (there < 0 || H5Lget_info(parent, name.c_str(), &link, H5P_DEFAULT) < 0) damaged();
+    if (H5Lget_info(parent, name.c_str(), &link, H5P_DEFAULT) < 0) {
+      if (H5Lexists(parent, name.c_str(), H5P_DEFAULT) == 0) return {};
+      damaged();
+    }
     if (link.type != H5L_TYPE_HARD) refuse("a link to somewhere else, which is not followed");
     Handle object(H5Oopen(parent, name.c_str(), H5P_DEFAULT), H5Oclose);
     if (object < 0) damaged();
@@ -208,7 +220,7 @@ class Reader {
   }
 
   // With room for all the chunks that a row meets, so that each is unpacked once.
-  void reopen(Handle& object, hid_t plan, const Array& array) {
+  void reopen(Handle& object, hid_t plan, Array& array) {
     const size_t rank = array.shape.size();
     std::vector<hsize_t> chunk(rank);
     if (H5Pget_chunk(plan, static_cast<int>(rank), chunk.data()) != static_cast<int>(rank)) damaged();
@@ -220,6 +232,7 @@ class Reader {
       bytes = chunk[i] > most || across > most ? most + 1 : bytes * chunk[i] * across;
     }
     if (bytes > most) refuse("chunks of more than 256 MB");
+    array.chunk_rows = chunk[0];
     if (bytes <= usual) return;
     const Handle access(H5Pcreate(H5P_DATASET_ACCESS), H5Pclose);
     H5Pset_chunk_cache(access, std::max<size_t>(521, chunks * 10 + 1), bytes, 1.0);
@@ -253,19 +266,20 @@ class Reader {
     const hsize_t rows = array.shape.empty() ? 1 : array.shape[0], width = array.count / rows;
     constexpr hsize_t piece = 1 << 18;
     if (width > piece * 64) refuse("rows of more than " + std::to_string(piece * 64) + " numbers");
-    const hsize_t step = std::clamp<hsize_t>(piece / width, 1, rows);
+    hsize_t step = std::clamp<hsize_t>(piece / width, 1, rows);
+    if (step > array.chunk_rows) step -= step % array.chunk_rows;
     std::vector<T> values(step * width);
     for (hsize_t row = 0; row < rows; row += step) {
       renew_time();
-      const hsize_t n = std::min(step, rows - row), count = n * width;
-      Handle here(H5Screate_simple(1, &count, nullptr), H5Sclose);
-      if (!array.shape.empty()) {
-        std::vector<hsize_t> begin(array.shape.size(), 0), size = array.shape;
-        begin[0] = row, size[0] = n;
-        if (H5Sselect_hyperslab(array.space, H5S_SELECT_SET, begin.data(), nullptr, size.data(), nullptr) < 0) damaged();
-      }
-      if (H5Dread(set, type, here, array.space, H5P_DEFAULT, values.data()) < 0) damaged();
-      put(values.data(), count * sizeof(T));
+      // Memory of the selection's own shape: libhdf5 goes through others number by number.
+      std::vector<hsize_t> begin(array.shape.size(), 0), size = array.shape;
+      if (!begin.empty()) begin[0] = row, size[0] = std::min(step, rows - row);
+      const Handle here(H5Screate_simple(static_cast<int>(size.size()), size.data(), nullptr), H5Sclose);
+      if (!begin.empty() &&
+          H5Sselect_hyperslab(array.space, H5S_SELECT_SET, begin.data(), nullptr, size.data(), nullptr) < 0)
+        damaged();
+      if (H5Dread(set, type, here, array.space, transfer_, values.data()) < 0) damaged();
+      put(values.data(), std::min(step, rows - row) * width * sizeof(T));
     }
   }
 
@@ -292,6 +306,8 @@ class Reader {
 
   Handle file_;
   uint64_t bytes_ = 0;
+  Handle transfer_{H5Pcreate(H5P_DATASET_XFER), H5Pclose};
+  std::vector<char> conversion_ = std::vector<char>(1 << 20), background_ = conversion_;
   std::string path_;  // of the request
   std::vector<std::pair<std::string, Handle>> way_;
 };
