@@ -88,8 +88,8 @@ class Reader {
     return file;
   }
 
-  [[noreturn]] void refuse(const std::string& why) const { fail(path_ + ": " + why); }
-  [[noreturn]] void damaged() const { fail_by_library(path_ + ": cannot be read"); }
+  [[noreturn]] void refuse(const std::string& why) const { fail((path_.empty() ? "" : path_ + ": ") + why); }
+  [[noreturn]] void damaged() const { fail_by_library((path_.empty() ? "" : path_ + ": ") + "cannot be read"); }
 
   // The object at a path, or none; only by links that stay within the file. The groups on the way stay open: the next
   // path mostly has the same.
