@@ -84,7 +84,7 @@ std::vector<uint8_t> EpisodeArrays::flags(const std::vector<Hdf5Rows>& wanted) {
   std::vector<uint8_t> flags;
   flags.reserve(row_.capacity());
   file_.read_rows<float>(wanted, [&](size_t index, int64_t first, std::span<const float> numbers) {
-    for (const float x : numbers) {
+    for (const float& x : numbers) {
       if (x != 0 && x != 1)
         file_.fail(wanted[index].path, " holds ", x, " in row ", first + (&x - numbers.data()), ", expected 0 or 1");
       flags.push_back(x == 1);
