@@ -25,6 +25,11 @@ const std::vector<Preset>& presets() {
       {"fql-chunks", "fql", "cube-triple", {{"horizon", "5"}, {"distillation", "100"}}, qc},
       {"flow-map-beam", "flow_map", "", {{"beam_rounds", "1"}, {"beam_step", "0.3"}},
        "arXiv 2605.12416, algorithm 2 and the authors' code"},
+      {"small", "mvp", "robomimic-",
+       {{"actor_width", "256"}, {"critic_width", "256"}, {"actor_layers", "2"}, {"critic_layers", "2"},
+        {"candidates", "8"}, {"batch_size", "128"}, {"offline_steps", "10000"}, {"start_steps", "1"},
+        {"steps", "15000"}, {"evaluation_interval", "2500"}, {"evaluation_episodes", "20"}},
+       "ours: minutes on one core"},
   };
   return all;
 }
@@ -36,7 +41,9 @@ std::vector<std::string> preset_names(const std::string& algorithm) {
   return names;
 }
 
-void apply_preset(AlgorithmSettings& settings, const std::string& preset, const std::string& task) {
+void apply_preset(AlgorithmSettings& settings, TrainingSettings& loop, const std::string& preset,
+                  const std::string& task) {
+  const std::vector<Setting> of_loop = loop.settings();
   const std::vector<std::string> known = preset_names(settings.name());
   if (std::ranges::find(known, preset) == known.end()) {
     std::string names;
@@ -46,7 +53,11 @@ void apply_preset(AlgorithmSettings& settings, const std::string& preset, const 
   bool applied = false;
   for (const Preset& p : presets()) {
     if (p.name != preset || p.algorithm != settings.name() || !task.starts_with(p.task)) continue;
-    for (const auto& [key, text] : p.settings) set(settings, key, text);
+    for (const auto& [key, text] : p.settings) {
+      const Setting* const setting = find_setting(of_loop, key);
+      if (!setting) set(settings, key, text);
+      else if (!store_text(*setting, text)) throw Error(message("the preset ", preset, " has ", key, " = ", text));
+    }
     applied = true;
   }
   if (!applied) throw Error(message("the preset ", preset, " says nothing of ", task));

@@ -246,7 +246,8 @@ RunConfig resolve(const std::string& algorithm, const std::string& environment, 
   config.algorithm_settings->adapt_loop(config.training);
   if (!config.environment.empty()) config.algorithm_settings->adapt(environment_info(config.environment));
   for (const Assignment& assignment : assignments)
-    if (assignment.origin == "--preset") apply_preset(*config.algorithm_settings, assignment.text, config.environment);
+    if (assignment.origin == "--preset")
+      apply_preset(*config.algorithm_settings, config.training, assignment.text, config.environment);
   if (file) apply_file(*file, root, config);
   for (const Assignment& assignment : assignments)
     if (assignment.origin != "--preset") apply(assignment, config);

@@ -12,6 +12,7 @@
 #include <meander/envs/environments.h>
 #include <meander/envs/mujoco.h>
 #include <meander/envs/ogbench_cube.h>
+#include <meander/envs/robomimic.h>
 #include <meander/kernels/threads.h>
 
 namespace meander::bench {
@@ -22,16 +23,20 @@ const std::string one = "environment_step/", many = "environment_steps/";
 const char* const simulated[] = {"HalfCheetah-v4",    "Hopper-v4",   "Humanoid-v4",
                                  "dmc-walker-walk",   "dmc-humanoid-walk", "dmc-dog-run",
                                  "cube-double-play-singletask-v0"};
+// A controller within the step gives new controls to each of MuJoCo's: no row of bare mj_step says the same.
+const char* const controlled[] = {"robomimic-lift", "robomimic-can", "robomimic-square"};
 const char* const spread[] = {"HalfCheetah-v4", "dmc-walker-walk", "dmc-humanoid-walk", "dmc-dog-run",
-                              "cube-double-play-singletask-v0"};
+                              "cube-double-play-singletask-v0", "robomimic-lift", "robomimic-can",
+                              "robomimic-square"};
 
 // The names of those tasks whose files are here, after a prefix.
 std::vector<std::string> names_of(const std::string& prefix, std::span<const char* const> tasks) {
   std::vector<std::string> names;
   for (const std::string task : tasks)
-    if (task.starts_with("dmc-")    ? dm_control_available()
-        : task.starts_with("cube-") ? has_ogbench_assets()
-                                    : true)
+    if (task.starts_with("dmc-")         ? dm_control_available()
+        : task.starts_with("cube-")      ? has_ogbench_assets()
+        : task.starts_with("robomimic-") ? has_robosuite_assets()
+                                         : true)
       names.push_back(prefix + task);
   return names;
 }
@@ -114,6 +119,7 @@ Episodes episodes_of(const std::string& task) { return Episodes(*make_environmen
 
 std::vector<std::string> environment_case_names() {
   std::vector<std::string> names = raw_step_case_names();
+  for (const std::string& name : names_of(one, controlled)) names.push_back(name);
   names.push_back(one + "Pendulum-v1");
   return names;
 }

@@ -5,7 +5,7 @@
 // Steps of the environments, Meander's own and MuJoCo alone on the same episodes, and a training run in one.
 namespace meander::bench {
 
-// environment_step/HalfCheetah-v4, ...; the second list is of those MuJoCo simulates, the third environment_steps/....
+// environment_step/HalfCheetah-v4, ...; the second list is of those whose controls stand for a whole step, the third environment_steps/....
 // Tasks whose files come at their first use are among them where those are on this machine.
 std::vector<std::string> environment_case_names();
 std::vector<std::string> raw_step_case_names();

@@ -1,6 +1,6 @@
 """Steps of the environments of a Python package: one call is one step with a random action.
 
-    environments_worker.py gymnasium|dm_control|ogbench --threads N
+    environments_worker.py gymnasium|dm_control|ogbench|robosuite --threads N
 
 Where an episode ends by itself the state in which it began is put back, which costs less than a reset: it is the steps that
 are compared. At a time limit the package resets, once in hundreds of steps.
@@ -83,10 +83,47 @@ def dm_control_case(name):
     return prepare
 
 
+ROBOMIMIC = {"lift": ("Lift", 300), "can": ("PickPlaceCan", 300), "square": ("NutAssemblySquare", 400)}
+# The controller of robomimic's data sets for robosuite 1.5.
+OPERATIONAL_SPACE = {"type": "BASIC", "body_parts": {"right": {
+    "type": "OSC_POSE", "input_max": 1, "input_min": -1, "output_max": [0.05] * 3 + [0.5] * 3,
+    "output_min": [-0.05] * 3 + [-0.5] * 3, "kp": 150, "damping_ratio": 1, "impedance_mode": "fixed",
+    "kp_limits": [0, 300], "damping_ratio_limits": [0, 10], "position_limits": None, "orientation_limits": None,
+    "uncouple_pos_ori": True, "input_type": "delta", "interpolation": None, "input_ref_frame": "world",
+    "gripper": {"type": "GRIP"}}}}
+
+
+def robosuite_case(name):
+    def prepare():
+        import logging
+        logging.disable(logging.WARNING)
+        import robosuite
+        task, limit = ROBOMIMIC[name.split("-")[1]]
+        np.random.seed(1)
+        environment = robosuite.make(task, robots=["Panda"], controller_configs=OPERATIONAL_SPACE, control_freq=20,
+                                     has_renderer=False, has_offscreen_renderer=False, use_camera_obs=False,
+                                     use_object_obs=True, ignore_done=True, lite_physics=False, reward_shaping=False)
+        environment.reset()
+        begin = environment.sim.get_state().flatten()
+        actions = actions_in(-np.ones(7), np.ones(7))
+
+        def call():
+            call.count += 1
+            environment.step(actions[call.count % ACTIONS])
+            if call.count % limit == 0:
+                environment.sim.set_state_from_flattened(begin)
+                environment.sim.forward()
+
+        call.count = 0
+        return call, None
+    return prepare
+
+
 PACKAGES = {
     "gymnasium": (gymnasium_case, ("HalfCheetah-v4", "Hopper-v4", "Humanoid-v4", "Pendulum-v1")),
     "dm_control": (dm_control_case, ("dmc-walker-walk", "dmc-humanoid-walk", "dmc-dog-run")),
     "ogbench": (ogbench_case, ("cube-double-play-singletask-v0",)),
+    "robosuite": (robosuite_case, ("robomimic-lift", "robomimic-can", "robomimic-square")),
 }
 
 

@@ -61,9 +61,9 @@ class Peer:
         return [program, *self.arguments, *(["--device", options.device] if self.who.startswith("meander") else [])]
 
 
-def package(name, cases):
+def package(name, cases, venv="environments"):
     """A Python package of environments."""
-    return Peer(name, cases, venv="environments", script="environments_worker.py", arguments=[name])
+    return Peer(name, cases, venv=venv, script="environments_worker.py", arguments=[name])
 
 
 PRECISIONS = {"float32": ("", ["*"]), "tf32": ("_tf32", ["*"]), "bfloat16": ("_bf16", ROUNDED)}
@@ -112,6 +112,7 @@ def peers():
                   package("gymnasium", ["environment_step/*-v4", "environment_step/Pendulum-v1"]),
                   package("dm_control", ["environment_step/dmc-*"]),
                   package("ogbench", ["environment_step/cube-*"]),
+                  package("robosuite", ["environment_step/robomimic-*"], venv="robosuite"),
                   Peer("mj_step", ["environment_step/*"], program="peer_mj_step"),
                   Peer("rltools", ["sac_pendulum/*"]),
                   Peer("rltools_skylakex", ["sac_pendulum/*"], environment={"OPENBLAS_CORETYPE": "SKYLAKEX"})]

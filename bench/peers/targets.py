@@ -87,6 +87,14 @@ def targets(rows, peaks):
         at_least(4, steps, f"{task}, 8 environments: 1 thread / 2 threads", 1.8,
                  over(time_of(steps, "meander_alone", 2), mine(steps, 2)))
 
+    for task, wanted in (("lift", 700), ("can", 290), ("square", 350)):
+        step, steps = f"environment_step/robomimic-{task}", f"environment_steps/robomimic-{task}"
+        alone = best(step, ("meander",))
+        at_least(4, step, f"robomimic-{task}: steps a second of one core", wanted, 1e6 / alone if alone else None)
+        at_least(4, step, f"robomimic-{task} step: robosuite / meander", 5, over(best(step, ("robosuite",)), alone))
+        at_least(4, steps, f"robomimic-{task}, 8 environments: 1 thread / 2 threads", 1.9,
+                 over(time_of(steps, "meander_alone", 2), mine(steps, 2)))
+
     sac = "sac_pendulum/10000"
     at_least(5, sac, "SAC on Pendulum: RLtools / meander", 1,
              over(best(sac, ("rltools", "rltools_skylakex")), best(sac, ("meander",))))

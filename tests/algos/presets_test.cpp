@@ -12,8 +12,10 @@ namespace {
 std::string value(const std::string& algorithm, const std::string& preset, const std::string& task,
                   const std::string& key) {
   const auto settings = make_algorithm(algorithm);
-  apply_preset(*settings, preset, task);
-  const std::vector<Setting> table = settings->settings();
+  TrainingSettings loop;
+  apply_preset(*settings, loop, preset, task);
+  std::vector<Setting> table = settings->settings();
+  for (const Setting& of_loop : loop.settings()) table.push_back(of_loop);
   const Setting* setting = find_setting(table, key);
   if (auto* const* integer = std::get_if<int64_t*>(&setting->value)) return std::to_string(**integer);
   if (auto* const* real = std::get_if<double*>(&setting->value)) return message(**real);
@@ -26,7 +28,8 @@ TEST_CASE("every preset can be applied, and names a source") {
   for (const Preset& p : presets()) {
     CAPTURE(p.name);
     const auto settings = make_algorithm(p.algorithm);
-    CHECK_NOTHROW(apply_preset(*settings, p.name, std::string(p.task) + "x"));
+    TrainingSettings loop;
+    CHECK_NOTHROW(apply_preset(*settings, loop, p.name, std::string(p.task) + "x"));
     CHECK(std::string(p.source).size() > 5);
     CHECK_NOTHROW(settings->make_agent(3, 2, 1));
   }
@@ -39,7 +42,10 @@ TEST_CASE("presets by task") {
   CHECK(value("qc", "bfn", "cube-single-play-singletask-task1-v0", "horizon") == "1");
   CHECK(value("fql", "fql-chunks", "cube-double-play-singletask-v0", "distillation") == "300");
   CHECK(value("fql", "fql-chunks", "cube-triple-play-singletask-v0", "distillation") == "100");
+  CHECK(value("mvp", "small", "robomimic-lift", "actor_width") == "256");
+  CHECK(value("mvp", "small", "robomimic-lift", "offline_steps") == "10000");
   const auto fql = make_algorithm("fql");
-  CHECK_THROWS_WITH_AS(apply_preset(*fql, "fql-papr", "cube-single-v0"), doctest::Contains("fql-paper"), Error);
-  CHECK_THROWS_WITH_AS(apply_preset(*fql, "fql-paper", "Hopper-v4"), doctest::Contains("Hopper-v4"), Error);
+  TrainingSettings loop;
+  CHECK_THROWS_WITH_AS(apply_preset(*fql, loop, "fql-papr", "cube-single-v0"), doctest::Contains("fql-paper"), Error);
+  CHECK_THROWS_WITH_AS(apply_preset(*fql, loop, "fql-paper", "Hopper-v4"), doctest::Contains("Hopper-v4"), Error);
 }

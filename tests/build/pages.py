@@ -205,8 +205,9 @@ class Check:
                         continue
                 elif verb == "fetch":
                     known = script
+                    families = (self.source / "envs/task_files.sh").read_text()
                     for word in words[1:]:
-                        if f"fetch_{word}()" not in script:
+                        if f"fetch_{word}()" not in families:
                             self.say(path, line, f"nothing to fetch for '{word}'")
                 else:
                     known = ask(verb, "--help").stdout

@@ -34,10 +34,12 @@ check() {
 # A checkout in which only the script is of interest.
 fresh() {
   rm -rf "$scratch/clone"
-  mkdir "$scratch/clone"
+  mkdir -p "$scratch/clone/envs"
   cp "$script" "$scratch/clone/meander"
+  cp "${script%/*}/envs/task_files.sh" "$scratch/clone/envs"
 }
 meander=$scratch/clone/meander
+families=$scratch/clone/envs/task_files.sh
 
 wheels=$scratch/clone/.deps/wheels
 mujoco=$(sed -n 's/^mujoco_wheel=//p' "$script")
@@ -84,14 +86,30 @@ with zipfile.ZipFile(f"{scratch}/dm_control-1.0.28-py3-none-any.whl", "w") as wh
     wheel.writestr("dm_control/suite/walker.py", "not wanted")
     for name in ("LICENSE", "AUTHORS"):
         wheel.writestr(f"dm_control-1.0.28.dist-info/{name}", "licence")
+with zipfile.ZipFile(f"{scratch}/robosuite-1.5.1-py3-none-any.whl", "w") as wheel:
+    meshes = [f"objects/meshes/{name}" for name in ("milk.msh", "bread.stl", "cereal.msh", "can.msh")]
+    meshes += [f"robots/panda/meshes/link{link}.stl" for link in range(8)]
+    meshes += [f"grippers/meshes/panda_gripper/{name}.stl" for name in ("hand", "finger", "hand_vis")]
+    meshes += [f"robots/panda/obj_meshes/link{link}_vis/link{link}_vis.obj" for link in range(8)]
+    meshes += ["bases/meshes/rethink_mount/pedestal.stl"]
+    textures = [f"textures/{name}.png" for name in (
+        "dark-wood light-gray-floor-tile light-gray-plaster light-wood steel-brushed brass-ambra ceramic "
+        "steel-scratched bread soda cereal red-wood").split()]
+    parts = [f"{part}.xml" for part in (
+        "arenas/table_arena arenas/bins_arena arenas/pegs_arena arenas/empty_arena robots/panda/robot "
+        "bases/rethink_mount grippers/panda_gripper objects/milk objects/bread objects/cereal objects/can "
+        "objects/square-nut objects/round-nut objects/lemon").split()]
+    for name in parts + meshes + textures:
+        wheel.writestr(f"robosuite/models/assets/{name}", name)
+    wheel.writestr("robosuite-1.5.1.dist-info/LICENSE", "licence")
 PYTHON
 fresh
 mkdir -p "$wheels"
-for name in mujoco gymnasium ogbench dm_control; do
+for name in mujoco gymnasium ogbench dm_control robosuite; do
   wheel=$(cd "$scratch" && ls $name*.whl)
   cp "$scratch/$wheel" "$wheels"
   sum=$(sha256sum "$wheels/$wheel")
-  sed -i "s/${name}_sha256=[0-9a-f]*/${name}_sha256=${sum%% *}/" "$meander"
+  sed -i "s/${name}_sha256=[0-9a-f]*/${name}_sha256=${sum%% *}/" "$meander" "$families"
 done
 deps=$scratch/clone/.deps
 mkdir -p "$deps/mujoco-3.3.1/include" "$deps/mujoco-3.3.1.partial/lib"  # as an interrupted set-up may leave
@@ -116,6 +134,13 @@ check "its six domains are unpacked" [ "$(cd "$suite" && echo *)" = \
   "cartpole.xml cheetah.xml common dog.xml dog_assets hopper.xml humanoid.xml walker.xml" ]
 check "with what they include" [ "$(<"$suite/common/visual.xml")$(<"$suite/dog_assets/tail.stl")" = visualtail ]
 check "and the licence" [ -e "$deps/dm_control-1.0.28/licenses/LICENSE" ]
+robosuite=$deps/robosuite-1.5.1
+expect "robosuite is fetched with its licence named" 0 'robosuite 1.5.1 \(MIT' "$meander" fetch robomimic
+check "26 of its files and the licence" [ "$(cd "$robosuite" && find . -type f | wc -l)" = 28 ]
+check "each in its folder" [ "$(<"$robosuite/assets/objects/meshes/can.msh")" = objects/meshes/can.msh ]
+check "pictures' files" "$meander" fetch robomimic_pictures
+check "apart" [ -e "$robosuite-pictures/assets/robots/panda/obj_meshes/link7_vis/link7_vis.obj" ]
+check "and no others" [ ! -e "$robosuite-pictures/assets/textures/red-wood.png" ]
 rm -r "$wheels"
 check "what is unpacked is not fetched again" "$meander" fetch ogbench
 silent() { [[ -z $("$meander" fetch dm_control 2>&1) ]]; }
@@ -237,7 +262,7 @@ check "are not executed" [ ! -e "$scratch/executed" ]
 mkdir -p "$wheels"
 cp "$scratch"/ogbench*.whl "$wheels"
 sum=$(sha256sum "$scratch"/ogbench*.whl)
-sed -i "s/ogbench_sha256=[0-9a-f]*/ogbench_sha256=${sum%% *}/" "$meander"
+sed -i "s/ogbench_sha256=[0-9a-f]*/ogbench_sha256=${sum%% *}/" "$families"
 expect "nor when a wheel is unpacked" 0 "ogbench|OGBench" in_strange fetch ogbench
 check "which it is" [ ! -e "$scratch/executed" -a -e "$deps/ogbench-1.2.2/descriptions" ]
 

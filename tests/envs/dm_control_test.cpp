@@ -108,16 +108,16 @@ TEST_CASE("rewards lie in [0, 1]") {
 // Compiling the dog takes a second and 90 MB: environments made side by side must come to one and the same model.
 TEST_CASE("all dogs share one model") {
   if (!files_here()) return;
-  std::vector<const double*> masses(4);
+  std::vector<SharedModel> models(4);
   std::vector<std::thread> threads;
   const char* names[] = {"dmc-dog-stand", "dmc-dog-walk", "dmc-dog-trot", "dmc-dog-run"};
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&, i] {
       const auto dog = make_environment(names[i]);
-      masses[i] = dynamic_cast<const MujocoEnvironment&>(*dog).model_array("body_mass").data();
+      models[i] = dynamic_cast<const MujocoEnvironment&>(*dog).shared_model();
     });
   for (std::thread& thread : threads) thread.join();
-  for (const double* mass : masses) CHECK(mass == masses[0]);
+  for (const SharedModel& model : models) CHECK(model == models[0]);
 }
 
 // Before the first fetch the family is there by name and dimensions; what needs its files says what to run.
