@@ -200,9 +200,10 @@ int run(int argc, char** argv, Product& product) {
   verb = add("plot", Product::files, "Draw learning curves, or the distributions of a data set", [&] {
     return plot(plot_options);
   });
-  verb->add_option("RUN", plot_options.runs, "Run folders, folders of run folders, files like metrics.csv; or one data set")
-      ->required();
-  verb->add_option("--out", plot_options.out, "Picture, .png or .svg; default: curves.png, of a data set distributions.png");
+  verb->add_option("RUN", plot_options.runs,
+                   "Run folders, folders of run folders, files like metrics.csv; or one data set")->required();
+  verb->add_option("--out", plot_options.out,
+                   "Picture, .png or .svg; default: curves.png, of a data set distributions.png");
   add_data_options(*verb, plot_options.data);
   verb->add_option("--column", plot_options.column, "What to draw, a column of metrics.csv")->capture_default_str();
 

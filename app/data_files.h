@@ -13,8 +13,9 @@
 namespace meander {
 
 // Data sets in files, FILE.npz, FILE.safetensors or FILE.hdf5 (also .h5), of two layouts; in HDF5 also robomimic's
-// (robomimic_file.h) and Minari's (minari_file.h), whose folder may be given instead of its file. OGBench's holds the N rows of DataSet: every
-// observation is one, and terminals says which are the last of an episode, whose action is nobody's.
+// (robomimic_file.h) and Minari's (minari_file.h), whose folder may be given instead of its file. OGBench's holds the N
+// rows of DataSet: every observation is one, and terminals says which are the last of an episode, whose action is
+// nobody's.
 //
 //     observations [N, S]   actions [N, A]   rewards [N]   masks [N]   terminals [N]
 //
@@ -23,7 +24,7 @@ namespace meander {
 // ignored; without masks every mask is 1, or 0 after D4RL's true ends. If there is valids [N], which OGBench's loader
 // makes, it says where episodes end: terminals then marks the row before as well. Read are numbers of any type
 // (number_types.h). Written is OGBench's layout, as float32, with terminals as bool (npz) or U8, and where it is known
-// the environment: as an array of that name, in the metadata, or as an attribute. Only of robomimic's tasks an HDF5 file
+// the environment: as an array of that name, in the metadata, or as an attribute. Of robomimic's tasks an HDF5 file
 // gets robomimic's layout (demonstrations.h).
 //
 // Actions are normalised to [-1, 1] also where the environment's own range is another (Pendulum-v1: 2).

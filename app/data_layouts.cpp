@@ -22,8 +22,8 @@ void for_each_successor(const ArrayFile& file, int64_t size, F&& f) {
   });
 }
 
-// For each row whether the next row is what followed; the last is followed by none. Of those that end an episode, or are
-// not followed by the next, `kept` gets what followed, unless these are many: then nothing.
+// For each row whether the next row is what followed; the last is followed by none. Of those that end an episode, or
+// are not followed by the next, `kept` gets what followed, unless these are many: then nothing.
 std::vector<uint8_t> followed_by_the_next(const ArrayFile& file, const std::vector<float>& observations,
                                           const std::vector<uint8_t>& ends, std::vector<float>& kept) {
   const int64_t n = std::ssize(ends), size = std::ssize(observations) / n;

@@ -49,12 +49,14 @@ std::vector<Column> columns(const DataSet& data, const std::vector<float>& numbe
 }
 
 void print_columns(const char* what, const std::vector<Column>& all, bool with_bounds) {
-  print("\n  {:<24} {:>12} {:>12} {:>12} {:>12}{}\n", what, "min", "mean", "max", "std", with_bounds ? "   at -1 or 1" : "");
+  print("\n  {:<24} {:>12} {:>12} {:>12} {:>12}{}\n", what, "min", "mean", "max", "std",
+        with_bounds ? "   at -1 or 1" : "");
   constexpr size_t most = 64;
   for (size_t i = 0; i < std::min(all.size(), most); ++i) {
     const Column& c = all[i];
+    const double share = static_cast<double>(c.at_bound) / static_cast<double>(c.count);
     print("  {:<24} {:>12.5g} {:>12.5g} {:>12.5g} {:>12.5g}{}\n", i, c.low, c.mean(), c.high, c.deviation(),
-          with_bounds ? fmt::format("{:>10.1f} %", 100.0 * static_cast<double>(c.at_bound) / static_cast<double>(c.count)) : "");
+          with_bounds ? fmt::format("{:>10.1f} %", 100 * share) : "");
   }
   if (all.size() > most) print("  and {} more\n", all.size() - most);
 }
@@ -75,8 +77,8 @@ void print_data_set(const std::string& path, const DataFile& file, bool with_rew
   line("episodes", count_text(std::ssize(episodes.returns)));
   std::vector<double> steps = lengths(data);
   std::sort(steps.begin(), steps.end());
-  print("  {:<24} min {:.0f}  median {:.0f}  max {:.0f}\n", "steps of an episode", steps.front(), steps[steps.size() / 2],
-        steps.back());
+  print("  {:<24} min {:.0f}  median {:.0f}  max {:.0f}\n", "steps of an episode", steps.front(),
+        steps[steps.size() / 2], steps.back());
   if (with_rewards)
     print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
                episodes.deviation(), episodes.lowest(), episodes.highest());

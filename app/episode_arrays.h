@@ -28,7 +28,8 @@ struct KeyColumns {
   std::vector<int64_t> offsets, widths;
   int64_t width = 0;
 };
-KeyColumns key_columns(Hdf5File& file, const std::string& group, const Hdf5File::Names& there, const Hdf5File::Names& keys);
+KeyColumns key_columns(Hdf5File& file, const std::string& group, const Hdf5File::Names& there,
+                       const Hdf5File::Names& keys);
 
 // Steps of episodes that lie one after the other in a file, and the rows they become: after a step that ends an episode
 // comes a row with the observation that followed, if it is known; else the step's own row is the last, and the step is

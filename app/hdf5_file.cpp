@@ -54,7 +54,8 @@ std::string reason(ChildProcess& program) {
 
 class ProgramAnswers : public Hdf5Answers {
  public:
-  explicit ProgramAnswers(const std::string& path) : path_(path), program_(command("read", path), ChildProcess::heard) {}
+  explicit ProgramAnswers(const std::string& path)
+      : path_(path), program_(command("read", path), ChildProcess::heard) {}
 
   void ask(std::string_view question) override { program_.write(question); }  // the answer says what failed
   void read(void* to, size_t bytes) override {
@@ -110,7 +111,8 @@ std::optional<Hdf5File::Names> Hdf5File::list(char what, const std::string& path
     uint64_t bytes = 0;
     for (uint64_t i = 0; i < count; ++i) {
       result->push_back(read_text());
-      if ((bytes += result->back().size()) > 8 * uint64_t{hdf5::longest_text}) fail(quoted(path), " has too long names");
+      bytes += result->back().size();
+      if (bytes > 8 * uint64_t{hdf5::longest_text}) fail(quoted(path), " has too long names");
     }
   });
   if (result && what == 'l') std::sort(result->begin(), result->end());
@@ -207,7 +209,7 @@ std::string Hdf5File::read_text() {
   return text;
 }
 
-// ---- writing ---------------------------------------------------------------------------------------------------------
+// ---- writing --------------------------------------------------------------------------------------------------------
 
 struct Hdf5Writer::Program {
   ChildProcess process;

@@ -13,8 +13,8 @@
 
 namespace meander {
 
-// HDF5 files, through the program meander-hdf5 (app/hdf5), which alone is linked with libhdf5 and may crash on a damaged
-// file. Nothing it says is believed before it is checked: it may have been taken over by the file.
+// HDF5 files, through the program meander-hdf5 (app/hdf5), which alone is linked with libhdf5 and may crash on a
+// damaged file. Nothing it says is believed before it is checked: it may have been taken over by the file.
 
 // Where questions about a file go, and answers come from.
 class Hdf5Answers {

@@ -75,7 +75,8 @@ DataFile read_minari(Hdf5File& file, const DataOptions& options) {
   MinariMetadata metadata(file);
   result.environment = environment_of(file, metadata("env_spec"));
   const Hdf5File::Names names = in_order(file.names("").value_or(Hdf5File::Names{}), "episode_");
-  const size_t episodes = options.episodes > 0 ? std::min(static_cast<size_t>(options.episodes), names.size()) : names.size();
+  const size_t most = options.episodes > 0 ? static_cast<size_t>(options.episodes) : names.size();
+  const size_t episodes = std::min(most, names.size());
 
   // Which arrays an observation is of.
   Hdf5File::Names keys = split(options.observation_keys);
@@ -83,7 +84,8 @@ DataFile read_minari(Hdf5File& file, const DataOptions& options) {
   if (there && keys.empty()) {
     std::string known;
     for (const std::string& key : *there) known += (known.empty() ? "" : ",") + key;
-    file.fail("observations are several arrays: say which, and in which order, with --observation-keys, e.g. ", shown(known));
+    file.fail("observations are several arrays: say which, and in which order, with --observation-keys, e.g. ",
+              shown(known));
   }
   if (!there && !keys.empty()) file.fail("observations are one array: --observation-keys goes with several");
   if (!there) keys = {"observations"};
@@ -167,9 +169,9 @@ DataFile read_minari(Hdf5File& file, const DataOptions& options) {
   const auto remark = [&](int64_t n, const auto&... parts) {
     if (n > 0) result.remarks.push_back(message(n, parts...));
   };
-  remark(repeated, " episodes have no observation after their true end: it is taken for that before, and doesn't count");
-  remark(dropped, dropped == 1 ? " step is" : " steps are", " dropped: the episode was cut there, and what followed is ",
-         "not in the file");
+  remark(repeated, " episodes have no observation after their true end: that before it, which doesn't count, is taken");
+  remark(dropped, dropped == 1 ? " step is" : " steps are", " dropped: the episode was cut there, and what followed ",
+         "is not in the file");
   remark(within_episodes, " terminations or truncations are not at their episode's end");
   return result;
 }

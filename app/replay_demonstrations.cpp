@@ -80,7 +80,9 @@ class Demonstrations {
   int64_t steps() const { return steps_; }
   std::span<const double> state(int64_t t) const { return std::span(states_).subspan(t * width_, width_); }
   std::span<const double> states() const { return states_; }
-  std::span<const double> action(int64_t t) const { return std::span(actions_).subspan(t * demos_.actions, demos_.actions); }
+  std::span<const double> action(int64_t t) const {
+    return std::span(actions_).subspan(t * demos_.actions, demos_.actions);
+  }
   const std::vector<double>& actions() const { return actions_; }
   const std::string& model() const { return model_; }
 
@@ -95,9 +97,10 @@ class Demonstrations {
  private:
   Robomimic open_task() {
     const auto info = robomimic_info(demos_.environment);
-    if (!info) file_.fail("holds data of ", quoted(demos_.environment), "; robomimic-lift, -can and -square can be played");
+    const std::string& name = demos_.environment;
+    if (!info) file_.fail("holds data of ", quoted(name), "; robomimic-lift, -can and -square can be played");
     if (demos_.actions != info->actions)
-      file_.fail("holds actions of ", demos_.actions, " numbers, those of ", demos_.environment, " have ", info->actions);
+      file_.fail("holds actions of ", demos_.actions, " numbers, those of ", name, " have ", info->actions);
     return Robomimic(demos_.environment);
   }
 
@@ -156,9 +159,10 @@ int replay_demonstrations(const std::string& path, const DataOptions& options, i
   line("error of the object", object, "m");
   print("  {:<24} {} of {}\n", "succeed at their end", ended, demos);
   print("  {:<24} {} of {}\n", "succeed open loop", succeeded, demos);
-  print("\n  {}\n", median < 1e-6   ? "the states follow each other as in robosuite 1.5: the file and the simulation fit"
-                    : median < 1e-2 ? "nearly as in robosuite 1.5: another version's physics or a like controller"
-                                    : "not as in robosuite 1.5: another version, controller or kind of actions");
+  print("\n  {}\n",
+        median < 1e-6   ? "the states follow each other as in robosuite 1.5: the file and the simulation fit"
+        : median < 1e-2 ? "nearly as in robosuite 1.5: another version's physics or a like controller"
+                        : "not as in robosuite 1.5: another version, controller or kind of actions");
   print("  the world's frame and the base's are one: the base of this arm is not turned\n");
   for (const std::string& remark : recorded.about().remarks) print("  {}\n", remark);
   if (recorded.without_cube() > 0)
@@ -196,7 +200,8 @@ std::string observe_demonstrations(const std::string& path, const DataOptions& o
   std::string said = fmt::format("{} demonstrations of {}, {} of which succeed", recorded.demos().groups.size(),
                                  recorded.demos().environment, succeeded);
   if (recorded.without_cube() > 0)
-    said += fmt::format("; {} models say no size of the cube: the middle one, 21 mm, was taken", recorded.without_cube());
+    said += fmt::format("; {} models say no size of the cube: the middle one, 21 mm, was taken",
+                        recorded.without_cube());
   return said;
 }
 

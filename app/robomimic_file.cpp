@@ -65,7 +65,8 @@ void read_arguments(const std::string& text, RobomimicDemos& demos, std::vector<
   demos.frame = frame ? frame->text() : "base";
   // The arm's base is not turned: the two are one but for rounding.
   if (demos.frame != "world" && demos.frame != "base")
-    throw Error(message("its actions are in the frame ", quoted(demos.frame), "; those in the world's or the base's are read"));
+    throw Error(message("its actions are in the frame ", quoted(demos.frame),
+                        "; those in the world's or the base's are read"));
 }
 
 // The z of objects is near .83 at the beginning: over the table, or the bin.
@@ -80,7 +81,8 @@ bool is_unit(const float* quaternion) {
 // Holds the columns of the object against what they must be, and brings those of robosuite 1.4 into the order of 1.5:
 // for can and square it had the object's own pose first, then the one seen from the hand. `starts`: the first row of
 // each demonstration.
-void order_columns(const Hdf5File& file, const std::vector<int64_t>& starts, const std::string& task, DataFile& result) {
+void order_columns(const Hdf5File& file, const std::vector<int64_t>& starts, const std::string& task,
+                   DataFile& result) {
   DataSet& data = result.data;
   const bool lift = task == "robomimic-lift";
   const int64_t width = lift ? 10 : 14;
@@ -133,7 +135,8 @@ RobomimicDemos robomimic_demos(Hdf5File& file, const DataOptions& options, DataF
     std::string known;
     for (const std::string& filter : filters) known += (known.empty() ? "" : ", ") + filter;
     const auto listed = file.texts("mask/" + options.filter);
-    if (!listed) file.fail("no filter ", quoted(options.filter), "; ", known.empty() ? "it has none" : "it has " + shown(known));
+    if (!listed)
+      file.fail("no filter ", quoted(options.filter), "; it has ", known.empty() ? "none" : shown(known));
     for (const std::string& name : *listed)
       if (std::find(names.begin(), names.end(), name) == names.end())
         file.fail("mask/", options.filter, " lists ", quoted(name), ", which is no demonstration of it");
@@ -154,7 +157,8 @@ RobomimicDemos robomimic_demos(Hdf5File& file, const DataOptions& options, DataF
     if (__builtin_add_overflow(total, demos.steps[i], &total)) file.fail("too many steps");
   }
   // Attributes that lie are a sign that something was cut, or put together by hand.
-  const auto expect = [&](const std::string& object, const char* name, const std::optional<std::string>& said, int64_t truth) {
+  const auto expect = [&](const std::string& object, const char* name, const std::optional<std::string>& said,
+                          int64_t truth) {
     if (said && parse_whole(*said) != truth)
       file.fail(object, " says ", name, " ", quoted(*said), ", but there are ", truth);
   };

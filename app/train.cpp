@@ -112,8 +112,8 @@ int train(const TrainOptions& options) {
     remarks = std::move(file.remarks);
     const int64_t offline = config.training.offline_steps;
     remarks.push_back(message("the replay begins with its ", count_text(data->transitions()), " transitions; ",
-                              offline > 0 ? count_text(offline) + " updates come before the first step in the environment"
-                                          : "offline_steps is 0: no update comes before the first step in the environment"));
+                              offline > 0 ? count_text(offline) + " updates come" : "offline_steps is 0: no update comes",
+                              " before the first step in the environment"));
   }
   Training training(config.training, *agent, worlds.all(), evaluation.all(), data ? &*data : nullptr);
   data.reset();

@@ -1,4 +1,4 @@
-# The target Meander::hdf5, if libhdf5 is here. Not by CMake's own search, which compiles with another compiler's wrapper.
+# The target Meander::hdf5, if libhdf5 is here. Not by CMake's own search, which asks the wrapper of another compiler.
 find_path(MEANDER_HDF5_HEADERS hdf5.h PATH_SUFFIXES hdf5/serial)
 find_library(MEANDER_HDF5_LIBRARY NAMES hdf5_serial hdf5)
 mark_as_advanced(MEANDER_HDF5_HEADERS MEANDER_HDF5_LIBRARY)

@@ -1,5 +1,5 @@
-// meander-hdf5 read FILE | write FILE: the only program that is linked with libhdf5, whose parser has read out of bounds
-// more than once. It speaks as protocol.h says, with the command alone.
+// meander-hdf5 read FILE | write FILE: the only program that is linked with libhdf5, whose parser has read out of
+// bounds more than once. It speaks as protocol.h says, with the command alone.
 
 #include <stdlib.h>
 #include <unistd.h>

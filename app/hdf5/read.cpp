@@ -34,7 +34,8 @@ void renew_time() {
   rlimit limits;
   getrusage(RUSAGE_SELF, &used);
   getrlimit(RLIMIT_CPU, &limits);
-  limits.rlim_cur = std::min(limits.rlim_max, static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + seconds);
+  const auto so_far = static_cast<rlim_t>(used.ru_utime.tv_sec + used.ru_stime.tv_sec);
+  limits.rlim_cur = std::min(limits.rlim_max, so_far + seconds);
   setrlimit(RLIMIT_CPU, &limits);
 }
 
@@ -193,8 +194,9 @@ class Reader {
     if (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) damaged();
     bool deflated = false;
     for (int i = 0; i < H5Pget_nfilters(plan); ++i) {
-      size_t values = 0;
-      const H5Z_filter_t filter = H5Pget_filter2(plan, static_cast<unsigned>(i), nullptr, &values, nullptr, 0, nullptr, nullptr);
+      size_t none = 0;
+      const H5Z_filter_t filter =
+          H5Pget_filter2(plan, static_cast<unsigned>(i), nullptr, &none, nullptr, 0, nullptr, nullptr);
       if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32)
         refuse("packed by filter " + std::to_string(filter) + "; gzip and shuffle are read");
       deflated |= filter == H5Z_FILTER_DEFLATE;
@@ -213,8 +215,8 @@ class Reader {
     uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(object), bytes_);
     if (deflated) stored = stored * 1032 + 64;
     if (bytes > stored)
-      refuse("states " + (bytes == UINT64_MAX ? "more" : std::to_string(bytes)) + " bytes of numbers, of which at most " +
-             std::to_string(stored) + " are stored");
+      refuse("states " + (bytes == UINT64_MAX ? "more" : std::to_string(bytes)) +
+             " bytes of numbers, of which at most " + std::to_string(stored) + " are stored");
     if (layout == H5D_CHUNKED && rank > 0) reopen(object, plan, array);
     return array;
   }

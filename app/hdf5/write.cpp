@@ -61,10 +61,9 @@ void write_texts(hid_t file, const std::string& path, hid_t link) {
 }
 
 void write_attribute(hid_t file, const std::string& path, const std::string& name, char what, hid_t link) {
-  Handle group;
-  if (path.empty()) group = Handle(H5Gopen2(file, "/", H5P_DEFAULT), H5Gclose);
-  else if (H5Lexists(file, path.c_str(), H5P_DEFAULT) > 0) group = Handle(H5Gopen2(file, path.c_str(), H5P_DEFAULT), H5Gclose);
-  else group = Handle(H5Gcreate2(file, path.c_str(), link, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+  const bool there = path.empty() || H5Lexists(file, path.c_str(), H5P_DEFAULT) > 0;
+  const Handle group(there ? H5Gopen2(file, path.empty() ? "/" : path.c_str(), H5P_DEFAULT)
+                           : H5Gcreate2(file, path.c_str(), link, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
   expect(group, path);
   const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
   if (what == 'n') {
@@ -95,7 +94,8 @@ void write_file(const char* path) {
   H5Pset_create_intermediate_group(link, 1);
   for (RequestHead head; take(&head, sizeof head);) {
     const std::string where = take_text(head.path), name = take_text(head.name);
-    const auto kind = std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& k) { return k.what == head.what; });
+    const auto kind =
+        std::find_if(std::begin(kinds), std::end(kinds), [&](const Kind& k) { return k.what == head.what; });
     if (kind != std::end(kinds)) write_array(file, where, *kind, link);
     else if (head.what == 't') write_texts(file, where, link);
     else write_attribute(file, where, name, head.what, link);

@@ -28,11 +28,12 @@ void check_equal(const DataSet& a, const DataSet& b) {
   CHECK(a.terminal == b.terminal);
 }
 
-// A robomimic file of two demonstrations of can, of 3 and 2 steps: numbers that say where they come from, as far as they
-// need not be what a reader looks at.
+// A robomimic file of two demonstrations of can, of 3 and 2 steps: numbers that say where they come from, as far as
+// they need not be what a reader looks at.
 struct Can {
   std::string environment = R"({"env_name": "PickPlaceCan", "env_version": "1.5.1", "type": 1, "env_kwargs":
-    {"controller_configs": {"type": "BASIC", "body_parts": {"right": {"type": "OSC_POSE", "input_ref_frame": "world"}}}}})";
+    {"controller_configs": {"type": "BASIC", "body_parts":
+      {"right": {"type": "OSC_POSE", "input_ref_frame": "world"}}}}})";
   bool old_order = false, with_obs = true, with_next = true;
   double z = 0.86, quaternion = 1, action = 0.5, reward = 1, done = 1;
   int64_t samples = 3, total = 5, rows_of_object = 3;
@@ -55,8 +56,11 @@ struct Can {
     for (int demo = 0; demo < 2; ++demo) {
       const int64_t n = 3 - demo;
       const std::string group = message("data/demo_", demo == 0 ? 10 : 9);  // by number 9 is first
-      std::vector<double> actions(static_cast<size_t>(n * 7), action), rewards(static_cast<size_t>(n), 0), states(static_cast<size_t>(n * 71), 0);
-      std::vector<double> dones(rewards);
+      const auto numbers = [&](int64_t width, double x) {
+        return std::vector<double>(static_cast<size_t>(n * width), x);
+      };
+      const std::vector<double> actions = numbers(7, action), states = numbers(71, 0);
+      std::vector<double> rewards = numbers(1, 0), dones = rewards;
       rewards.back() = reward, dones.back() = done;
       file.add(group + "/actions", {n, 7}, actions.data());
       if (text_rewards) file.add(group + "/rewards", Hdf5File::Names(static_cast<size_t>(n), "1"));
@@ -144,7 +148,8 @@ TEST_CASE("robomimic's rows: demonstrations by number, an end after each done, i
   CHECK(file.data.reward == std::vector<float>{-1, 0, 0, -1, -1, 0, 0});
   CHECK(file.data.mask == std::vector<float>{1, 0, 1, 1, 1, 0, 1});
   const std::vector<double> first = {1, 1.125, 1.25, 0, 0.125, 0.25, 0.375};
-  for (size_t row = 0; row < first.size(); ++row) CHECK(file.data.observation[row * 23] == static_cast<float>(first[row]));
+  for (size_t row = 0; row < first.size(); ++row)
+    CHECK(file.data.observation[row * 23] == static_cast<float>(first[row]));
   CHECK(file.data.observation[23 + 9] == static_cast<float>(Can::number(1, 1, 9)));  // seen from the hand
   CHECK(file.data.observation[23 + 18] == 0.86f);
 
@@ -206,7 +211,8 @@ TEST_CASE("robomimic files that would be misread are refused") {
   with("PickPlaceCan", "Lift", "obs/object has 14 columns, that of robomimic-lift has 10");
   written.refused([](Can& can) { can.samples = 4; }, "data/demo_10 says num_samples \"4\", but there are 3");
   written.refused([](Can& can) { can.total = 1; }, "data says total \"1\", but there are 5");
-  written.refused([](Can& can) { can.rows_of_object = 2; }, "\"data/demo_10/obs/object\" has shape [2, 14], expected [3, 14]");
+  written.refused([](Can& can) { can.rows_of_object = 2; },
+                  "\"data/demo_10/obs/object\" has shape [2, 14], expected [3, 14]");
   written.refused([](Can& can) { can.done = 0.5; }, "/dones holds 0.5 in row 1, expected 0 or 1");
   written.refused([](Can& can) { can.with_obs = false; }, "meander convert");
   written.refused([](Can& can) { can.text_rewards = true; }, "data/demo_9/rewards: holds texts, not numbers");
@@ -293,7 +299,8 @@ TEST_CASE("info, plot, convert and train take HDF5 files") {
   const std::string lift = data_folder + "tiny_lift.hdf5", pendulum = data_folder + "minari";
   Result result = meander_in(folder, {"info", lift, "--filter", "valid"});
   CHECK(result.status == 0);
-  for (const char* part : {"\"robomimic-lift\"", "robosuite 1.5.1", "train: 2", "min 1  median 1  max 35", "at -1 or 1"})
+  for (const char* part :
+       {"\"robomimic-lift\"", "robosuite 1.5.1", "train: 2", "min 1  median 1  max 35", "at -1 or 1"})
     CHECK_MESSAGE(contains(result.out, part), result.out);
   result = meander_in(folder, {"info", lift, "--filter", "none"});
   CHECK(result.status == 2);

@@ -37,7 +37,8 @@ std::vector<double> write_states(const std::string& path, const std::string& cub
   raw.add("data/demo_0/actions", {n, 7}, actions.data());
   raw.add("data/demo_0/states", {n, columns}, states.data());
   if (!cube.empty())
-    raw.attribute("data/demo_0", "model_file", "<mujoco><geom size=\"9 9 9\"/><geom name=\"cube_g0\" size=\"" + cube + "\"/></mujoco>");
+    raw.attribute("data/demo_0", "model_file",
+                  "<mujoco><geom size=\"9 9 9\"/><geom name=\"cube_g0\" size=\"" + cube + "\"/></mujoco>");
   raw.finish();
   return states;
 }
@@ -59,7 +60,8 @@ TEST_CASE("a demonstration that robosuite recorded is replayed") {
     Hdf5File file(tiny_lift);
     const int64_t n = file.shape("data/demo_0/actions")->at(0);
     std::vector<double> states(static_cast<size_t>(n * width)), actions(static_cast<size_t>(n * 7), 0.3);
-    file.read_rows<double>({{"data/demo_0/states", n, width}}, [&](size_t, int64_t first, std::span<const double> piece) {
+    file.read_rows<double>({{"data/demo_0/states", n, width}},
+                           [&](size_t, int64_t first, std::span<const double> piece) {
       std::copy(piece.begin(), piece.end(), states.begin() + width * first);
     });
     Hdf5Writer raw(other);

@@ -23,7 +23,7 @@ def rows(path, observations, actions, rewards, masks, terminals):
              rewards=np.array(rewards, "f4"), masks=np.array(masks, "f4"), terminals=np.array(terminals, bool))
 
 
-# ---- Minari: by the package -------------------------------------------------------------------------------------------
+# ---- Minari: by the package ----------------------------------------------------------------------------------------
 class Point(gymnasium.Env):
     """Observations of several arrays; it ends where x passes 1."""
     observation_space = gymnasium.spaces.Dict({"position": gymnasium.spaces.Box(-9, 9, (2,)),
@@ -66,7 +66,7 @@ def minari_rows(path, out, see, scale):
     rows(out, *table)
 
 
-# ---- D4RL: as its scripts write, with h5py and gzip --------------------------------------------------------------------
+# ---- D4RL: as its scripts write, with h5py and gzip ----------------------------------------------------------------
 def d4rl():
     """Of 12 steps an episode that was cut after 5, one that ended after 4 more, and one under way."""
     rng = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def d4rl():
     rows("d4rl.npz", *table)
 
 
-# ---- robomimic: what is in tiny_lift.hdf5 -------------------------------------------------------------------------------
+# ---- robomimic: what is in tiny_lift.hdf5 --------------------------------------------------------------------------
 def robomimic():
     keys = "robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos", "object"
     table = [[], [], [], [], []]
@@ -108,14 +108,15 @@ def robomimic():
     rows("tiny_lift.npz", *table)
 
 
-# ---- types and packings that are read, and what is refused -------------------------------------------------------------
+# ---- types and packings that are read, and what is refused ---------------------------------------------------------
 def odd():
     x = np.arange(12).reshape(4, 3)
     with h5py.File("odd.hdf5", "w") as f:
         f["int16_big_endian"], f["double_big_endian"] = x.astype(">i2"), (x / 8).astype(">f8")
         f["half"], f["bool"], f["uint64"] = (x / 8).astype("f2"), x % 2 == 0, x.astype("u8")
         f["scalar"], f["empty"], f["group/array"] = 2.5, np.zeros((0, 3)), x
-        f.create_dataset("packed", data=x.astype("f4"), chunks=(3, 2), compression="gzip", shuffle=True, fletcher32=True)
+        f.create_dataset("packed", data=x.astype("f4"), chunks=(3, 2), compression="gzip", shuffle=True,
+                         fletcher32=True)
         f["texts"] = np.array(["a", "bcd"], dtype="S")
         f.create_dataset("texts_of_any_length", data=["a", "bcd"], dtype=h5py.string_dtype())
         f["text"], f["complex"] = np.array([b"1", b"2"]), x.astype("c8")
@@ -137,7 +138,7 @@ def odd():
 os.chdir(sys.argv[1])
 pendulum = minari(gymnasium.make("Pendulum-v1", max_episode_steps=7), "pendulum/small-v0", 2)
 shutil.copytree(pendulum / "data", "minari", dirs_exist_ok=True)
-minari_rows("minari/main_data.hdf5", "minari.npz", lambda g: g["observations"][:], 2)   # Pendulum's actions are within 2
+minari_rows("minari/main_data.hdf5", "minari.npz", lambda g: g["observations"][:], 2)   # Pendulum's range
 point = minari(gymnasium.wrappers.TimeLimit(Point(), 9), "point/small-v0", 2)
 shutil.copy(point / "data/main_data.hdf5", "minari_dict.hdf5")
 minari_rows("minari_dict.hdf5", "minari_dict.npz",
