@@ -227,22 +227,6 @@ DataFile read(const std::string& path, const ArrayFile& file, const Relabelling*
   return result;
 }
 
-DataFile read_hdf5(const std::string& path, const Relabelling* relabelling, const DataOptions& options) {
-  auto file = std::make_unique<Hdf5File>(path);
-  const Hdf5File::Names root = file->names("").value_or(Hdf5File::Names{});
-  DataFile result;
-  if (has_robomimic_layout(root)) {
-    result = read_robomimic(*file, options);
-  } else if (has_minari_layout(root)) {
-    if (!options.filter.empty()) throw Error(path + ": --filter goes with robomimic's layout, of which it is not");
-    result = read_minari(*file, options);
-  } else {
-    return read(path, *hdf5_arrays(std::move(file)), relabelling, options);
-  }
-  check(path, result, options);
-  return result;
-}
-
 // Whether what was recorded in an environment is data of a task.
 bool is_data_of(const std::string& recorded, const std::string& task) {
   if (recorded == task) return true;
@@ -294,12 +278,28 @@ bool is_data_set(const std::string& path) { return file_of(path) != path || !std
 
 DataFile read_data_file(const std::string& given, const Relabelling* relabelling, const DataOptions& options) {
   const std::string path = file_of(given);
-  if (is_hdf5(path)) return read_hdf5(path, relabelling, options);
+  if (is_hdf5(path)) return parse_data_file(std::make_unique<Hdf5File>(path), relabelling, options);
   return read(path, *open_array_file(path), relabelling, options);
 }
 
 DataFile parse_data_file(std::span<const std::byte> bytes, const std::string& name, const Relabelling* relabelling) {
   return read(name, *open_array_file(bytes, name), relabelling, {});
+}
+
+DataFile parse_data_file(std::unique_ptr<Hdf5File> file, const Relabelling* relabelling, const DataOptions& options) {
+  const std::string path = file->path();
+  const Hdf5File::Names root = file->names("").value_or(Hdf5File::Names{});
+  DataFile result;
+  if (has_robomimic_layout(root)) {
+    result = read_robomimic(*file, options);
+  } else if (has_minari_layout(root)) {
+    if (!options.filter.empty()) throw Error(path + ": --filter goes with robomimic's layout, of which it is not");
+    result = read_minari(*file, options);
+  } else {
+    return read(path, *hdf5_arrays(std::move(file)), relabelling, options);
+  }
+  check(path, result, options);
+  return result;
 }
 
 DataFile read_data_of_task(const std::string& path, const std::string& task, const DataOptions& options) {

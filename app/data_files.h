@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +12,8 @@
 #include <meander/app/data_options.h>
 
 namespace meander {
+
+class Hdf5File;
 
 // Data sets in files, FILE.npz, FILE.safetensors or FILE.hdf5 (also .h5), of two layouts; in HDF5 also robomimic's
 // (robomimic_file.h) and Minari's (minari_file.h), whose folder may be given instead of its file. OGBench's holds the N
@@ -60,6 +63,8 @@ DataFile read_data_file(const std::string& path, const Relabelling* relabelling 
 // The same of bytes in memory; `name` ends as a path would.
 DataFile parse_data_file(std::span<const std::byte> bytes, const std::string& name,
                          const Relabelling* relabelling = nullptr);
+// The same of what answers about an HDF5 file say.
+DataFile parse_data_file(std::unique_ptr<Hdf5File> file, const Relabelling* relabelling, const DataOptions& options);
 inline DataSet read_data_set(const std::string& path, const Relabelling* relabelling = nullptr) {
   return read_data_file(path, relabelling).data;
 }
