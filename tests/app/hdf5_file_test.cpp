@@ -5,9 +5,12 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <sstream>
+#include <utility>
 
 #include "../folder.h"
 #include "hdf5_files.h"
+#include <meander/app/child_process.h>
 
 using namespace meander;
 
@@ -143,6 +146,30 @@ TEST_CASE("a damaged file ends in one line, whatever it does to the library") {
     read(changed);
   }
   CHECK(refused > 12);
+}
+
+TEST_CASE("the program can open nothing more, and has little memory") {
+  if (!can_read_hdf5()) return;
+  ChildProcess shell({"sh", "-c", "sleep 2 | \"$0\" read \"$1\" & sleep .7; cat /proc/$!/limits",
+                      kernels::find_beside_program("meander-hdf5"), odd});
+  REQUIRE(shell.wait() == 0);
+  std::istringstream lines(shell.output());
+  int found = 0;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line.substr(0, 46));
+    std::string name, soft;
+    for (std::string word; words >> word; soft = word) name += soft + " ";
+    for (const auto& [what, most] : {std::pair("Max open files", "0"), std::pair("Max processes", "0"),
+                                     std::pair("Max core file size", "0"), std::pair("Max address space", "1073741824")})
+      if (name.find(what) != std::string::npos) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+        if (what == std::string("Max address space")) continue;
+#endif
+        CHECK_MESSAGE(soft == most, line);
+        ++found;
+      }
+  }
+  CHECK(found >= 3);
 }
 
 TEST_CASE("a program that lies about an array is not believed") {
