@@ -30,6 +30,7 @@ std::vector<uint8_t> followed_by_the_next(const ArrayFile& file, const std::vect
   constexpr float rounding = 1e-5f;  // the two may have been rounded in different ways
   std::vector<uint8_t> follows(static_cast<size_t>(n), 1);
   std::vector<float> successor(static_cast<size_t>(size));
+  constexpr int64_t few = 4096;
   bool keeping = true;
   for_each_successor(file, size, [&](int64_t row, int64_t column, float x) {
     successor[column] = x;
@@ -41,7 +42,7 @@ std::vector<uint8_t> followed_by_the_next(const ArrayFile& file, const std::vect
     }
     if (column < size - 1 || !keeping || (follows[row] && !ends[row])) return;
     kept.insert(kept.end(), successor.begin(), successor.end());
-    keeping = std::ssize(kept) <= n * size / 16 + size;
+    keeping = std::ssize(kept) <= n * size / 16 + few;
   });
   if (!keeping) kept = {};
   return follows;

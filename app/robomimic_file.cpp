@@ -92,7 +92,7 @@ void order_columns(const Hdf5File& file, const std::vector<int64_t>& starts, con
   for (const int64_t start : starts) {
     const float* const object = &data.observation[start * data.observations + object_column];
     const float* const next = object + data.observations;  // the first relative pose may be another one's
-    const bool unit = is_unit(next + 3) && (lift || is_unit(next + 10)) && is_unit(next - 6);
+    const bool unit = is_unit(next + 3) && (lift || is_unit(next + 10));
     as_15 += unit && on_table(object[lift ? 2 : 9]);
     as_14 += unit && !lift && on_table(object[2]);
   }
