@@ -101,6 +101,12 @@ TEST_CASE("recorded states get the observations of our simulation") {
     CHECK(data.reward[t] == -1);
   }
   CHECK(data.reward[steps - 2] == 0);
+  REQUIRE(data.rows() == steps + 3);  // three steps end one after the other
+  for (int i = 0; i < 3; ++i) {       // the last was taken
+    const float last = data.observation[(steps + 2) * 19 + i];
+    CHECK(last != data.observation[(steps + 1) * 19 + i]);
+    CHECK(std::fabs(last - recorded.observation[(steps + 2) * 19 + i]) < 4e-3);
+  }
   CHECK(contains(*Hdf5File(folder.file("lift.hdf5")).attribute("data/demo_0", "model_file"), "0.0202"));
 
   result = meander_in(folder, {"convert", "raw.hdf5", "--out", "lift.npz"});
