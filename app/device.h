@@ -8,7 +8,10 @@
 
 namespace meander {
 
-// cpu, cuda, cuda-emulated; throws Error for another name, and where there is no such device, saying why.
+// Throws Error unless a device may be called so: cpu, cuda, cuda:1 (the second GPU that this process may see; cuda is the
+// first), cuda-emulated.
+void expect_device_name(const std::string& name);
+// Throws Error for another name, and where there is no such device, saying why. A process has one GPU: the first asked for.
 const kernels::DeviceKernels& find_device(const std::string& name);
 
 // An agent whose numbers live there.

@@ -105,6 +105,7 @@ int info(const InfoOptions& options) {
   RunConfig config = resolve("", "", &text, {});
   print("{} on {}, seed {}, {} steps\n", config.algorithm_settings->title(), config.environment,
              config.training.seed, count_text(config.training.steps));
+  if (!config.machine.empty()) print("on {}\n", config.machine);
 
   print("\nFiles\n");
   std::vector<fs::path> files;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include <meander/app/device.h>
 #include <meander/app/version.h>
 #include <meander/kernels/error.h>
 #include <meander/core/file_bytes.h>
@@ -162,7 +163,7 @@ std::string top_name(const ConfigText& file, const toml::table& root, const char
 }
 
 void apply_file(const ConfigText& file, const toml::table& root, RunConfig& config) {
-  const std::vector<std::string> known = {"algo", "env", "version", "commit", "training", "algorithm"};
+  const std::vector<std::string> known = {"algo", "env", "version", "commit", "machine", "training", "algorithm"};
   for (const auto& [toml_key, value] : root) {
     const std::string key(toml_key.str());
     if (key == "training") apply_table(file, value, key, config.training_table(), {});
@@ -213,8 +214,9 @@ std::vector<Setting> RunConfig::training_table() {
   table.push_back({"data_clip_actions", &data_options.clip_actions, "",
                    "clip the data set's actions to [-1, 1], instead of refusing others", 0, 0, {}});
   table.push_back({"threads", &threads, "threads", "of the CPU; 0: all. The results do not depend on it", 0, 1024, {}});
-  table.push_back({"device", &device, "", "where the agent learns and acts; the environments step on the CPU", 0, 0,
-                   {"cpu", "cuda", "cuda-emulated"}});
+  table.push_back({"device", &device, "",
+                   "where the agent learns and acts: cpu, cuda, cuda:1, cuda-emulated; the environments step on the CPU", 0,
+                   0, {}});
   return table;
 }
 
@@ -249,9 +251,11 @@ RunConfig resolve(const std::string& algorithm, const std::string& environment, 
   for (const Assignment& assignment : assignments)
     if (assignment.origin == "--preset")
       apply_preset(*config.algorithm_settings, config.training, assignment.text, config.environment);
+  if (file) config.machine = top_name(*file, root, "machine");
   if (file) apply_file(*file, root, config);
   for (const Assignment& assignment : assignments)
     if (assignment.origin != "--preset") apply(assignment, config);
+  expect_device_name(config.device);
   return config;
 }
 
@@ -266,6 +270,7 @@ std::string value_text(const Setting& setting) {
 std::string to_toml(RunConfig& config) {
   std::string text = fmt::format("# {}, as Meander {} runs it.\n", config.algorithm_settings->title(), version());
   text += fmt::format("version = {}\ncommit = {}\n", quoted(version()), quoted(commit()));
+  if (!config.machine.empty()) text += fmt::format("machine = {}\n", quoted(config.machine));
   text += fmt::format("algo = {}\n", quoted(config.algorithm));
   text += config.environment.empty() ? "# env = \"...\"  (its defaults are not applied here)\n"
                                      : fmt::format("env = {}\n", quoted(config.environment));

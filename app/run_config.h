@@ -16,6 +16,7 @@ struct RunConfig {
   std::string algorithm, environment;
   int64_t threads = 0;  // 0: all of the machine's
   std::string device = "cpu";
+  std::string machine;  // on which it runs or ran last: "cuda: NVIDIA H200 ..."; empty: not known
   TaskSettings task;
   DataOptions data_options;
   TrainingSettings training;

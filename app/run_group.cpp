@@ -96,7 +96,7 @@ std::optional<Difference> difference(RunConfig& first, RunConfig& second) {
     return Difference{"seed", message(first.training.seed), message(second.training.seed)};
   const DecidingSettings one = deciding_settings(first), two = deciding_settings(second);
   for (size_t i = 0; i < one.size(); ++i)
-    if (one[i] != two[i]) return Difference{one[i].first, one[i].second, two[i].second};
+    if (one[i] != two[i] && one[i].first != "device") return Difference{one[i].first, one[i].second, two[i].second};
   return {};
 }
 

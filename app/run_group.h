@@ -16,7 +16,7 @@ namespace meander {
 using DecidingSettings = std::vector<std::pair<std::string, std::string>>;
 DecidingSettings deciding_settings(RunConfig& config);
 
-// What sets two runs apart, the seed included; the first such thing, with its value in each of them.
+// What sets two runs apart, the seed included and the device not, since a run may go on on another one; the first such thing, with its value in each of them.
 struct Difference {
   std::string what, first, second;
 };

@@ -32,7 +32,7 @@ RunConfig resume_config(const TrainOptions& options) {
   RunConfig before = resolve("", "", &text, {});
   const auto refuse = [&](const std::string& what, const std::string& was, const std::string& is) {
     throw Error(what + " is " + was + " in " + folder + ", not " + is +
-                ": a run that goes on can change only --steps, --threads and overlap");
+                ": a run that goes on can change only --steps, --threads, --device and overlap");
   };
   if (!options.algorithm.empty() && options.algorithm != before.algorithm)
     refuse("--algo", before.algorithm, options.algorithm);
@@ -98,6 +98,7 @@ int train(const TrainOptions& options) {
   const EnvironmentInfo& task = worlds.info();
   const auto agent = make_agent(*config.algorithm_settings, config.device, task.observations, task.actions,
                                 static_cast<uint64_t>(config.training.seed));
+  const std::string before = std::exchange(config.machine, message(config.device, ": ", find_device(config.device).about()));
   // The replay of a checkpoint holds the data set: then an empty one stands for it, and its file may be gone.
   std::optional<DataSet> data;
   if (!config.training.data.empty() && config.task.observation_scaling != "none")
@@ -137,6 +138,10 @@ int train(const TrainOptions& options) {
   else
     recorder.say(message("training ", config.algorithm, " on ", config.environment, " in ", folder));
 
+  const bool both_cpu = before.starts_with("cpu:") && config.machine.starts_with("cpu:");   // all give the same bits
+  if (resumed && !before.empty() && before != config.machine && !both_cpu)
+    recorder.say(message("it ran on ", before, "; now on ", config.machine,
+                         ": its numbers go on equal to rounding, not to the bit"));
   if (const std::string warning = config.algorithm_settings->warning(config.training); !warning.empty())
     recorder.say("warning: " + warning);
   for (const std::string& remark : remarks) recorder.say(config.training.data + ": " + remark);

@@ -35,7 +35,9 @@ typedef enum meander_status {
   MEANDER_MALFORMED = 9,       /* a size, an offset or a choice in the blob that cannot be */
   MEANDER_BAD_OBSERVATION = 10, /* a number of the observation is infinite or NaN */
   MEANDER_BAD_RESULT = 11,     /* a number of the decision would be */
-  MEANDER_TEST_FAILED = 12     /* an example came out otherwise than recorded */
+  MEANDER_TEST_FAILED = 12,    /* an example came out otherwise than recorded */
+  MEANDER_NO_DEVICE = 13,      /* meander_policy_cuda.h: no GPU, or none with room for the policy */
+  MEANDER_DEVICE_ERROR = 14    /* likewise: the GPU reports an error */
 } meander_status;
 
 /* A sentence for people, never null. */

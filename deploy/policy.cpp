@@ -462,6 +462,8 @@ const char* meander_status_text(meander_status status) {
     case MEANDER_BAD_OBSERVATION: return "the observation holds a number that is not finite";
     case MEANDER_BAD_RESULT: return "the decision would hold a number that is not finite";
     case MEANDER_TEST_FAILED: return "a decision differs from the one that the trainer recorded";
+    case MEANDER_NO_DEVICE: return "there is no GPU, or none that has room for the policy";
+    case MEANDER_DEVICE_ERROR: return "the GPU reports an error";
   }
   return "no status of Meander";
 }

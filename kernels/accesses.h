@@ -97,11 +97,9 @@ void for_each_function(Visit visit) {
   visit(Function<&DeviceKernels::copy>(), "copy", of_memory);
   visit(Function<&DeviceKernels::fill>(), "fill", of_memory);
 #define MEANDER_VISIT(name) visit(Function<&DeviceKernels::name>(), #name, Touched::name);
-#define MEANDER_VISIT_ALONE(name) visit(Function<&DeviceKernels::name>(), #name, Touched::everything);
   MEANDER_DEVICE_FUNCTIONS(MEANDER_VISIT, MEANDER_VISIT)
-  MEANDER_GPU_FUNCTIONS(MEANDER_VISIT_ALONE)   // best_candidate's blocks all meet: alone on the device
+  MEANDER_GPU_FUNCTIONS(MEANDER_VISIT)
 #undef MEANDER_VISIT
-#undef MEANDER_VISIT_ALONE
 }
 
 }  // namespace meander::kernels

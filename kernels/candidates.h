@@ -21,7 +21,8 @@ struct CandidatesArguments {
   const MlpShape* flow;                        // on [x, state, times] -> u [A]
   const float* flow_params;
   int64_t steps;                               // T
-  const float* times;                          // [T, width[1]]: what the times of each step add to the first layer's sums
+  const float* times;                          // [T, width[1]]: what the times of each step add to the first layer's sums;
+                                               // null: nothing
   bool squash;                                 // tanh in place of the clip
 
   const MlpShape* critic;                      // on [state, action]; null: none is wanted, and K is 1
@@ -31,6 +32,9 @@ struct CandidatesArguments {
 
   float *all, *q;                              // [K, A], [K]; null: not wanted
   float* action;                               // [A]
+
+  // Of policies without a flow: x_k <- network(x_k, s) in one step, or with `drawn` false network(s).
+  bool direct = false, drawn = true;
 };
 
 // Only GPUs have these: on the CPU a launch costs nothing, and the functions that this one joins do as well.

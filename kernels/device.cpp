@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <meander/kernels/error.h>
+#include <meander/kernels/isa.h>
 #include <meander/kernels/modules.h>
 
 namespace meander::kernels {
@@ -26,6 +27,7 @@ const DeviceKernels cpu = [] {
   DeviceKernels k{};
   k.name = "cpu";
   k.shares_memory = true;
+  k.about = [] { return isa_name(isa()); };
   k.allocate = allocate, k.deallocate = std::free, k.copy = copy, k.fill = fill;
   k.allocate_host = allocate, k.deallocate_host = std::free;
   k.synchronise = [] {};

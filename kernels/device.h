@@ -27,6 +27,7 @@ namespace meander::kernels {
 struct DeviceKernels {
   const char* name;                                            // "cpu", "cuda", "cuda-emulated"
   bool shares_memory;                                          // with the host, as embedded GPUs do
+  const char* (*about)();                                      // the machine in words: "NVIDIA H200 (compute 9.0, ...)"
 
   // ---- memory and stream ---------------------------------------------------------------------------------------------
   void* (*allocate)(size_t bytes);                             // throws Failure when there is none; not cleared

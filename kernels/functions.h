@@ -50,6 +50,16 @@ namespace meander::kernels {
 // before them. a(n, p, q, ...): n elements behind each pointer, read where they are const, else written.
 struct Touched {
   static constexpr auto everything = [](auto& a, auto&&...) { a.everything(); };
+  static constexpr auto mlp_forward_reference = everything, mlp_value_and_tangent_reference = everything,
+                        mlp_backward_reference = everything;
+  // Its blocks all meet: alone on the device, whatever it touches.
+  static constexpr auto best_candidate = [](auto& a, const CandidatesArguments& c, float*) {
+    a.everything(), a(c.observations, c.state), a.network(*c.flow, c.flow_params);
+    a(c.times ? c.steps * c.flow->width[1] : 0, c.times), a(c.actions, c.action), a(c.candidates * c.actions, c.all);
+    if (!c.critic) return;
+    for (const float* const params : c.critic_params) a.network(*c.critic, params);
+    a(c.critic->width[c.critic->layers], c.atoms), a(c.candidates, c.q);
+  };
   static constexpr auto elements = [](auto& a, auto n, auto... x) { a(n, x...); };
 
   // ---- arrays.h -----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ struct MlpShape {
   int64_t bias[max_layers] = {};        // [width[l + 1]]
   int64_t scale[max_layers] = {};       // [width[l + 1]], hidden layers with a norm
   int64_t shift[max_layers] = {};
+  bool operator==(const MlpShape&) const = default;
 };
 
 // What the products of a forward pass take in: float32, or (in all layers but the first) both factors rounded to

@@ -16,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <meander/kernels/cuda/device_room.h>
+
 #define MEANDER_CUDA cuda
 #define MEANDER_SHARED(type, name, count) __shared__ type name[count]
 
@@ -54,6 +56,7 @@ void launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_
   start_kernel(true, kernel, grid, block, shared_bytes, arguments...);
 }
 
+DeviceRoom device_room();
 // How many blocks of a kernel the device has room for at the same time; 0: not one.
 int blocks_together(const void* kernel, int threads, size_t shared_bytes);
 template <class... Parameters>

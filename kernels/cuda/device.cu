@@ -47,6 +47,11 @@ int multiprocessors() {
   return count;
 }
 
+DeviceRoom device_room() {
+  static const DeviceRoom room{multiprocessors(), attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)};
+  return room;
+}
+
 int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
   thread_local std::map<std::pair<const void*, size_t>, int> known;   // asking takes longer than a launch
   const auto [found, asked_first] = known.try_emplace({kernel, shared_bytes}, 0);
@@ -62,6 +67,23 @@ int blocks_together(const void* kernel, int threads, size_t shared_bytes) {
 }
 
 namespace {
+
+// Versions of CUDA as 1000 times the major and 10 times the minor number.
+std::string version_text(int version) { return message(version / 1000, ".", version % 1000 / 10); }
+
+const char* about() {
+  static const std::string text = [] {
+    int device = 0, driver = 0, toolkit = 0;
+    cudaDeviceProp gpu;
+    MEANDER_CUDA_CHECK(cudaGetDevice(&device));
+    MEANDER_CUDA_CHECK(cudaGetDeviceProperties(&gpu, device));
+    MEANDER_CUDA_CHECK(cudaDriverGetVersion(&driver));
+    MEANDER_CUDA_CHECK(cudaRuntimeGetVersion(&toolkit));
+    return message(gpu.name, " (compute ", gpu.major, ".", gpu.minor, ", ", gpu.totalGlobalMem >> 20, " MiB), driver for CUDA ",
+                   version_text(driver), ", toolkit ", version_text(toolkit));
+  }();
+  return text.c_str();
+}
 
 bool is_integrated() { return attribute(cudaDevAttrIntegrated) != 0; }
 
@@ -146,14 +168,9 @@ const DeviceKernels* find(const char** why) {
 
 #else
 
-int multiprocessors() { return 2; }
+int multiprocessors() { return device_room().multiprocessors; }
 
 namespace {
-void* allocate_host(size_t bytes) {
-  expect_no_capture("allocate_host");
-  return ::operator new(bytes, std::align_val_t(64));
-}
-void deallocate_host(void* p) { ::operator delete(p, std::align_val_t(64)); }
 void synchronise() { expect_no_capture("synchronise"); }
 void launch_graph(void* graph) { replay(*static_cast<const Graph*>(graph)); }
 void destroy_graph(void* graph) { destroy(static_cast<Graph*>(graph)); }
@@ -206,6 +223,7 @@ struct Known;
 template <class Of, class... Arguments, void (*DeviceKernels::*member)(Arguments...)>
 struct Known<Of, member> {
   static inline void (*run)(Arguments...);
+  static inline const char* name;
 
   static Accesses accesses_of(Arguments... arguments) {
     Accesses accesses(table());
@@ -213,6 +231,10 @@ struct Known<Of, member> {
     return accesses;
   }
   static void call(Arguments... arguments) {
+#if !defined(__CUDACC__)
+    if constexpr (!std::is_same_v<Function<member>, Function<&DeviceKernels::copy>>)
+      expect_reachable(name, accesses_of(arguments...));
+#endif
     if (branches) return record(accesses_of(arguments...), [&] { run(arguments...); });
 #if defined(MEANDER_CHECKS_ACCESSES)
     const Opened opened(accesses_of(arguments...));
@@ -226,6 +248,7 @@ struct Known<Of, member> {
 const DeviceKernels& table() {
   static const DeviceKernels kernels = [] {
     DeviceKernels k{};
+    k.about = about;
     k.allocate = allocate;
     k.deallocate = deallocate;
     k.copy = copy;
@@ -247,7 +270,8 @@ const DeviceKernels& table() {
 #define MEANDER_ENTER(name) k.name = MEANDER_CUDA::name;
     MEANDER_ALL_FUNCTIONS(MEANDER_ENTER, MEANDER_ENTER)
 #undef MEANDER_ENTER
-    for_each_function([&]<auto member, class Of>(Function<member>, const char*, Of) {
+    for_each_function([&]<auto member, class Of>(Function<member>, const char* name, Of) {
+      Known<Of, member>::name = name;
       Known<Of, member>::run = k.*member;
       k.*member = Known<Of, member>::call;
     });

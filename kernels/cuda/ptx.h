@@ -105,6 +105,20 @@ struct Fragments {
 inline float tf32(uint32_t x) { return std::bit_cast<float>(x & 0xffffe000u); }
 inline float half_of(uint32_t word, int which) { return std::bit_cast<float>(which ? word & 0xffff0000u : word << 16); }
 
+inline uint64_t exponent_of(double x) { return std::bit_cast<uint64_t>(x) >> 52 & 0x7ff; }
+// d plus four products as tensor cores add them: each is cut off 24 bits below the largest one's exponent, and the sum,
+// which is then exact here, to a float. (Fasi, Higham, Mikaitis, Pranesh, "Numerical behavior of NVIDIA tensor cores",
+// 2021; how many bits and products is the hardware's secret: fewer of either than newer ones have.)
+inline double aligned_sum(double d, const double (&products)[4]) {
+  uint64_t largest = exponent_of(d);
+  for (const double p : products) largest = std::max(largest, exponent_of(p));
+  if (largest == 0x7ff || largest < 64) return d + products[0] + products[1] + products[2] + products[3];
+  const double unit = std::bit_cast<double>((largest - 23) << 52);                // 2^(e - 23)
+  const double per_unit = std::bit_cast<double>((2046 - (largest - 23)) << 52);
+  const auto cut = [&](double x) { return static_cast<double>(static_cast<int64_t>(x * per_unit)); };
+  return (cut(d) + cut(products[0]) + cut(products[1]) + cut(products[2]) + cut(products[3])) * unit;
+}
+
 // To float, towards zero.
 inline float cut_off(double x) {
   const float y = static_cast<float>(x);
@@ -121,9 +135,11 @@ void multiply_fragments(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&
   const int group = lane() / 4, rest = lane() % 4;
   for (int i = 0; i < 4; ++i) {
     const int row = group + i / 2 * 8, col = 2 * rest + i % 2;
-    double sum = d[i];   // the products are exact in it; the hardware cuts their sum off, it does not round
-    for (int k = 0; k < K; ++k) sum += double{element_a(slots, row, k)} * element_b(slots, k, col);
-    d[i] = cut_off(sum);
+    for (int first = 0; first < K; first += 4) {
+      double products[4];   // exact
+      for (int k = 0; k < 4; ++k) products[k] = double{element_a(slots, row, first + k)} * element_b(slots, first + k, col);
+      d[i] = cut_off(aligned_sum(d[i], products));
+    }
   }
 }
 inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],

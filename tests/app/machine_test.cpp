@@ -129,3 +129,39 @@ TEST_CASE("a processor without AVX2 is named before anything simulates") {
 }
 
 #endif
+
+// A run may go on on another device: the same parameters and moments, then equal to rounding, and it says so.
+TEST_CASE("a run that began on a processor goes on on a device, and back") {
+  Folder folder;
+  const auto go_on = [&](const char* device, const char* steps) {
+    const Result result = meander_in(folder, {"train", "--resume", "run", "--steps", steps, "--device", device});
+    CHECK_MESSAGE(result.status == 0, result.error);
+    return result.out + result.error;
+  };
+  CHECK(meander_in(folder, small_run({"--steps", "30", "--out", "run", "--quiet"})).status == 0);
+  CHECK(contains(read_text(folder.file("run/config.toml")), "machine = \"cpu: "));
+  const std::string there = go_on("cuda-emulated", "32");
+  CHECK(contains(there, "it ran on cpu: "));
+  CHECK(contains(there, "now on cuda-emulated: an emulated GPU of 4 multiprocessors"));
+  CHECK(contains(there, "not to the bit"));
+  CHECK(contains(read_text(folder.file("run/config.toml")), "device = \"cuda-emulated\""));
+  CHECK(contains(meander_in(folder, {"info", "run"}).out, "on cuda-emulated: an emulated GPU"));
+  CHECK(contains(go_on("cpu", "34"), "it ran on cuda-emulated: "));
+  const std::string same = go_on("cpu", "36");
+  CHECK(!contains(same, "it ran on"));
+}
+
+TEST_CASE("devices by name") {
+  Folder folder;
+  for (const char* name : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1000", "cuda-emulated:1"}) {
+    const Result result = meander_in(folder, small_run({"--steps", "30", "--device", name}));
+    CHECK(result.status == 2);
+    CHECK(is_one_line(result.error));
+    CHECK(contains(result.error, "cuda:1"));
+  }
+  setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b", 1);
+  const Result result = meander_in(folder, small_run({"--steps", "30", "--device", "cuda:2"}));
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  CHECK(result.status == 2);
+  CHECK(contains(result.error, "CUDA_VISIBLE_DEVICES=GPU-a,GPU-b shows no such GPU"));
+}

@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "against_cpu.h"
+#include <meander/kernels/cuda/candidates_plan.h>
+#include <meander/kernels/cuda/emulator/executor.h>
 #include <meander/kernels/rows.h>
 
 // kernels/cuda/candidates.cu against the same steps by the CPU's functions: one launch that draws, integrates, scores and
@@ -55,6 +57,16 @@ struct Outcome {
   Floats all, q, action;
 };
 
+// The emulated device has other figures while it lives.
+class WithRoom {
+ public:
+  explicit WithRoom(const kernels::DeviceRoom& room) : before_(std::exchange(kernels::emulated::emulated_room, room)) {}
+  ~WithRoom() { kernels::emulated::emulated_room = before_; }
+
+ private:
+  kernels::DeviceRoom before_;
+};
+
 // The composite: one function after another on the CPU, candidates one by one.
 Outcome step_by_step(const Case& c, const Network& flow, const Network (&critic)[2], const Floats& state,
                      const Floats& times, const Floats& atoms, const kernels::RandomKey& noise) {
@@ -106,7 +118,12 @@ TEST_CASE("the best candidate in one launch is that of single steps") {
       {5, 11, 3, 1, {32}, {20}, 1, Activation::mish, Norm::none, Norm::none, true, true},
       {4, 8, 15, 1, {30, 50}, {9, 33}, 1, Activation::gelu, Norm::none, Norm::after_activation, false, false},
   };
-  on_each_device([&](OnDevice& d) {
+  // The emulator as itself, and with so little that candidates go in turns, weights are fetched again, or both.
+  int in_turns = 0, fetched = 0;
+  const kernels::DeviceRoom rooms[] = {{4, 227 * 1024}, {6, 24 * 1024}, {8, 12 * 1024}, {2, 40 * 1024}};
+  const auto with_room = [&](OnDevice& d, const kernels::DeviceRoom& room) {
+    const WithRoom emulated(room);
+    CAPTURE(room.multiprocessors);
     for (const Case& c : cases) {
       CAPTURE(c.candidates);
       CAPTURE(c.actions);
@@ -132,7 +149,11 @@ TEST_CASE("the best candidate in one launch is that of single steps") {
           .squash = c.squash, .critic = c.outputs ? &critic[0].shape : nullptr, .critic_params = {params1, params2},
           .atoms = c.outputs > 1 ? atoms_there.data : nullptr, .smaller = c.smaller, .all = all, .q = q,
           .action = action};
+      const kernels::CandidatesPlan plan = plan_candidates(of, room);
+      in_turns += plan.rows < c.candidates;
+      for (int l = 1; l < flow.shape.layers; ++l) fetched += plan.flow.slice[l] < 0;
       const int64_t size = d.k.candidates_workspace(of);
+      if (room.shared_bytes < 64 * 1024 && size == 0) continue;   // not even a row has room
       REQUIRE(size > 0);
       const auto workspace = d.room(static_cast<size_t>(size));
       for (int again = 0; again < 2; ++again) {   // nothing of the first launch is left in the way of the second
@@ -160,7 +181,45 @@ TEST_CASE("the best candidate in one launch is that of single steps") {
           CHECK(chosen[i] == d.down(all)[best * static_cast<size_t>(c.actions) + i]);
       }
     }
+  };
+  on_each_device([&](OnDevice& d) {
+    for (const kernels::DeviceRoom& room : rooms) with_room(d, room);
   });
+  CHECK(in_turns > 0);
+  CHECK(fetched > 0);
+}
+
+// MFPO's networks as people run them on other cards: multiprocessors and shared memory of an Orin Nano (8; 163 KB), an AGX
+// Orin (16; 163), a slice of an H100 (16; 227), RTX 3060 and 4090 (28 and 128; 99), H200 (132; 227). With any number of
+// candidates from 1 to 128 each acts in one launch; up to so many all weights stay in shared memory, and up to so many go
+// through the networks together.
+TEST_CASE("which plan each card gets") {
+  const Network flow(6 + 17 + 2, {256, 256, 256}, 6, Activation::gelu, Norm::before_activation, 1);
+  const Network critic(17 + 6, {256, 256, 256}, 101, Activation::gelu, Norm::before_activation, 2);
+  constexpr int64_t kb = 1024;
+  struct Card { kernels::DeviceRoom room; int blocks; int64_t kept, together; };
+  const Card cards[] = {{{8, 163 * kb}, 8, 0, 126}, {{16, 163 * kb}, 16, 33, 126}, {{16, 227 * kb}, 16, 82, 128},
+                        {{28, 99 * kb}, 28, 1, 76}, {{128, 99 * kb}, 32, 26, 76},  {{132, 227 * kb}, 32, 126, 128}};
+  for (const Card& card : cards) {
+    CAPTURE(card.room.multiprocessors);
+    CAPTURE(card.room.shared_bytes);
+    int64_t kept = 0, together = 0;
+    for (int64_t k = 1; k <= 128; ++k) {
+      CAPTURE(k);
+      kernels::CandidatesArguments c{};
+      c.candidates = k, c.observations = 17, c.actions = 6, c.steps = 2, c.flow = &flow.shape, c.critic = &critic.shape;
+      const kernels::CandidatesPlan p = plan_candidates(c, card.room);
+      REQUIRE(p.blocks == card.blocks);
+      REQUIRE(p.shared_bytes() <= card.room.shared_bytes);
+      REQUIRE((p.rows == k || p.rows % 8 == 0));
+      bool all_kept = true;
+      for (int l = 1; l <= 3; ++l) all_kept = all_kept && p.flow.slice[l] >= 0 && p.critic.slice[l] >= 0;
+      if (all_kept && kept == k - 1) kept = k;
+      if (p.rows == k && together == k - 1) together = k;
+    }
+    CHECK(kept == card.kept);
+    CHECK(together == card.together);
+  }
 }
 
 // Protects networks that no device has room for: they go step by step.

@@ -145,7 +145,7 @@ TEST_CASE("mlp: value and tangent") {
       for (const int64_t rows : small ? std::vector<int64_t>{1, 37, 70} : std::vector<int64_t>{3, 18}) {
         CAPTURE(rows);
         const Floats x = normals(rows * net.in(), 1);
-        const auto on_x = d.up(x), y = d.room(rows * net.out()), scratch = workspace(d, net, rows);
+        const auto on_x = d.up(x), y = d.room(rows * net.out()), scratch = workspace(d, net, 2 * rows);
         Floats want = numbers(rows * net.out());
         mlp_forward(s, net.params.data(), rows, x.data(), want.data(), nullptr, workspace(net, rows).data());
         d.k.mlp_forward(s, params, rows, on_x, y, nullptr, scratch, {});

@@ -44,15 +44,6 @@ Decision engine(Policy& policy, const std::vector<float>& state, const meander_n
   return decision;
 }
 
-// Parameters of trained networks are no initial ones: biases and norms are moved too.
-void shake_all(Learner& learner) {
-  std::vector<std::string> names;
-  for (const auto& network : learner.networks()) names.push_back(network.name);
-  for (const std::string& name : names)
-    if (network(learner, name).train_state->params.size() > 1) shake(learner, name, 5, 0.05);
-  learner.networks();
-}
-
 struct Case {
   std::string algorithm;
   std::map<std::string, double> settings;

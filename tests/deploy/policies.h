@@ -71,4 +71,13 @@ inline std::vector<std::byte> blob_of(const PolicyDescription& policy, bool scal
                      {.weights = weights, .candidates = policy.act_candidates, .tests = 4, .text = "task of a test\n"});
 }
 
+// Parameters of trained networks are no initial ones: biases and norms are moved too.
+inline void shake_all(Learner& learner) {
+  std::vector<std::string> names;
+  for (const auto& network : learner.networks()) names.push_back(network.name);
+  for (const std::string& name : names)
+    if (network(learner, name).train_state->params.size() > 1) shake(learner, name, 5, 0.05);
+  learner.networks();
+}
+
 }  // namespace meander::testing

@@ -48,6 +48,7 @@ struct AsyncCopy {
   void* to;
   const void* from;
   size_t size, valid;
+  bool landed = false;
 };
 
 struct Block;
@@ -368,33 +369,56 @@ MEANDER_UNSEEN std::byte* static_shared_memory(const void* tag, size_t size) {
 }
 
 // ---- asynchronous copies ---------------------------------------------------------------------------------------------
-
-MEANDER_UNSEEN void async_copy(void* to, const void* from, size_t size, size_t valid) {
-  if ((size != 4 && size != 8 && size != 16) || valid > size) fail("an asynchronous copy of 4, 8 or 16 bytes is wanted");
-  if (reinterpret_cast<uintptr_t>(to) % size || (valid && reinterpret_cast<uintptr_t>(from) % size))
-    fail("an asynchronous copy of %zu bytes is not aligned to its size", size);
-  running->open_copies.push_back({to, from, size, valid});
-}
-
-MEANDER_UNSEEN void async_commit() {
-  running->groups.push_back(std::move(running->open_copies));
-  running->open_copies.clear();
-}
-
+// Hardware may move the bytes when it is told to, when they are waited for, or at any time between.
 namespace {
+
+MEANDER_UNSEEN bool lands_now() {
+  if (async_landing != AsyncLanding::any_time) return async_landing == AsyncLanding::at_issue;
+  static uint64_t draws = 0;                                 // SplitMix64
+  uint64_t z = async_seed + ++draws * 0x9e3779b97f4a7c15;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return (z ^ z >> 31) % 4 == 0;
+}
+
 // The kernel's own accesses: seen by the thread sanitizer.
-__attribute__((noinline)) void move(const AsyncCopy& c) {
+__attribute__((noinline)) void move(AsyncCopy& c) {
+  if (std::exchange(c.landed, true)) return;
   for (size_t i = 0; i < c.size; i += 4) {
     uint32_t word = 0;
     if (i < c.valid) std::memcpy(&word, static_cast<const std::byte*>(c.from) + i, 4);
     *reinterpret_cast<volatile uint32_t*>(static_cast<std::byte*>(c.to) + i) = word;
   }
 }
+
+MEANDER_UNSEEN void land_some() {
+  if (async_landing != AsyncLanding::any_time) return;
+  for (auto& group : running->groups)
+    for (AsyncCopy& c : group)
+      if (!c.landed && lands_now()) move(c);
+}
+
 }  // namespace
+
+MEANDER_UNSEEN void async_copy(void* to, const void* from, size_t size, size_t valid) {
+  if ((size != 4 && size != 8 && size != 16) || valid > size) fail("an asynchronous copy of 4, 8 or 16 bytes is wanted");
+  if (reinterpret_cast<uintptr_t>(to) % size || (valid && reinterpret_cast<uintptr_t>(from) % size))
+    fail("an asynchronous copy of %zu bytes is not aligned to its size", size);
+  land_some();
+  running->open_copies.push_back({to, from, size, valid});
+  if (lands_now()) move(running->open_copies.back());
+}
+
+MEANDER_UNSEEN void async_commit() {
+  land_some();
+  running->groups.push_back(std::move(running->open_copies));
+  running->open_copies.clear();
+}
+
 
 MEANDER_UNSEEN void async_wait(int groups_left) {
   while (running->groups.size() > static_cast<size_t>(groups_left)) {
-    for (const AsyncCopy& c : running->groups.front()) move(c);
+    for (AsyncCopy& c : running->groups.front()) move(c);
     running->groups.pop_front();
   }
 }
@@ -442,15 +466,23 @@ MEANDER_UNSEEN void run_blocks(unsigned first, unsigned count, const Launch& l) 
 
 }  // namespace
 
-MEANDER_UNSEEN void run(Body function, const void* bytes, const Launch& l) {
+MEANDER_UNSEEN const char* about() {
+  static thread_local std::string text;
+  text = message("an emulated GPU of ", emulated_room.multiprocessors, " multiprocessors, ",
+                 emulated_room.shared_bytes / 1024, " KB a block");
+  return text.c_str();
+}
+
+void run(Body function, const void* bytes, const Launch& l) {
   const unsigned threads = l.block.x * l.block.y * l.block.z;
   if (threads == 0 || threads > 1024 || l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0 || l.grid.y > 65535 ||
-      l.grid.z > 65535 || l.shared_bytes > 227 * 1024)
+      l.grid.z > 65535 || static_cast<int64_t>(l.shared_bytes) > emulated_room.shared_bytes)
     throw Failure(message("an impossible launch: grid ", describe(l.grid).s, ", block ", describe(l.block).s, ", ",
                           l.shared_bytes, " bytes of shared memory"));
   const unsigned blocks = l.grid.x * l.grid.y * l.grid.z;
-  if (l.together && blocks > most_blocks_together)
-    throw Failure(message("an impossible launch: ", blocks, " blocks at once, of ", most_blocks_together));
+  const auto at_most = std::min(static_cast<unsigned>(emulated_room.multiprocessors), most_blocks_together);
+  if (l.together && blocks > at_most)
+    throw Failure(message("an impossible launch: ", blocks, " blocks at once, of ", at_most));
   const DeviceAtWork at_work;
   if (running) throw Failure("a kernel was started from within a kernel");
 #if defined(__SANITIZE_THREAD__)

@@ -5,6 +5,8 @@
 #include <tuple>
 #include <vector>
 
+#include <meander/kernels/cuda/device_room.h>
+
 // Runs CUDA kernels compiled as C++: one fiber a CUDA thread, the blocks of a grid one after another, the fibers of a
 // block in turns that change hands at barriers and warp operations only. What goes wrong is reported by a Failure that
 // names the block and thread; races and bounds are found by the thread and address sanitizers, to which each fiber is a
@@ -58,7 +60,11 @@ std::byte* dynamic_shared_memory();                // exactly the size asked for
 // The block's array for one MEANDER_SHARED, named by the address of a tag; likewise.
 std::byte* static_shared_memory(const void* tag, size_t size);
 
-// Copies when waited for: not before, and not at all if nobody waits, which is reported when the kernel ends.
+// Copies at a time that a test may choose: when asked to, when waited for, or at random between. Where nobody waits that is
+// reported when the kernel ends.
+enum class AsyncLanding { any_time, at_issue, at_wait };
+inline AsyncLanding async_landing = AsyncLanding::any_time;
+inline uint64_t async_seed = 0;
 void async_copy(void* to, const void* from, size_t size, size_t valid);   // the rest of `size` becomes zero
 void async_commit();
 void async_wait(int groups_left);
@@ -74,7 +80,11 @@ struct Launch {
   size_t shared_bytes = 0;
   bool together = false;                           // all blocks at the same time
 };
-constexpr unsigned most_blocks_together = 4;
+constexpr unsigned most_blocks_together = 32;
+// What the emulated device has; tests give it other cards' figures, up to most_blocks_together multiprocessors.
+inline DeviceRoom emulated_room{4, 227 * 1024};
+inline DeviceRoom device_room() { return emulated_room; }
+const char* about();
 void run(Body body, const void* arguments, const Launch&);   // now
 // Runs the kernel now, or records it if the stream is being captured: function and argument bytes.
 void start(Body body, const void* arguments, size_t size, const Launch&);
@@ -102,7 +112,7 @@ void launch_together(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_
 }
 template <class... Parameters>
 int blocks_together(void (*)(Parameters...), int /*threads*/, size_t shared_bytes) {
-  return shared_bytes <= 227 * 1024 ? static_cast<int>(most_blocks_together) : 0;
+  return static_cast<int64_t>(shared_bytes) <= emulated_room.shared_bytes ? emulated_room.multiprocessors : 0;
 }
 
 // ---- the device ------------------------------------------------------------------------------------------------------

@@ -96,6 +96,39 @@ void deallocate(void* p) {
   m.blocks.erase(found);
 }
 
+static std::map<const std::byte*, size_t>& host_ranges() {
+  static std::map<const std::byte*, size_t> ranges;
+  return ranges;
+}
+
+void* allocate_host(size_t size) {
+  expect_no_capture("allocate_host");
+  const std::lock_guard lock(device_mutex);
+  void* const p = ::operator new(size, std::align_val_t(64));
+  host_ranges()[static_cast<std::byte*>(p)] = size;
+  return p;
+}
+void deallocate_host(void* p) {
+  const std::lock_guard lock(device_mutex);
+  host_ranges().erase(static_cast<std::byte*>(p));
+  ::operator delete(p, std::align_val_t(64));
+}
+
+void expect_reachable(const char* call, const Accesses& accesses) {
+  const std::lock_guard lock(device_mutex);
+  // The range of a map that begins last before a, if a lies in it.
+  const auto holds = [](const auto& ranges, const Access& a, auto size_of) {
+    auto after = ranges.upper_bound(const_cast<std::byte*>(a.begin));
+    if (after == ranges.begin()) return false;
+    --after;
+    return a.end <= after->first + size_of(after->second);
+  };
+  for (const Access& a : accesses)
+    if (a.begin && !holds(memory().blocks, a, [](const DeviceMemory::Block& b) { return b.size; }) &&
+        !holds(host_ranges(), a, [](size_t size) { return size; }))
+      throw Failure(message("emulator: ", call, " was given ", a.end - a.begin, " bytes that the device does not reach"));
+}
+
 #if defined(MEANDER_CHECKS_ACCESSES)
 
 // FNV-1a.

@@ -21,6 +21,12 @@ class DeviceAtWork {
   DeviceAtWork& operator=(const DeviceAtWork&) = delete;
 };
 
+// Memory of the host that kernels reach; and no other of the host's.
+void* allocate_host(size_t size);
+void deallocate_host(void* p);
+// Throws Failure if a call is given memory that the device does not reach, or more of it than there is.
+void expect_reachable(const char* call, const Accesses&);
+
 #if defined(MEANDER_CHECKS_ACCESSES)
 // While one lives, a kernel or copy may touch of the device's memory only what a call said it would touch, and what it
 // said it would only read must not change: anything else the address sanitizer, or the end of this, reports.
