@@ -272,6 +272,7 @@ void expect_writable(const std::string& path) {
   const fs::path folder = fs::path(path).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
     throw Error(path + ": there is no folder " + folder.string());
+  if (is_hdf5(path)) expect_hdf5(path);
 }
 
 bool is_data_set(const std::string& path) { return file_of(path) != path || !std::filesystem::is_directory(path); }

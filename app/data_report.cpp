@@ -75,6 +75,13 @@ void print_data_set(const std::string& path, const DataFile& file, bool with_rew
   if (with_rewards)
     line("true ends (mask 0)", count_text(std::count(data.mask.begin(), data.mask.end(), 0.0f)));
   line("episodes", count_text(std::ssize(episodes.returns)));
+  const auto known = environment_names();
+  if (with_rewards && std::find(known.begin(), known.end(), file.environment) != known.end() &&
+      environment_info(file.environment).ends_with_success) {
+    int64_t successes = 0;
+    for (int64_t row = 0; row + 1 < data.rows(); ++row) successes += data.terminal[row + 1] && data.mask[row] == 0;
+    line("that end with success", count_text(successes));
+  }
   std::vector<double> steps = lengths(data);
   std::sort(steps.begin(), steps.end());
   print("  {:<24} min {:.0f}  median {:.0f}  max {:.0f}\n", "steps of an episode", steps.front(),

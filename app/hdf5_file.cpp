@@ -72,6 +72,8 @@ class ProgramAnswers : public Hdf5Answers {
 
 }  // namespace
 
+void expect_hdf5(const std::string& path) { command("write", path); }
+
 Hdf5File::Hdf5File(std::string path) : path_(std::move(path)) {
   FileBytes{path_};  // a pipe would wait for its writer
   answers_ = std::make_unique<ProgramAnswers>(path_);

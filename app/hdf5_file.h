@@ -16,6 +16,9 @@ namespace meander {
 // HDF5 files, through the program meander-hdf5 (app/hdf5), which alone is linked with libhdf5 and may crash on a
 // damaged file. Nothing it says is believed before it is checked: it may have been taken over by the file.
 
+// Throws Error if the program is not there, with `path` in front: to be asked before hours of work.
+void expect_hdf5(const std::string& path);
+
 // Where questions about a file go, and answers come from.
 class Hdf5Answers {
  public:

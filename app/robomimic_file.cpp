@@ -222,7 +222,7 @@ DataFile read_robomimic(Hdf5File& file, const DataOptions& options) {
     for (size_t k = 0; k < count && has_next; ++k) want("next_obs/" + keys[k], columns.widths[k]);
   }
   const size_t each = 2 + count * (has_next ? 2 : 1);
-  std::vector<uint8_t> broken(done.size(), 0);
+  std::vector<uint8_t> broken(done.size(), 0), succeeded(demos.groups.size(), 0);
   int64_t other_rewards = 0;
   file.read_rows<float>(wanted, [&](size_t index, int64_t begin, std::span<const float> numbers) {
     const size_t slot = index % each, width = static_cast<size_t>(wanted[index].width);
@@ -235,6 +235,7 @@ DataFile read_robomimic(Hdf5File& file, const DataOptions& options) {
       } else if (slot == 1) {
         data.reward[row] = *from - 1;
         other_rewards += *from != 0 && *from != 1;
+        succeeded[index / each] |= *from == 1;
         data.mask[row] = done[step] ? 0.0f : 1.0f;
       } else {
         const bool next = slot >= 2 + count;
@@ -254,6 +255,8 @@ DataFile read_robomimic(Hdf5File& file, const DataOptions& options) {
       if (demos.steps[i] > 1) starts.push_back(arrays.row(arrays.first_step(i)));
     order_columns(file, starts, demos.environment, result);
   }
+  result.about.emplace_back("successes", message(std::count(succeeded.begin(), succeeded.end(), 1), " of ",
+                                                 succeeded.size(), " demonstrations"));
   const auto remark = [&](int64_t n, const auto&... parts) {
     if (n > 0) result.remarks.push_back(message(n, parts...));
   };

@@ -300,7 +300,8 @@ TEST_CASE("info, plot, convert and train take HDF5 files") {
   Result result = meander_in(folder, {"info", lift, "--filter", "valid"});
   CHECK(result.status == 0);
   for (const char* part :
-       {"\"robomimic-lift\"", "robosuite 1.5.1", "train: 2", "min 1  median 1  max 35", "at -1 or 1"})
+       {"\"robomimic-lift\"", "robosuite 1.5.1", "train: 2", "min 1  median 1  max 35", "at -1 or 1",
+        "1 of 1 demonstrations", "that end with success                 3\n"})
     CHECK_MESSAGE(contains(result.out, part), result.out);
   result = meander_in(folder, {"info", lift, "--filter", "none"});
   CHECK(result.status == 2);
