@@ -182,16 +182,14 @@ class Reader {
     return text.substr(0, text.find('\0'));
   }
 
-  // What is declared held against what is stored. Deflate makes at most 1032 bytes of one.
-  Array checked(Handle& object) {
-    Array array;
-    const Handle plan(H5Dget_create_plist(object), H5Pclose);
-    array.space = Handle(H5Dget_space(object), H5Sclose);
-    array.type = Handle(H5Dget_type(object), H5Tclose);
-    if (plan < 0 || array.space < 0 || array.type < 0) damaged();
+  void expect_own_storage(hid_t plan) const {
     const H5D_layout_t layout = H5Pget_layout(plan);
     if (layout == H5D_VIRTUAL || H5Pget_external_count(plan) != 0) refuse("its numbers lie in other files");
     if (layout != H5D_COMPACT && layout != H5D_CONTIGUOUS && layout != H5D_CHUNKED) damaged();
+  }
+
+  // Whether they unpack to more than is stored.
+  bool expect_filters(hid_t plan) const {
     bool deflated = false;
     for (int i = 0; i < H5Pget_nfilters(plan); ++i) {
       size_t none = 0;
@@ -200,6 +198,26 @@ class Reader {
       if (filter != H5Z_FILTER_DEFLATE && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32)
         refuse("packed by filter " + std::to_string(filter) + "; gzip and shuffle are read");
       deflated |= filter == H5Z_FILTER_DEFLATE;
+    }
+    return deflated;
+  }
+
+  // What is declared held against what is stored. Deflate makes at most 1032 bytes of one.
+  Array checked(Handle& object) {
+    Array array;
+    array.space = Handle(H5Dget_space(object), H5Sclose);
+    array.type = Handle(H5Dget_type(object), H5Tclose);
+    if (array.space < 0 || array.type < 0) damaged();
+    // Only what lies in the file in one piece, as it is, has a place there; of all else the list of properties, which
+    // takes as long as the rest, is looked at.
+    const bool plain = H5Dget_offset(object) != HADDR_UNDEF;
+    Handle plan;
+    bool deflated = false;
+    if (!plain) {
+      plan = Handle(H5Dget_create_plist(object), H5Pclose);
+      if (plan < 0) damaged();
+      expect_own_storage(plan);
+      deflated = expect_filters(plan);
     }
     if (H5Sget_simple_extent_type(array.space) == H5S_NULL) refuse("an array without a shape");
     const int rank = H5Sget_simple_extent_ndims(array.space);
@@ -217,7 +235,7 @@ class Reader {
     if (bytes > stored)
       refuse("states " + (bytes == UINT64_MAX ? "more" : std::to_string(bytes)) +
              " bytes of numbers, of which at most " + std::to_string(stored) + " are stored");
-    if (layout == H5D_CHUNKED && rank > 0) reopen(object, plan, array);
+    if (!plain && H5Pget_layout(plan) == H5D_CHUNKED && rank > 0) reopen(object, plan, array);
     return array;
   }
 
