@@ -306,6 +306,10 @@ TEST_CASE("info, plot, convert and train take HDF5 files") {
   result = meander_in(folder, {"info", lift, "--filter", "none"});
   CHECK(result.status == 2);
   CHECK(is_one_line(result.error));
+  result = meander_in(folder, {"plot", lift, "--out", "lift.svg"});
+  CHECK((result.status == 0 || contains(result.error, "gnuplot is missing")));
+  if (result.status == 0) CHECK(contains(read_text(folder.file("lift.svg")), "action 6"));
+  CHECK(meander_in(folder, {"plot", lift, pendulum}).status == 2);
   REQUIRE(meander_in(folder, {"convert", pendulum, "--out", "pendulum.npz"}).status == 0);
   check_equal(read_data_set(folder.file("pendulum.npz")), read_data_set(data_folder + "minari.npz"));
   CHECK(meander_in(folder, {"convert", pendulum, "--out", "pendulum.npz"}).status == 2);  // it is there
