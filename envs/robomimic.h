@@ -112,8 +112,9 @@ std::optional<RobomimicTask> robomimic_task(const std::string& name);
 // What is known of a task without its files, likewise.
 std::optional<EnvironmentInfo> robomimic_info(const std::string& name);
 
-// Whether the task files are here.
+// Whether the task files are here, and those that pictures need beside.
 bool has_robosuite_assets();
+bool has_robosuite_pictures();
 
 void add_robomimic(Registry& registry);
 

@@ -225,6 +225,7 @@ SharedModel robomimic_drawn_model(RobomimicTask task) {
   return compile(task, pictures(), true);
 }
 
+bool has_robosuite_pictures() { return fs::exists(pictures() / arenas[0]); }
 bool has_robosuite_assets() { return fs::exists(assets() / arenas[0]); }
 
 }  // namespace meander

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include <meander/kernels/cuda/device_room.h>
+#include <meander/kernels/cuda/grid_barrier.h>
 
 #define MEANDER_CUDA cuda
 #define MEANDER_SHARED(type, name, count) __shared__ type name[count]
@@ -65,15 +66,13 @@ int blocks_together(void (*kernel)(Parameters...), int threads, size_t shared_by
 }
 
 // Waits for all threads of the grid; what each wrote before, all see after. `arrived` is one number in device memory that
-// was zero once and that no other kernel running at the time uses: every block adds one to it, and block 0 so much more
-// that its highest bit turns when the last has come, so that it need not be cleared.
+// was zero once and that no other kernel running at the time uses (grid_barrier.h).
 __device__ inline void wait_for_grid(uint32_t* arrived) {
   __syncthreads();
   if (threadIdx.x == 0) {
     __threadfence();
-    const uint32_t mine = blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1u;
-    const uint32_t before = atomicAdd(arrived, mine);
-    while (((before ^ *static_cast<volatile uint32_t*>(arrived)) & 0x80000000u) == 0) {
+    const uint32_t before = atomicAdd(arrived, grid_share(blockIdx.x, gridDim.x));
+    while (!grid_came(before, *static_cast<volatile uint32_t*>(arrived))) {
     }
     __threadfence();
   }

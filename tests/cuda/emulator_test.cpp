@@ -91,11 +91,29 @@ TEST_CASE("emulator: shared memory and barriers") {
 // Protects kernels whose blocks wait for each other: they run at the same time, in shared memory of their own.
 TEST_CASE("emulator: a barrier of the whole grid") {
   const Memory<int> y(4);
-  const Memory<uint32_t> arrived(1);
+  const Memory<uint32_t> arrived(std::vector<uint32_t>{0});
   for (int again = 0; again < 2; ++again) {
     CHECK(report_together(hand_on, 4, 64, y.data, arrived.data, true) == "");
     CHECK(y.host() == std::vector<int>{31, 32, 33, 30});   // three places on, 10 a round
   }
+}
+
+// The counter itself works as on hardware, so one that began with anything but zero lets nobody, or too many, pass.
+TEST_CASE("emulator: the counter of a barrier of the grid counts") {
+  for (unsigned blocks : {1u, 2u, 3u, 32u}) {
+    uint32_t counter = 0;
+    for (int round = 0; round < 5; ++round) {
+      const uint32_t before = counter;
+      for (uint32_t i = 0; i < blocks; ++i) {
+        CHECK_FALSE(grid_came(before, counter));
+        counter += grid_share((i + 1) % blocks, blocks);   // in any order
+      }
+      CHECK(grid_came(before, counter));
+    }
+  }
+  const Memory<int> y(4);
+  const Memory<uint32_t> taken(std::vector<uint32_t>{0x80000000u - 2});
+  CHECK(has(report_together(hand_on, 4, 64, y.data, taken.data, true), "a loop that waits for other threads"));
 }
 
 // Protects the values at the ends of a warp and of a part of one, as CUDA defines them.

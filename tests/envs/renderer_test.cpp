@@ -1,5 +1,6 @@
 // Protects pictures: that they show the state, at the size asked for, and that drawing leaves the simulation alone.
 #include <meander/envs/renderer.h>
+#include <meander/envs/robomimic.h>
 
 #include <doctest/doctest.h>
 
@@ -39,6 +40,8 @@ TEST_CASE("pictures of every family show the state and change nothing of it") {
   std::vector<std::string> tasks = {"HalfCheetah-v4", "Reacher-v5"};
   if (dm_control_available()) tasks.push_back("dmc-walker-run");
   if (has_ogbench_assets()) tasks.push_back("cube-double-v0");
+  if (has_robosuite_assets() && has_robosuite_pictures())
+    tasks.insert(tasks.end(), {"robomimic-lift", "robomimic-can", "robomimic-square"});
   for (const std::string& task : tasks) {
     CAPTURE(task);
     const auto drawn = make_environment(task), alone = make_environment(task);

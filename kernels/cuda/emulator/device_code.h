@@ -26,6 +26,8 @@
   static const char name##_tag = 0;        \
   type* const name = reinterpret_cast<type*>(::meander::kernels::emulated::static_shared_memory(&name##_tag, sizeof(type) * (count)))
 
+#include <meander/kernels/cuda/grid_barrier.h>   // device code itself
+
 namespace meander::kernels::emulated {
 
 template <class T>
@@ -38,7 +40,6 @@ inline void __syncthreads(SourceLocation where = SourceLocation::current()) { bl
 inline void __syncwarp(uint32_t mask = 0xffffffffu, SourceLocation where = SourceLocation::current()) {
   warp_barrier(mask, where);
 }
-inline void wait_for_grid(uint32_t*, SourceLocation where = SourceLocation::current()) { grid_barrier(where); }
 inline void __threadfence() {}
 
 // ---- shuffles and votes ----------------------------------------------------------------------------------------------
@@ -114,6 +115,18 @@ T atomicAdd(T* p, T v) {
   } else {
     return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
   }
+}
+
+// First all meet, which reports who does not come; then the counter's own way, which must let all pass. Null: no counter.
+inline void wait_for_grid(uint32_t* arrived, SourceLocation where = SourceLocation::current()) {
+  grid_barrier(where);
+  if (!arrived) return;
+  __syncthreads(where);
+  if (threadIdx.x == 0) {
+    const uint32_t before = atomicAdd(arrived, grid_share(blockIdx.x, gridDim.x));
+    spin_until([&] { return grid_came(before, __atomic_load_n(arrived, __ATOMIC_RELAXED)); }, where);
+  }
+  __syncthreads(where);
 }
 template <class T>
 T atomicCAS(T* p, T expected, T v) {

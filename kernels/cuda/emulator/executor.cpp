@@ -307,6 +307,11 @@ MEANDER_UNSEEN void grid_barrier(SourceLocation where) {
   barrier(*team, "the barrier of the grid", where);
 }
 
+MEANDER_UNSEEN void spin_until(bool (*ready)(const void*), const void* state, SourceLocation where) {
+  ++team->progress;   // others may wait for what was done before this
+  if (!ready(state)) wait_until("a loop that waits for other threads", where, [&] { return ready(state); });
+}
+
 namespace {
 
 // Returns the generation that ended; all lanes of the mask have come.

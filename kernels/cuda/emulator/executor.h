@@ -50,6 +50,12 @@ int lane();
 void block_barrier(SourceLocation where);
 // All threads of the grid, in a kernel started by launch_together. Likewise.
 void grid_barrier(SourceLocation where);
+// A loop that waits for what other threads do; where none of them does anything any more, that is reported.
+void spin_until(bool (*ready)(const void* state), const void* state, SourceLocation where);
+template <class Ready>
+void spin_until(const Ready& ready, SourceLocation where) {
+  spin_until([](const void* state) { return (*static_cast<const Ready*>(state))(); }, &ready, where);
+}
 // The lanes of `mask`, which must all come with the same mask, at the same place. Each gives `size` bytes (at most 64)
 // and sees those of all: the result is an array of 32 slots, kept until the lane's next exchange but one.
 constexpr size_t slot_words = 16;
