@@ -46,8 +46,8 @@ std::vector<std::string> command(const char* verb, const std::string& path) {
 std::string reason(ChildProcess& program) {
   const int status = program.wait();
   std::string said = program.error();
-  while (said.ends_with('\n')) said.pop_back();
-  if (status == 1 && !said.empty()) return said.substr(0, 500);
+  said = said.substr(0, std::min<size_t>(said.find('\n'), 500));
+  if (status == 1 && !said.empty()) return said;
   if (status == 128 + SIGXCPU) return "reading it takes longer than any file should; it is damaged, or made to";
   return message("the program that reads it ended with status ", status, ": the file is damaged, or made to do that");
 }

@@ -2,7 +2,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <sstream>
 #include <vector>
 
 #include <meander/app/hdf5/common.h>
@@ -96,9 +95,10 @@ class Reader {
   // path mostly has the same.
   Handle open(const std::string& path) {
     std::vector<std::string> parts;
-    std::istringstream words(path);
-    for (std::string part; std::getline(words, part, '/');)
-      if (!part.empty()) parts.push_back(part);
+    for (size_t at = 0, end; at < path.size(); at = end + 1) {
+      end = std::min(path.find('/', at), path.size());
+      if (end > at) parts.push_back(path.substr(at, end - at));
+    }
     if (parts.empty()) return Handle(H5Gopen2(file_, "/", H5P_DEFAULT), H5Gclose);
     const std::string last = parts.back();
     parts.pop_back();
