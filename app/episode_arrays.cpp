@@ -75,7 +75,7 @@ EpisodeArrays::EpisodeArrays(Hdf5File& file, const std::vector<int64_t>& steps, 
 }
 
 void EpisodeArrays::expect_room(unsigned __int128 rows) const {
-  const auto bytes = rows * (static_cast<size_t>(data_.observations + data_.actions + 3) * sizeof(float));
+  const auto bytes = rows * ((int64_t{data_.observations} + data_.actions + 3) * sizeof(float));
   expect_memory(file_.path() + ": the data set",
                 static_cast<uint64_t>(std::min<unsigned __int128>(bytes, UINT64_MAX)));
 }

@@ -19,6 +19,8 @@ namespace meander {
 
 namespace {
 
+constexpr uint64_t most_bytes = 8 * uint64_t{hdf5::longest_text};  // of all texts that one call returns
+
 std::string text_bytes(const std::string& text) {
   const auto length = static_cast<uint32_t>(text.size());
   return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
@@ -114,7 +116,7 @@ std::optional<Hdf5File::Names> Hdf5File::list(char what, const std::string& path
     for (uint64_t i = 0; i < count; ++i) {
       result->push_back(read_text());
       bytes += result->back().size();
-      if (bytes > 8 * uint64_t{hdf5::longest_text}) fail(quoted(path), " has too long names");
+      if (bytes > most_bytes) fail(quoted(path), " has too long names");
     }
   });
   if (result && what == 'l') std::sort(result->begin(), result->end());
@@ -127,9 +129,11 @@ std::optional<std::string> Hdf5File::attribute(const std::string& object, const 
 
 std::vector<std::optional<std::string>> Hdf5File::attributes(const Names& objects, const std::string& name) {
   std::vector<std::optional<std::string>> result(objects.size());
+  uint64_t bytes = 0;
   converse(objects.size(), [&](size_t i) { return request('a', objects[i], name); }, [&](size_t i, char letter) {
-    if (letter == 'a') result[i] = read_text();
+    if (letter == 'a') bytes += (result[i] = read_text())->size();
     else if (letter != '-') fail("an answer of the wrong kind");
+    if (bytes > most_bytes) fail("the attributes ", name, " are too long");
   });
   return result;
 }

@@ -75,6 +75,7 @@ DataFile read_minari(Hdf5File& file, const DataOptions& options) {
   MinariMetadata metadata(file);
   result.environment = environment_of(file, metadata("env_spec"));
   const Hdf5File::Names names = in_order(file.names("").value_or(Hdf5File::Names{}), "episode_");
+  if (names.empty()) file.fail("no group episode_0");
   const size_t most = options.episodes > 0 ? static_cast<size_t>(options.episodes) : names.size();
   const size_t episodes = std::min(most, names.size());
 

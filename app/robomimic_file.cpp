@@ -138,9 +138,10 @@ RobomimicDemos robomimic_demos(Hdf5File& file, const DataOptions& options, DataF
     if (!listed)
       file.fail("no filter ", quoted(options.filter), "; it has ", known.empty() ? "none" : shown(known));
     for (const std::string& name : *listed)
-      if (std::find(names.begin(), names.end(), name) == names.end())
+      if (!std::binary_search(all->begin(), all->end(), name) || in_order({name}, "demo_").empty())
         file.fail("mask/", options.filter, " lists ", quoted(name), ", which is no demonstration of it");
     names = in_order(*listed, "demo_");
+    if (names.empty()) file.fail("mask/", options.filter, " lists no demonstration");
   }
   const auto keep = options.episodes > 0 ? std::min<int64_t>(options.episodes, std::ssize(names)) : std::ssize(names);
   names.resize(static_cast<size_t>(keep));
@@ -174,7 +175,8 @@ RobomimicDemos robomimic_demos(Hdf5File& file, const DataOptions& options, DataF
   say("recorded with", demos.version.empty() ? "" : "robosuite " + demos.version);
   say("frame of the actions", demos.frame);
   say("demonstrations", message(demos.groups.size()));
-  for (const std::string& filter : filters)
+  constexpr size_t most_shown = 20;
+  for (const std::string& filter : std::span(filters).first(std::min(filters.size(), most_shown)))
     say("filter", message(filter, ": ", file.texts("mask/" + filter).value_or(Hdf5File::Names{}).size()));
   return demos;
 }

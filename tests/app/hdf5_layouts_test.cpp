@@ -87,6 +87,7 @@ struct Can {
     }
     file.add("mask/train", {"demo_9"});
     file.add("mask/wrong", {"demo_11"});
+    file.add("mask/empty", std::vector<std::string>{});
     file.finish();
   }
 };
@@ -218,7 +219,9 @@ TEST_CASE("robomimic files that would be misread are refused") {
   written.refused([](Can& can) { can.text_rewards = true; }, "data/demo_9/rewards: holds texts, not numbers");
   DataOptions options;
   options.filter = "test";
-  written.refused([](Can&) {}, "no filter \"test\"; it has train, wrong", options);
+  written.refused([](Can&) {}, "no filter \"test\"; it has empty, train, wrong", options);
+  options.filter = "empty";
+  written.refused([](Can&) {}, "mask/empty lists no demonstration", options);
   options.filter = "wrong";
   written.refused([](Can&) {}, "mask/wrong lists \"demo_11\"", options);
   options = {};
