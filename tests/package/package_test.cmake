@@ -42,6 +42,9 @@ if(with_command)
     endif()
   endforeach()
   run(${recorder} eval recorded --episodes 2)
+  if(EXISTS ${scratch}/prefix/lib/meander/meander-hdf5)   # which the installed command finds
+    run(${scratch}/prefix/bin/meander info ${source}/tests/data/hdf5/minari)
+  endif()
   run(${recorder} train --resume recorded --steps 80 --quiet)
   run(${recorder} sweep --algo sac --env Point --steps 60 --seeds 0..1 --set start_steps=21 --set width=8 --set
       batch_size=16 --out sweep)
