@@ -14,7 +14,7 @@ std::vector<Setting> TrainingSettings::settings() {
       {"seed", &seed, "", "names every random number of the run", 0, static_cast<double>(largest_whole), {}},
       {"steps", &steps, "steps", "in all: of the environments, and offline ones before", 1, 1e12, {}},
       {"environments", &environments, "", "that take their steps together; one update follows for all", 1, 1024, {}},
-      {"data", &data, "", "a data set the replay begins with (.npz or .safetensors); empty: none", 0, 0, {}},
+      {"data", &data, "", "a data set the replay begins with (.npz, .safetensors or .hdf5); empty: none", 0, 0, {}},
       {"offline_steps", &offline_steps, "steps", "updates from the data set before the first environment step", 0, 1e12,
        {}},
       {"start_steps", &start_steps, "steps",

@@ -1,6 +1,7 @@
 #include <meander/app/array_file.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include <meander/app/number_types.h>
@@ -76,12 +77,32 @@ class SafetensorsArrays : public ArrayFile {
   SafetensorsFile file_;
 };
 
+class Hdf5Arrays : public ArrayFile {
+ public:
+  explicit Hdf5Arrays(std::unique_ptr<Hdf5File> file) : file_(std::move(file)) {}
+
+  std::optional<std::vector<int64_t>> shape(const std::string& name) const override {
+    const auto known = shapes_.find(name);
+    return known != shapes_.end() ? known->second : shapes_[name] = file_->shape(name);
+  }
+  void read(const std::string& name, const TakeFloats& take) const override {
+    const auto there = shape(name);
+    if (!there) file_->fail("no array ", quoted(name));
+    file_->read(name, *there, take);
+  }
+  std::string environment() const override { return file_->attribute("", "environment").value_or(""); }
+
+ private:
+  std::unique_ptr<Hdf5File> file_;
+  mutable std::map<std::string, std::optional<std::vector<int64_t>>> shapes_;
+};
+
 // Opens `from`, a path or bytes and what to call them.
 template <class... From>
 std::unique_ptr<ArrayFile> open(const std::string& name, const From&... from) {
   if (name.ends_with(".npz")) return std::make_unique<NpzArrays>(NpzFile(from...));
   if (name.ends_with(".safetensors")) return std::make_unique<SafetensorsArrays>(SafetensorsFile(from...));
-  throw Error(name + ": the name of a data set ends with .npz or .safetensors");
+  throw Error(name + ": the name of a data set ends with .npz, .safetensors or .hdf5");
 }
 
 }  // namespace
@@ -91,6 +112,10 @@ std::vector<float> read_floats(const ArrayFile& file, const std::string& name, i
   values.reserve(static_cast<size_t>(room));
   file.read(name, [&](std::span<const float> piece) { values.insert(values.end(), piece.begin(), piece.end()); });
   return values;
+}
+
+std::unique_ptr<ArrayFile> hdf5_arrays(std::unique_ptr<Hdf5File> file) {
+  return std::make_unique<Hdf5Arrays>(std::move(file));
 }
 
 std::unique_ptr<ArrayFile> open_array_file(const std::string& path) { return open(path, path); }

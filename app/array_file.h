@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <meander/app/hdf5_file.h>
 #include <meander/app/npz_file.h>
 
 namespace meander {
@@ -30,5 +31,8 @@ std::vector<float> read_floats(const ArrayFile& file, const std::string& name, i
 std::unique_ptr<ArrayFile> open_array_file(const std::string& path);
 // The same of bytes in memory, which must live as long.
 std::unique_ptr<ArrayFile> open_array_file(std::span<const std::byte> bytes, const std::string& name);
+
+// An HDF5 file of arrays beside each other; an attribute `environment` of its own is what its environment is.
+std::unique_ptr<ArrayFile> hdf5_arrays(std::unique_ptr<Hdf5File> file);
 
 }  // namespace meander

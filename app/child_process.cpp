@@ -1,6 +1,7 @@
 #include <meander/app/child_process.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -68,14 +69,25 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, std::string_
   start(command);
 }
 
-// Sockets instead of a pipe: writing to one whose reader is gone can be asked not to raise SIGPIPE.
 ChildProcess::ChildProcess(const std::vector<std::string>& command, Fed)
-    : input_(-1), output_(nameless_file("output", reason_)), error_(nameless_file("error", reason_)) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) input_ = ends[0], feed_ = ends[1];
-  else reason_ = errno;
+    : input_(socket()), output_(nameless_file("output", reason_)), error_(nameless_file("error", reason_)) {
   start(command);
   close(std::exchange(input_, -1));  // or this side would never notice that the program has ended
+}
+
+ChildProcess::ChildProcess(const std::vector<std::string>& command, Heard)
+    : input_(socket()), output_(input_), error_(nameless_file("error", reason_)) {
+  start(command);
+  close(std::exchange(input_, -1));
+  output_ = -1;
+}
+
+// Sockets instead of a pipe: writing to one whose reader is gone can be asked not to raise SIGPIPE.
+int ChildProcess::socket() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) return feed_ = ends[1], ends[0];
+  reason_ = errno;
+  return -1;
 }
 
 void ChildProcess::start(const std::vector<std::string>& command) {
@@ -105,12 +117,13 @@ void ChildProcess::start(const std::vector<std::string>& command) {
     }
     if (pid_ < 0) reason = errno;
     close(report[1]);
-    while (pid_ > 0 && read(report[0], &reason, sizeof reason) < 0 && errno == EINTR) {}
+    while (pid_ > 0 && ::read(report[0], &reason, sizeof reason) < 0 && errno == EINTR) {}
     close(report[0]);
     missing = reason == ENOENT;
   }
   if (!missing && reason == 0) return;
   if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  if (output_ == input_) output_ = -1;
   for (const int file : {input_, feed_, output_, error_}) close(file);
   if (missing) throw ProgramMissing(command[0] + " is missing");
   throw Failure("cannot start " + command[0] + ": " + std::strerror(reason));
@@ -134,6 +147,18 @@ bool ChildProcess::write(std::string_view bytes) {
 }
 
 void ChildProcess::end_input() { close(std::exchange(feed_, -1)); }
+
+ChildProcess::Heeded ChildProcess::read(void* to, size_t bytes, int seconds) {
+  for (char* at = static_cast<char*>(to); bytes > 0;) {
+    pollfd waiting = {feed_, POLLIN, 0};
+    const int ready = poll(&waiting, 1, seconds * 1000);
+    if (ready == 0) return Heeded::silent;
+    const ssize_t n = ready < 0 ? -1 : recv(feed_, at, bytes, 0);
+    if (n == 0 || (n < 0 && errno != EINTR)) return Heeded::closed;
+    if (n > 0) at += n, bytes -= static_cast<size_t>(n);
+  }
+  return Heeded::all;
+}
 
 void ChildProcess::terminate() {
   if (status_ < 0) kill(pid_, SIGTERM);

@@ -25,12 +25,18 @@ class ChildProcess {
   // The same, but it reads what is written to it here, until end_input.
   enum Fed { fed };
   ChildProcess(const std::vector<std::string>& command, Fed);
+  // The same, and what it writes to its standard output is read here.
+  enum Heard { heard };
+  ChildProcess(const std::vector<std::string>& command, Heard);
   ~ChildProcess();  // kills it
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   bool write(std::string_view bytes);  // waits until it has taken them; false: it reads no more
   void end_input();
+  // Of a heard one: waits for so many bytes, until it closes its output or was silent for so long.
+  enum class Heeded { all, closed, silent };
+  Heeded read(void* to, size_t bytes, int seconds);
   void terminate();           // SIGTERM
   bool ended();               // asks without waiting
   int wait();                 // its exit status; 128 + the number of the signal that ended it
@@ -39,10 +45,11 @@ class ChildProcess {
 
  private:
   void start(const std::vector<std::string>& command);
+  int socket();                 // makes feed_, and gives the other end
 
   int reason_ = 0;              // the errno that forbids a start
-  int input_, output_, error_;  // files without a name, but for the input of a fed one
-  int feed_ = -1;               // our end of that
+  int feed_ = -1;               // our end of a fed or heard one's sockets
+  int input_, output_, error_;  // files without a name, but for the other ends
   pid_t pid_ = -1;
   int status_ = -1;
 };

@@ -52,6 +52,7 @@ constexpr int64_t most_steps = 1'000'000'000, most_threads = 1024;
 struct SettingOptions {
   std::vector<std::string> set;
   std::string preset, steps, seed, threads, data, device;
+  DataOptions of_data;
 
   std::vector<Assignment> assignments() const {
     std::vector<Assignment> all;
@@ -62,9 +63,21 @@ struct SettingOptions {
     if (!threads.empty()) all.push_back({"--threads", "threads", threads});
     if (!device.empty()) all.push_back({"--device", "device", device});
     if (!data.empty()) all.push_back({"--data", "data", data});
+    if (!of_data.filter.empty()) all.push_back({"--filter", "data_filter", of_data.filter});
+    if (!of_data.observation_keys.empty())
+      all.push_back({"--observation-keys", "data_observation_keys", of_data.observation_keys});
+    if (of_data.episodes > 0) all.push_back({"--episodes", "data_episodes", fmt::format("{}", of_data.episodes)});
+    if (of_data.clip_actions) all.push_back({"--clip-actions", "data_clip_actions", "true"});
     return all;
   }
 };
+
+void add_data_options(CLI::App& verb, DataOptions& options) {
+  verb.add_option("--filter", options.filter, "Of robomimic's layout: the demonstrations that mask/FILTER lists");
+  verb.add_option("--observation-keys", options.observation_keys, "a,b: of observations in several arrays, these");
+  add_number(verb, "--episodes", options.episodes, 0, 1'000'000'000, "Of a data set, the first so many; 0: all");
+  verb.add_flag("--clip-actions", options.clip_actions, "Clip a data set's actions to [-1, 1]");
+}
 
 std::string cannot_write_output(int error) {
   return fmt::format("cannot write to standard output: {}", std::strerror(error));
@@ -108,6 +121,7 @@ int run(int argc, char** argv, Product& product) {
   verb->add_option("--threads", train_settings.threads, "Of the CPU; 0: all");
   verb->add_option("--device", train_settings.device, "Where the agent learns: cpu, cuda, cuda-emulated");
   verb->add_option("--data", train_settings.data, "Data set that the replay begins with (see collect)");
+  add_data_options(*verb, train_settings.of_data);
   verb->add_option("--out", train_options.out, "Run folder; default: runs/ALGO-ENV-sSEED-TIME");
   verb->add_option("--config", train_options.config, "TOML file of settings (see config)");
   verb->add_option("--preset", train_settings.preset, "Settings as a source has them, under one name (see list)");
@@ -131,7 +145,7 @@ int run(int argc, char** argv, Product& product) {
   verb->add_flag("--deterministic", collect_options.deterministic, "Act as in evaluations, without exploring");
   add_number(*verb, "--noise", collect_options.noise, 0, 1, "Of scripted actions, its deviation; default: 0.2");
   add_number(*verb, "--spread", collect_options.spread, 0, 1, "Of the ways of scripted demonstrations; default: 0.5");
-  verb->add_option("--out", collect_options.out, "FILE.npz or FILE.safetensors; default: ENV-sSEED.npz");
+  verb->add_option("--out", collect_options.out, "FILE.npz, FILE.safetensors or FILE.hdf5; default: ENV-sSEED.npz");
   add_number(*verb, "--threads", collect_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
   EvalOptions eval_options;
@@ -183,11 +197,14 @@ int run(int argc, char** argv, Product& product) {
   add_number(*verb, "--threads", render_options.threads, 0, most_threads, "Of the CPU; 0: all");
 
   PlotOptions plot_options;
-  verb = add("plot", Product::files, "Draw learning curves; runs that differ by the seed are one curve", [&] {
+  verb = add("plot", Product::files, "Draw learning curves, or the distributions of a data set", [&] {
     return plot(plot_options);
   });
-  verb->add_option("RUN", plot_options.runs, "Run folders, folders of run folders, files like metrics.csv")->required();
-  verb->add_option("--out", plot_options.out, "Picture, .png or .svg")->capture_default_str();
+  verb->add_option("RUN", plot_options.runs,
+                   "Run folders, folders of run folders, files like metrics.csv; or one data set")->required();
+  verb->add_option("--out", plot_options.out,
+                   "Picture, .png or .svg; default: curves.png, of a data set distributions.png");
+  add_data_options(*verb, plot_options.data);
   verb->add_option("--column", plot_options.column, "What to draw, a column of metrics.csv")->capture_default_str();
 
   SweepOptions sweep_options;
@@ -229,12 +246,21 @@ int run(int argc, char** argv, Product& product) {
   verb->add_option("--preset", config_settings.preset, "Settings as a source has them, under one name (see list)");
   verb->add_option("--set", config_settings.set, "key=value; can be repeated")->allow_extra_args(false);
 
-  std::string info_folder, info_task;
+  InfoOptions info_options;
   verb = add("info", Product::text, "What is in a run folder, a data set, or another file of tensors",
-             [&] { return info(info_folder, info_task); });
-  verb->add_option("RUN", info_folder, "Run folder, or FILE.npz or FILE.safetensors")->required();
+             [&] { return info(info_options); });
+  verb->add_option("RUN", info_options.what, "Run folder, or FILE.npz, FILE.safetensors or FILE.hdf5")->required();
+  verb->add_option("--env", info_options.environment, "Task that gives play data their rewards");
+  add_number(*verb, "--replay", info_options.replay, 0, 1'000'000,
+             "So many of robomimic's demonstrations: recorded states and actions through our simulation");
+  add_data_options(*verb, info_options.data);
 
-  verb->add_option("--env", info_task, "Task that gives play data their rewards");
+  ConvertOptions convert_options;
+  verb = add("convert", Product::files, "A data set in another format; robomimic's recorded states get observations",
+             [&] { return convert(convert_options); });
+  verb->add_option("FILE", convert_options.what, "FILE.hdf5, FILE.npz or FILE.safetensors")->required();
+  verb->add_option("--out", convert_options.out, "FILE.npz, FILE.safetensors or FILE.hdf5")->required();
+  add_data_options(*verb, convert_options.data);
 
   std::vector<std::string> files;
   std::string verify_device = "cpu";

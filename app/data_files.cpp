@@ -9,6 +9,11 @@
 
 #include <meander/app/array_file.h>
 #include <meander/app/data_layouts.h>
+#include <meander/app/demonstrations.h>
+#include <meander/app/hdf5_file.h>
+#include <meander/app/minari_file.h>
+#include <meander/app/output_place.h>
+#include <meander/app/robomimic_file.h>
 #include <meander/core/json.h>
 #include <meander/core/memory_limit.h>
 #include <meander/core/safetensors.h>
@@ -22,6 +27,16 @@ namespace meander {
 namespace {
 
 bool is_npz(const std::string& path) { return path.ends_with(".npz"); }
+bool is_hdf5(const std::string& path) { return path.ends_with(".hdf5") || path.ends_with(".h5"); }
+
+// Minari's data sets are folders with one file of a fixed name.
+std::string file_of(const std::string& path) {
+  namespace fs = std::filesystem;
+  if (fs::is_directory(path))
+    for (const char* name : {"main_data.hdf5", "data/main_data.hdf5"})
+      if (const fs::path file = fs::path(path) / name; fs::exists(file)) return file.string();
+  return path;
+}
 
 // A file's arrays, checked against each other before any number is read.
 class Reader {
@@ -67,13 +82,19 @@ class Reader {
       ended = std::move(ends);
       StepRows steps{ended, {}, has("next_observations", 2)};
       if (has("timeouts", 1)) steps.timed_out = flags("timeouts");
-      plan = plan_step_rows(file_, steps, size_, result.remarks);
-    } else if (has("valids", 1)) {
-      ends = flags("valids");
-      for (uint8_t& flag : ends) flag = !flag;
+      // Room for a row more after each end that is said, and for some that are not.
+      const auto count = [](const std::vector<uint8_t>& flags) { return std::count(flags.begin(), flags.end(), 1); };
+      const int64_t more = count(steps.ended) + count(steps.timed_out) + rows_ / 64 + 1;
+      data.observation = read_floats(file_, "observations", (rows_ + more) * size_);
+      plan = plan_step_rows(file_, steps, data.observation, result.remarks);
+    } else {
+      data.observation = read_floats(file_, "observations", rows_ * size_);
+      if (has("valids", 1)) {
+        ends = flags("valids");
+        for (uint8_t& flag : ends) flag = !flag;
+      }
     }
     const int64_t room = rows_ + plan.inserted;
-    data.observation = read_floats(file_, "observations", room * size_);
     data.action = read_floats(file_, "actions", room * actions_);
     if (has_masks_) data.mask = read_floats(file_, "masks", room);
     if (has_rewards_) data.reward = read_floats(file_, "rewards", room);
@@ -160,8 +181,20 @@ class Reader {
   bool by_steps_ = false, has_masks_ = false, has_rewards_ = false;
 };
 
+// The first `episodes` of them.
+void keep_episodes(DataSet& data, int64_t episodes) {
+  int64_t rows = 0;
+  while (rows < data.rows() && episodes > 0) episodes -= data.terminal[rows++];
+  data.terminal.resize(static_cast<size_t>(rows));
+  data.reward.resize(data.terminal.size());
+  data.mask.resize(data.terminal.size());
+  data.observation.resize(data.terminal.size() * static_cast<size_t>(data.observations));
+  data.action.resize(data.terminal.size() * static_cast<size_t>(data.actions));
+}
+
 // What every data set is held against, whatever its layout.
-void check(const std::string& path, DataSet& data) {
+void check(const std::string& path, DataFile& file, const DataOptions& options) {
+  DataSet& data = file.data;
   // A nobody's action may be anything, also what is no number.
   for (int64_t i = 0; i < std::ssize(data.action); ++i)
     if (data.terminal[i / data.actions] && std::isnan(data.action[i])) data.action[i] = 0;
@@ -171,17 +204,26 @@ void check(const std::string& path, DataSet& data) {
     if (x != 0 && x != 1)
       throw Error(message(path, ": masks holds ", x, " in row ", &x - data.mask.data(), ", expected 0 or 1"));
   // A simulator clips actions: one that rounding took out of the range did what the nearest inside does.
-  for (int64_t i = 0; i < std::ssize(data.action); ++i) {
-    if (std::fabs(data.action[i]) > largest_action)
-      throw Error(message(path, ": actions holds ", data.action[i], " in row ", i / data.actions,
-                          "; actions must be normalised to [-1, 1]"));
-    data.action[i] = std::clamp(data.action[i], -1.0f, 1.0f);
-  }
+  const auto beyond = [](float x) { return std::fabs(x) > largest_action; };
+  const auto first = std::find_if(data.action.begin(), data.action.end(), beyond);
+  const auto count = std::count_if(first, data.action.end(), beyond);
+  if (count > 0 && !options.clip_actions)
+    throw Error(message(path, ": actions holds ", *first, " in row ", (first - data.action.begin()) / data.actions,
+                        "; actions must be normalised to [-1, 1] (", count, " of ", data.action.size(),
+                        " numbers are not: --clip-actions clips them)"));
+  if (count > 0)
+    file.remarks.push_back(message(count, " of ", data.action.size(), " numbers of actions were clipped to [-1, 1]"));
+  for (float& x : data.action) x = std::clamp(x, -1.0f, 1.0f);
 }
 
-DataFile read(const std::string& path, const ArrayFile& file, const Relabelling* relabelling) {
+DataFile read(const std::string& path, const ArrayFile& file, const Relabelling* relabelling,
+              const DataOptions& options) {
+  if (!options.filter.empty()) throw Error(path + ": --filter goes with robomimic's layout, of which it is not");
+  if (!options.observation_keys.empty())
+    throw Error(path + ": --observation-keys goes with robomimic's and Minari's layouts, of which it is not");
   DataFile result = Reader(path, file, relabelling).read();
-  check(path, result.data);
+  if (options.episodes > 0) keep_episodes(result.data, options.episodes);
+  check(path, result, options);
   return result;
 }
 
@@ -207,11 +249,19 @@ void for_each_array(const DataSet& data, Floats&& floats, Flags&& flags) {
   flags("terminals", std::vector<int64_t>{rows}, data.terminal.data());
 }
 
+void write_arrays(const std::string& path, const DataSet& data, const std::string& environment) {
+  Hdf5Writer file(path);
+  if (!environment.empty()) file.attribute("", "environment", environment);
+  const auto add = [&](const auto&... array) { file.add(array...); };
+  for_each_array(data, add, add);
+  file.finish();
+}
+
 }  // namespace
 
 void expect_data_set_name(const std::string& path) {
-  if (!is_npz(path) && !path.ends_with(".safetensors"))
-    throw Error(path + ": the name of a data set ends with .npz or .safetensors");
+  if (!is_npz(path) && !path.ends_with(".safetensors") && !is_hdf5(path))
+    throw Error(path + ": the name of a data set ends with .npz, .safetensors or .hdf5");
 }
 
 void expect_writable(const std::string& path) {
@@ -222,24 +272,45 @@ void expect_writable(const std::string& path) {
   const fs::path folder = fs::path(path).parent_path();
   if (!folder.empty() && !fs::is_directory(folder))
     throw Error(path + ": there is no folder " + folder.string());
+  if (is_hdf5(path)) expect_hdf5(path);
 }
 
-DataFile read_data_file(const std::string& path, const Relabelling* relabelling) {
-  return read(path, *open_array_file(path), relabelling);
+bool is_data_set(const std::string& path) { return file_of(path) != path || !std::filesystem::is_directory(path); }
+
+DataFile read_data_file(const std::string& given, const Relabelling* relabelling, const DataOptions& options) {
+  const std::string path = file_of(given);
+  if (is_hdf5(path)) return parse_data_file(std::make_unique<Hdf5File>(path), relabelling, options);
+  return read(path, *open_array_file(path), relabelling, options);
 }
 
 DataFile parse_data_file(std::span<const std::byte> bytes, const std::string& name, const Relabelling* relabelling) {
-  return read(name, *open_array_file(bytes, name), relabelling);
+  return read(name, *open_array_file(bytes, name), relabelling, {});
 }
 
-DataFile read_data_of_task(const std::string& path, const std::string& task) {
+DataFile parse_data_file(std::unique_ptr<Hdf5File> file, const Relabelling* relabelling, const DataOptions& options) {
+  const std::string path = file->path();
+  const Hdf5File::Names root = file->names("").value_or(Hdf5File::Names{});
+  DataFile result;
+  if (has_robomimic_layout(root)) {
+    result = read_robomimic(*file, options);
+  } else if (has_minari_layout(root)) {
+    if (!options.filter.empty()) throw Error(path + ": --filter goes with robomimic's layout, of which it is not");
+    result = read_minari(*file, options);
+  } else {
+    return read(path, *hdf5_arrays(std::move(file)), relabelling, options);
+  }
+  check(path, result, options);
+  return result;
+}
+
+DataFile read_data_of_task(const std::string& path, const std::string& task, const DataOptions& options) {
   const EnvironmentInfo info = environment_info(task);
   const auto cubes = fixed_cube_task(task);
   const Relabelling relabelling{cubes ? cubes->positions() : 0, [&](std::span<const float> positions) {
     const auto [reward, success] = cubes->judge(positions);
     return Relabelling::Row{static_cast<float>(reward), success ? 0.0f : 1.0f};
   }};
-  DataFile file = read_data_file(path, cubes ? &relabelling : nullptr);
+  DataFile file = read_data_file(path, cubes ? &relabelling : nullptr, options);
   if (!file.environment.empty() && !is_data_of(file.environment, task))
     throw Error(message(path, ": the file says that it holds data of ", quoted(file.environment), ", not of ", task,
                         "; if they are the same, save it without its environment"));
@@ -258,6 +329,11 @@ void write_data_set(const std::string& path, const DataSet& data, const std::str
                    [&](const auto&... array) { file.add_bool(array...); });
     if (!environment.empty()) file.add_text("environment", environment);
     file.write(path);
+  } else if (is_hdf5(path)) {
+    const std::string partial = free_name_beside(path);
+    if (environment.starts_with("robomimic-")) write_demonstrations(partial, environment, data);
+    else write_arrays(partial, data, environment);
+    put_in_place(partial, path, OutputPlace::replaced);
   } else {
     SafetensorsWriter file;
     file.metadata("format", "meander data set");

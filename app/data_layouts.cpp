@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <meander/kernels/error.h>
 
@@ -21,17 +22,29 @@ void for_each_successor(const ArrayFile& file, int64_t size, F&& f) {
   });
 }
 
-// For each row whether the next row is what followed; the last is followed by none.
-std::vector<uint8_t> followed_by_the_next(const ArrayFile& file, int64_t n, int64_t size) {
-  const std::vector<float> observations = read_floats(file, "observations", n * size);
+// For each row whether the next row is what followed; the last is followed by none. Of those that end an episode, or
+// are not followed by the next, `kept` gets what followed, unless these are many: then nothing.
+std::vector<uint8_t> followed_by_the_next(const ArrayFile& file, const std::vector<float>& observations,
+                                          const std::vector<uint8_t>& ends, std::vector<float>& kept) {
+  const int64_t n = std::ssize(ends), size = std::ssize(observations) / n;
   constexpr float rounding = 1e-5f;  // the two may have been rounded in different ways
   std::vector<uint8_t> follows(static_cast<size_t>(n), 1);
-  follows.back() = 0;
+  std::vector<float> successor(static_cast<size_t>(size));
+  constexpr int64_t few = 4096;
+  bool keeping = true;
   for_each_successor(file, size, [&](int64_t row, int64_t column, float x) {
-    if (row >= n - 1) return;
-    const float next = observations[(row + 1) * size + column];
-    if (!(std::fabs(x - next) <= rounding * std::max(1.0f, std::fabs(next)))) follows[row] = 0;
+    successor[column] = x;
+    if (row == n - 1) {
+      follows[row] = 0;
+    } else {
+      const float next = observations[(row + 1) * size + column];
+      if (!(std::fabs(x - next) <= rounding * std::max(1.0f, std::fabs(next)))) follows[row] = 0;
+    }
+    if (column < size - 1 || !keeping || (follows[row] && !ends[row])) return;
+    kept.insert(kept.end(), successor.begin(), successor.end());
+    keeping = std::ssize(kept) <= n * size / 16 + few;
   });
+  if (!keeping) kept = {};
   return follows;
 }
 
@@ -52,15 +65,18 @@ void spread(std::vector<T>& rows, const std::vector<uint8_t>& insert, int64_t in
 
 }  // namespace
 
-StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, int64_t size, std::vector<std::string>& remarks) {
+StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, const std::vector<float>& observations,
+                        std::vector<std::string>& remarks) {
   const int64_t n = std::ssize(steps.ended);
   const bool told = !steps.timed_out.empty();
   std::vector<uint8_t> ends(static_cast<size_t>(n));
   for (int64_t row = 0; row < n; ++row) ends[row] = steps.ended[row] || (told && steps.timed_out[row]);
   const auto remark = [&](const auto&... parts) { remarks.push_back(message(parts...)); };
 
+  std::vector<float> kept;
   if (steps.has_successors) {
-    const std::vector<uint8_t> follows = followed_by_the_next(file, n, size);
+    ends.back() = 1;
+    const std::vector<uint8_t> follows = followed_by_the_next(file, observations, ends, kept);
     int64_t within = 0, broken = 0, going_on = 0;
     for (int64_t row = 0; row + 1 < n; ++row) {
       within += !ends[row];
@@ -74,6 +90,7 @@ StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, int64_t si
     if (broken > 0 && told && 2 * broken > within) {
       remark("next_observations: ", broken, " of ", within, " that end no episode are not the next row's ",
              "observations: within episodes the order of the rows counts");
+      kept = {};
     } else if (broken > 0) {
       remark("next_observations: ", broken, " that are marked as no end are not the next row's observations: ",
              "an episode is cut after each");
@@ -83,7 +100,7 @@ StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, int64_t si
 
   // Without a successor a true end's is never looked at, a cut step leads nowhere that is known.
   ends.back() = 1;
-  StepPlan plan{ends, ends, 0, steps.has_successors};
+  StepPlan plan{ends, ends, 0, steps.has_successors, std::move(kept)};
   int64_t dropped = 0;
   for (int64_t row = 0; row < n; ++row) {
     if (!steps.has_successors && !steps.ended[row]) plan.insert[row] = 0;
@@ -109,7 +126,14 @@ void spread_step_rows(const ArrayFile& file, const StepPlan& plan, DataSet& data
 
   // The inserted rows' observations.
   std::vector<float>& all = data.observation;
-  if (plan.has_successors) {
+  if (!plan.successors.empty()) {
+    auto from = plan.successors.begin();
+    for (int64_t row = 0, before = 0; row < n; ++row)
+      if (insert[row]) {
+        std::copy_n(from, size, all.begin() + (row + ++before) * size);
+        from += size;
+      }
+  } else if (plan.has_successors) {
     int64_t before = 0, last = 0;  // rows inserted before row `last`
     for_each_successor(file, size, [&](int64_t row, int64_t column, float x) {
       if (row != last) before += insert[last], last = row;

@@ -22,13 +22,14 @@ struct StepPlan {
   std::vector<uint8_t> insert;     // [N]: a row is inserted after it
   int64_t inserted = 0;
   bool has_successors = false;
+  std::vector<float> successors;   // of the rows with `insert`, in turn, where they are few enough to be kept
 };
 
 // After the last step of an episode comes a row with the observation that followed, from next_observations; without
 // these the state is repeated after a true end, beyond which no value counts, and a step that was cut is dropped: its
-// row becomes the episode's last. `size` numbers are an observation. Adds to `remarks` what a reader of the data should
-// know.
-StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, int64_t size, std::vector<std::string>& remarks);
+// row becomes the episode's last. `observations`: [N, size]. Adds to `remarks` what a reader of the data should know.
+StepPlan plan_step_rows(const ArrayFile& file, const StepRows& steps, const std::vector<float>& observations,
+                        std::vector<std::string>& remarks);
 
 // Brings `data`, whose arrays hold a row for each step and whose terminal is empty, to the rows of DataSet. With room
 // for `inserted` more rows in them nothing is copied.

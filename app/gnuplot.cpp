@@ -136,27 +136,14 @@ std::string legend(const std::vector<Panel>& panels) {
   return interval ? "mean over seeds, with its 95 % bootstrap interval" : each ? "mean over seeds, and each seed" : "";
 }
 
-}  // namespace
-
-std::string picture_format(const std::string& path) {
-  const std::string extension = std::filesystem::path(path).extension().string();
-  if (extension != ".png" && extension != ".svg")
-    throw Error("--out " + path + ": expected a name that ends in .png or .svg");
-  return extension.substr(1);
-}
-
-std::string gnuplot_script(const std::vector<Panel>& panels, const std::string& column, const std::string& format) {
-  const size_t columns = panels.size() == 4 ? 2 : std::min<size_t>(panels.size(), 3);
-  const size_t rows = (panels.size() + columns - 1) / columns;
-  size_t curves = 0;
-  std::vector<std::string> labels;
-  for (const Panel& panel : panels) {
-    curves = std::max(curves, panel.curves.size());
-    for (const LearningCurve& curve : panel.curves)
-      if (std::find(labels.begin(), labels.end(), curve.label) == labels.end()) labels.push_back(curve.label);
-  }
+// Panels beside and below each other, each drawn by script(i), with room for lines of the key.
+template <class Script>
+std::string multiplot(const std::string& format, size_t panels, size_t key_lines, const std::string& x_label,
+                      const std::string& foot_line, Script&& panel) {
+  const size_t columns = panels == 4 ? 2 : std::min<size_t>(panels, 3);
+  const size_t rows = (panels + columns - 1) / columns;
   const size_t panel_width = left + axes_width + right;
-  const size_t panel_height = above + axes_height + below + key_line * curves;
+  const size_t panel_height = above + axes_height + below + key_line * key_lines;
   const size_t width = panel_width * columns, height = panel_height * rows + foot;
   // Pixels from the left and from the top as shares of the screen.
   const auto x = [&](size_t pixels) { return static_cast<double>(pixels) / static_cast<double>(width); };
@@ -171,12 +158,12 @@ std::string gnuplot_script(const std::vector<Panel>& panels, const std::string& 
       "set tics nomirror scale 0.6 textcolor rgb '#303030' noenhanced\n"
       "set grid xtics ytics lt 1 lw 0.7 lc rgb '#e2e2e2' back\n"
       "set title font ',15' offset 0,-0.4 noenhanced\n"
-      "set ylabel noenhanced\n"
-      "set xlabel 'environment steps'\n"
+      "set ylabel noenhanced\n" +
+      fmt::format("set xlabel {}\n", in_quotes(x_label)) +
       "set multiplot\n" +
       fmt::format("set label 1 {} at screen 0.5,{:.6f} center front font ',11' textcolor rgb '#606060'\n",
-                  in_quotes(legend(panels)), y(height - foot / 2));
-  for (size_t i = 0; i < panels.size(); ++i) {
+                  in_quotes(foot_line), y(height - foot / 2));
+  for (size_t i = 0; i < panels; ++i) {
     const size_t from_left = i % columns * panel_width + left, from_top = i / columns * panel_height + above;
     script += fmt::format("set lmargin at screen {:.6f}\nset rmargin at screen {:.6f}\n", x(from_left),
                           x(from_left + axes_width)) +
@@ -185,14 +172,28 @@ std::string gnuplot_script(const std::vector<Panel>& panels, const std::string& 
               fmt::format("set key at screen {:.6f},{:.6f} center top vertical maxcols 1 Left reverse samplen 2.5 "
                           "noenhanced\n",
                           x(from_left + axes_width / 2), y(from_top + axes_height + below)) +
-              panel_script(panels[i], column, labels) + "unset label 1\n";
+              panel(i) + "unset label 1\n";
   }
   return script + "unset multiplot\n";
 }
 
-void draw(const std::vector<Panel>& panels, const std::string& column, const OutputPlace& place) {
+std::string histogram_script(const Histogram& histogram) {
+  const auto& [title, low, high, counts] = histogram;
+  const double width = (high - low) / static_cast<double>(counts.size());
+  const int64_t most = std::max<int64_t>(1, *std::max_element(counts.begin(), counts.end()));
+  std::string data = "$bins << EOD\n";
+  for (size_t i = 0; i < counts.size(); ++i)
+    data += fmt::format("{:.12g} {}\n", low + (static_cast<double>(i) + 0.5) * width, counts[i]);
+  const double top = 1.05 * static_cast<double>(most);
+  return data + fmt::format("EOD\nset title {}\nset xrange [{:.12g}:{:.12g}]\nset xtics {}\n", in_quotes(title), low,
+                            high, ticks(low, high, 5)) +
+         fmt::format("set yrange [0:{:.12g}]\nset ytics {}\nset boxwidth {:.12g} absolute\n", top, ticks(0, top, 5),
+                     width) +
+         fmt::format("plot $bins with boxes fs solid 0.7 noborder lc rgb '#{}' notitle\n", colours[0]);
+}
+
+void draw_script(const std::string& script, const OutputPlace& place) {
   const std::string& path = place.path();
-  const std::string script = gnuplot_script(panels, column, picture_format(path));
   try {
     ChildProcess gnuplot({"gnuplot"}, script);
     const int status = gnuplot.wait();
@@ -207,6 +208,51 @@ void draw(const std::vector<Panel>& panels, const std::string& column, const Out
   } catch (const ProgramMissing&) {
     throw Failure("gnuplot is missing: apt-get install gnuplot-nox");
   }
+}
+
+}  // namespace
+
+std::string picture_format(const std::string& path) {
+  const std::string extension = std::filesystem::path(path).extension().string();
+  if (extension != ".png" && extension != ".svg")
+    throw Error("--out " + path + ": expected a name that ends in .png or .svg");
+  return extension.substr(1);
+}
+
+std::string gnuplot_script(const std::vector<Panel>& panels, const std::string& column, const std::string& format) {
+  size_t curves = 0;
+  std::vector<std::string> labels;
+  for (const Panel& panel : panels) {
+    curves = std::max(curves, panel.curves.size());
+    for (const LearningCurve& curve : panel.curves)
+      if (std::find(labels.begin(), labels.end(), curve.label) == labels.end()) labels.push_back(curve.label);
+  }
+  return multiplot(format, panels.size(), curves, "environment steps", legend(panels),
+                   [&](size_t i) { return panel_script(panels[i], column, labels); });
+}
+
+std::string gnuplot_script(const std::vector<Histogram>& histograms, const std::string& format) {
+  return multiplot(format, histograms.size(), 0, "", "", [&](size_t i) { return histogram_script(histograms[i]); });
+}
+
+void draw(const std::vector<Panel>& panels, const std::string& column, const OutputPlace& place) {
+  draw_script(gnuplot_script(panels, column, picture_format(place.path())), place);
+}
+
+void draw(const std::vector<Histogram>& histograms, const OutputPlace& place) {
+  draw_script(gnuplot_script(histograms, picture_format(place.path())), place);
+}
+
+Histogram histogram(std::string title, const std::vector<double>& values) {
+  Range range;
+  for (const double value : values) range.include(in_reach(value));
+  if (!(range.high > range.low)) range = values.empty() ? Range{0, 1} : range.widened();
+  Histogram result{std::move(title), range.low, range.high, std::vector<int64_t>(40, 0)};
+  for (const double value : values) {
+    const double share = (in_reach(value) - range.low) / (range.high - range.low);
+    ++result.counts[std::min<size_t>(static_cast<size_t>(share * 40), 39)];
+  }
+  return result;
 }
 
 }  // namespace meander

@@ -7,8 +7,10 @@
 #include <set>
 
 #include <meander/app/data_files.h>
+#include <meander/app/data_report.h>
 #include <meander/app/metrics.h>
 #include <meander/app/output.h>
+#include <meander/app/replay_demonstrations.h>
 #include <meander/app/run_recorder.h>
 #include <meander/app/verbs.h>
 #include <meander/core/json.h>
@@ -71,7 +73,8 @@ bool holds_data_set(const SafetensorsFile& file) {
 }
 
 // A data set, or what else a file of tensors holds: a checkpoint, a recording.
-int info_file(const std::string& path, const std::string& task) {
+int info_file(const std::string& path, const InfoOptions& options) {
+  const std::string& task = options.environment;
   if (path.ends_with(".safetensors")) {
     const SafetensorsFile file(path);
     if (!holds_data_set(file)) {
@@ -81,33 +84,20 @@ int info_file(const std::string& path, const std::string& task) {
       return 0;
     }
   }
+  if (options.replay > 0) return replay_demonstrations(path, options.data, options.replay);
   const Relabelling none{0, [](auto) { return Relabelling::Row{0, 1}; }};
-  const DataFile file = task.empty() ? read_data_file(path, &none) : read_data_of_task(path, task);
-  const DataSet& data = file.data;
-  const bool with_rewards = file.has_rewards || !task.empty();
-  const Evaluation episodes{data.episode_returns()};
-  print("{}: a data set of {} observations and {} actions\n\n", path, data.observations, data.actions);
-  const auto line = [](const char* what, const std::string& text) { print("  {:<24} {:>14}\n", what, text); };
-  if (!file.environment.empty()) line("environment", quoted(file.environment));
-  line("rows", count_text(data.rows()));
-  line("transitions", count_text(data.transitions()));
-  if (with_rewards)
-    line("true ends (mask 0)", count_text(std::count(data.mask.begin(), data.mask.end(), 0.0f)));
-  line("episodes", count_text(std::ssize(episodes.returns)));
-  if (with_rewards)
-    print("  {:<24} mean {:.6g}  std {:.6g}  min {:.6g}  max {:.6g}\n", "return (cut ones too)", episodes.mean(),
-               episodes.deviation(), episodes.lowest(), episodes.highest());
-  else
-    print("  no rewards: with --env a task of a fixed goal gives them, from the positions in the file\n");
-  for (const std::string& remark : file.remarks) print("  {}\n", remark);
+  const DataFile file =
+      task.empty() ? read_data_file(path, &none, options.data) : read_data_of_task(path, task, options.data);
+  print_data_set(path, file, file.has_rewards || !task.empty());
   return 0;
 }
 
 }  // namespace
 
-int info(const std::string& what, const std::string& task) {
+int info(const InfoOptions& options) {
+  const std::string &what = options.what, &task = options.environment;
   if (!task.empty()) environment_info(task);  // throws where there is none of the name
-  if (fs::exists(what) && !fs::is_directory(what)) return info_file(what, task);
+  if (fs::exists(what) && is_data_set(what)) return info_file(what, options);
   const std::string& folder = what;
   if (!fs::is_directory(folder)) throw Error(folder + ": no such run folder or data set");
   if (!task.empty()) throw Error("--env goes with a data set; " + folder + " is a run folder: leave it out");

@@ -205,6 +205,14 @@ std::vector<Setting> RunConfig::training_table() {
   table.push_back({"time_limit", &task.time_limit, "control steps", "of an episode; 0: the task's own", 0, 1e9, {}});
   table.push_back({"observation_scaling", &task.observation_scaling, "",
                    "standard: less the mean and over the deviation of 5,000 random steps", 0, 0, {"none", "standard"}});
+  table.push_back({"data_filter", &data_options.filter, "",
+                   "of a file in robomimic's layout: the demonstrations that mask/... lists", 0, 0, {}});
+  table.push_back({"data_observation_keys", &data_options.observation_keys, "",
+                   "a,b: where a file's observations are several arrays, these, in this order", 0, 0, {}});
+  table.push_back({"data_episodes", &data_options.episodes, "episodes", "of the data set, the first; 0: all", 0, 1e9,
+                   {}});
+  table.push_back({"data_clip_actions", &data_options.clip_actions, "",
+                   "clip the data set's actions to [-1, 1], instead of refusing others", 0, 0, {}});
   table.push_back({"threads", &threads, "threads", "of the CPU; 0: all. The results do not depend on it", 0, 1024, {}});
   table.push_back({"device", &device, "",
                    "where the agent learns and acts: cpu, cuda, cuda:1, cuda-emulated; the environments step on the CPU", 0,

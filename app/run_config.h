@@ -6,6 +6,7 @@
 
 #include <meander/algos/settings.h>
 #include <meander/algos/training.h>
+#include <meander/app/data_options.h>
 #include <meander/envs/wrapped.h>
 
 namespace meander {
@@ -17,6 +18,7 @@ struct RunConfig {
   std::string device = "cpu";
   std::string machine;  // on which it runs or ran last: "cuda: NVIDIA H200 ..."; empty: not known
   TaskSettings task;
+  DataOptions data_options;
   TrainingSettings training;
   std::unique_ptr<AlgorithmSettings> algorithm_settings;
 

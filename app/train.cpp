@@ -108,9 +108,13 @@ int train(const TrainOptions& options) {
   if (!config.training.data.empty() && checkpoint) {
     data = DataSet{task.observations, task.actions, {}, {}, {}, {}, {}};
   } else if (!config.training.data.empty()) {
-    DataFile file = read_data_of_task(config.training.data, config.environment);
+    DataFile file = read_data_of_task(config.training.data, config.environment, config.data_options);
     data = std::move(file.data);
     remarks = std::move(file.remarks);
+    const int64_t offline = config.training.offline_steps;
+    remarks.push_back(message("the replay begins with its ", count_text(data->transitions()), " transitions; ",
+                              offline > 0 ? count_text(offline) + " updates come" : "offline_steps is 0: no update comes",
+                              " before the first step in the environment"));
   }
   Training training(config.training, *agent, worlds.all(), evaluation.all(), data ? &*data : nullptr);
   data.reset();

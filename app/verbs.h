@@ -59,10 +59,26 @@ struct RenderOptions {
 int render(const RenderOptions& options);
 
 struct PlotOptions {
-  std::vector<std::string> runs;        // run folders, folders of these, and files of metrics
-  std::string out = "curves.png", column = "evaluation_return_mean";
+  std::vector<std::string> runs;        // run folders, folders of these, and files of metrics; or one data set
+  DataOptions data;
+  std::string out;                      // empty: curves.png, or distributions.png of a data set
+  std::string column = "evaluation_return_mean";
 };
 int plot(const PlotOptions& options);
+
+struct InfoOptions {
+  std::string what;                     // a run folder, a data set, or another file of tensors
+  std::string environment;              // the task that gives play data their rewards; empty: none
+  DataOptions data;
+  int64_t replay = 0;                   // demonstrations to play again
+};
+int info(const InfoOptions& options);
+
+struct ConvertOptions {
+  std::string what, out;                // a data set, or robomimic's recorded states; FILE.npz, .safetensors or .hdf5
+  DataOptions data;
+};
+int convert(const ConvertOptions& options);
 
 struct SweepOptions {
   std::string algorithm, environment, steps, seeds = "0..4";
@@ -82,7 +98,6 @@ int toy(const ToyOptions& options);
 
 int list();
 int config(const std::string& algorithm, const std::string& environment, const std::vector<Assignment>& assignments);
-int info(const std::string& what, const std::string& task);  // a run folder or a data set; the task play data are for
 int verify(const std::vector<std::string>& files, const std::string& device);
 
 }  // namespace meander

@@ -272,7 +272,7 @@ void Robomimic::put(std::span<const double> recorded, bool first) {
     clear();
     memory_ = {};
     memory_.cube = cube;
-    memory_.posture = home;
+    std::copy_n(recorded.begin() + 1, arm_joints, memory_.posture.begin());  // a reset makes them one
   }
   mjData& d = data();
   d.time = recorded[0];

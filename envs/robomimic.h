@@ -59,7 +59,8 @@ class Robomimic final : public MujocoEnvironment {
 
   // Puts the simulator to a recorded state (time, qpos, qvel: 1 + nq + nv numbers) and observes it, as robomimic makes
   // its data sets from recorded states. `first`: of an episode, so that no earlier observation counts, and with the
-  // arm's default posture; else it goes on from where it is. Throws Error if the size is wrong.
+  // arm's joints as its posture, as a reset leaves them; else it goes on from where it is. Throws Error if the size is
+  // wrong.
   void put(std::span<const double> recorded_state, bool first);
   // Lift's cube for the states to come, m. Throws Error unless each is in (0, 1).
   void set_cube_half_size(std::span<const double> half_size);

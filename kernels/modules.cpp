@@ -13,8 +13,6 @@
 namespace meander::kernels {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct Module {
   FindDevice* find = nullptr;
   std::string why;
@@ -22,21 +20,26 @@ struct Module {
 
 Module load(const std::string& name) {
   const std::string file = "meander-" + name + ".so";
-  std::error_code none;
-  const fs::path here = fs::read_symlink("/proc/self/exe", none).parent_path();
-  for (const fs::path& folder : {here, here / "..", here / "../lib/meander"}) {
-    const fs::path path = folder / file;
-    if (!fs::exists(path, none)) continue;
+  if (const std::string path = find_beside_program(file); !path.empty()) {
     void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!library) return {nullptr, dlerror()};
     const auto find = reinterpret_cast<FindDevice*>(dlsym(library, "meander_find_device"));
-    return {find, find ? "" : path.string() + " is no module of Meander"};
+    return {find, find ? "" : path + " is no module of Meander"};
   }
   return {nullptr, "its module " + file + " is not beside the program; ./meander builds it" +
                        (name == "cuda" ? " where a CUDA toolkit (nvcc) is installed" : "")};
 }
 
 }  // namespace
+
+std::string find_beside_program(const std::string& file) {
+  namespace fs = std::filesystem;
+  std::error_code none;
+  const fs::path here = fs::read_symlink("/proc/self/exe", none).parent_path();
+  for (const fs::path& folder : {here, here / "..", here / "../lib/meander"})
+    if (fs::exists(folder / file, none)) return (folder / file).string();
+  return {};
+}
 
 const DeviceKernels* find_in_module(const char* name, const char** why) {
   static std::mutex one_at_a_time;

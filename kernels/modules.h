@@ -1,11 +1,17 @@
 #pragma once
 
+#include <string>
+
 namespace meander::kernels {
 
 struct DeviceKernels;
 
-// The functions of a device that is no part of this program, from the file meander-NAME.so beside it (or in the folder
-// above, or in ../lib/meander), which is loaded once. `name` as in DeviceKernels: "cuda", "cuda-emulated". Null where
+// The path of a file that belongs to this program: beside it, in the folder above, or in ../lib/meander. Empty if it is
+// in none of these.
+std::string find_beside_program(const std::string& file);
+
+// The functions of a device that is no part of this program, from the file meander-NAME.so beside it, which is loaded
+// once. `name` as in DeviceKernels: "cuda", "cuda-emulated". Null where
 // there is no such file, where it belongs to another version of the program, or where it finds no device; `why` then
 // says so.
 const DeviceKernels* find_in_module(const char* name, const char** why);

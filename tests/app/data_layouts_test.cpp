@@ -55,6 +55,27 @@ TEST_CASE("steps with their successors lose nothing") {
   CHECK(file.remarks.empty());
 }
 
+// What followed is kept while the file is read once, or where ends are many read again.
+TEST_CASE("few and many ends get what followed") {
+  for (const int every : {100, 2}) {
+    Steps steps;
+    steps.observations.clear(), steps.next.clear(), steps.timeouts.clear();
+    for (int i = 0; i < 10'000; ++i) {
+      const bool end = i % every == every - 1;
+      steps.observations.push_back(static_cast<float>(i));
+      steps.next.push_back(static_cast<float>(end ? -i : i + 1));
+      steps.timeouts.push_back(end);
+    }
+    steps.actions.assign(10'000, 0.5f), steps.rewards.assign(10'000, 1), steps.terminals.assign(10'000, 0);
+    const DataSet data = steps.read().data;
+    REQUIRE(data.rows() == 10'000 + 10'000 / every);
+    for (int64_t i = 0, row = 0; i < 10'000; ++i) {
+      CHECK(data.observation[row++] == static_cast<float>(i));
+      if (i % every == every - 1) CHECK(data.observation[row++] == static_cast<float>(-i));
+    }
+  }
+}
+
 TEST_CASE("without successors cut steps are dropped, and beyond a true end stands the state itself") {
   Steps steps;
   steps.with_next = false;

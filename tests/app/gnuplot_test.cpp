@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <meander/kernels/error.h>
@@ -49,4 +50,22 @@ TEST_CASE("the format is the extension") {
   CHECK(picture_format("c.svg") == "svg");
   CHECK_THROWS_AS(picture_format("c.pdf"), Error);
   CHECK_THROWS_AS(picture_format("png"), Error);
+}
+
+TEST_CASE("a histogram counts every value once, and draws equal ones too") {
+  const Histogram some = histogram("a 'title'", {1, 1, 1.5, 2, 2, 2});
+  CHECK(some.low == 1);
+  CHECK(some.high == 2);
+  REQUIRE(some.counts.size() == 40);
+  CHECK(some.counts[0] == 2);
+  CHECK(some.counts[20] == 1);
+  CHECK(some.counts[39] == 3);
+  const Histogram one = histogram("one", {3, 3});
+  CHECK(one.low < 3);
+  CHECK(one.high > 3);
+  CHECK(std::count(one.counts.begin(), one.counts.end(), 2) == 1);
+  const std::string script = gnuplot_script({some, one}, "svg");
+  CHECK(script.find("set title 'a \xe2\x80\x99title\xe2\x80\x99'") != std::string::npos);
+  CHECK(script.find("1.0125 2\n") != std::string::npos);  // the middle of the first bin
+  CHECK(script.find("unset multiplot") != std::string::npos);
 }

@@ -21,7 +21,8 @@ LINE = 120
 SOURCES = {".h", ".cpp", ".cu", ".cuh", ".py", ".sh", ".cmake", ".md", ".txt", ".png", ".svg", ".json"}
 # Not of this repository: made by a run or a build, brought by the set-up, or an include as a user writes it.
 ELSEWHERE = ("runs/", ".deps/", "build/", "meander/")
-NAMES_ELSEWHERE = {"log.txt", "curves.png", "x.svg", "LICENSES_THIRD_PARTY.md"}
+NAMES_ELSEWHERE = {"log.txt", "curves.png", "distributions.png", "x.svg", "LICENSES_THIRD_PARTY.md", "metadata.json",
+                   "dataset_states_to_obs.py"}
 
 
 def pages(source):

@@ -195,7 +195,7 @@ rm "$machine/cmake"
 printf '#!/bin/bash\n' >"$machine/ninja"
 printf '#!/bin/bash\necho "cmake version 3.25.0"\n' >"$machine/cmake"
 printf '#!/bin/bash\necho "ran $*" >&2\n' >"$build/meander"
-printf '#!/bin/bash\n[[ $* != *gnuplot* && $* != *egl* ]] && echo -n installed\n' >"$machine/dpkg-query"
+printf '#!/bin/bash\n[[ $* != *gnuplot* && $* != *egl* && $* != *hdf5* ]] && echo -n installed\n' >"$machine/dpkg-query"
 printf '#!/bin/bash\necho 1000\n' >"$machine/id"
 chmod +x "$machine"/{ninja,cmake} "$build/meander"
 
@@ -205,6 +205,11 @@ expect "plot without gnuplot" 0 'ran plot a.csv' env PATH="$machine" "$meander" 
 check "says what to install" grep -q 'apt-get install gnuplot-nox' "$scratch/err"
 expect "render without OpenGL" 0 'ran render runs/a' env PATH="$machine" "$meander" render runs/a </dev/null
 check "says what to install for it" grep -q 'apt-get install libegl1' "$scratch/err"
+expect "data in HDF5 without libhdf5" 0 'ran info a.hdf5' env PATH="$machine" "$meander" info a.hdf5 </dev/null
+check "says what to install for them" grep -q 'apt-get install libhdf5-dev' "$scratch/err"
+expect "data in HDF5 that is not wanted" 0 'ran info --data=a.h5' \
+  env PATH="$machine" "$meander" -DMEANDER_HDF5=OFF info --data=a.h5 </dev/null
+check "says so" grep -q 'without HDF5, as -DMEANDER_HDF5=OFF asked for' "$scratch/err"
 ln -s "$machine/ninja" "$machine/gnuplot"
 expect "a task of a family without a network" 1 'cannot fetch ogbench-1.2.2-.*check the network' \
   env -u PIP_FIND_LINKS PIP_NO_INDEX=1 PATH="$machine:$PATH" "$meander" train --algo sac --env cube-double-v0

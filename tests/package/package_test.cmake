@@ -42,6 +42,12 @@ if(with_command)
     endif()
   endforeach()
   run(${recorder} eval recorded --episodes 2)
+  if(EXISTS ${scratch}/prefix/lib/meander/meander-hdf5)   # which the installed command finds
+    file(GLOB_RECURSE mujoco ${scratch}/prefix/*/libmujoco.so.3.3.1)
+    get_filename_component(libraries ${mujoco} DIRECTORY)
+    run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libraries} ${scratch}/prefix/bin/meander info
+        ${source}/tests/data/hdf5/minari)
+  endif()
   run(${recorder} train --resume recorded --steps 80 --quiet)
   run(${recorder} sweep --algo sac --env Point --steps 60 --seeds 0..1 --set start_steps=21 --set width=8 --set
       batch_size=16 --out sweep)
