@@ -168,11 +168,12 @@ class LearnerCheck {
 
   // The update with the recorded draws.
   void perform(const std::string& update, uint64_t step) {
-    std::vector<float> metrics(agent_->metric_names().size());
+    Buffer metrics(std::ssize(agent_->metric_names()));   // where the agent is: a device cannot write to the host's
     learner_->take_draws_from([&](const std::string& name, int64_t rows, int64_t cols) {
       return matrix(update + "noise/" + name, rows, cols);
     });
-    agent_->update(batch(update, offline_[step - 1]), step, metrics);
+    agent_->update(batch(update, offline_[step - 1]), step,
+                   {metrics.data(), static_cast<size_t>(metrics.size())});
     learner_->take_draws_from({});
   }
 
