@@ -27,7 +27,7 @@ const std::vector<Preset>& presets() {
        "arXiv 2605.12416, algorithm 2 and the authors' code"},
       {"small", "mvp", "robomimic-",
        {{"actor_width", "256"}, {"critic_width", "256"}, {"actor_layers", "2"}, {"critic_layers", "2"},
-        {"candidates", "8"}, {"batch_size", "128"}, {"target", "replay"}, {"offline_steps", "12000"},
+        {"candidates", "8"}, {"batch_size", "128"}, {"target", "replay"}, {"offline_steps", "15000"},
         {"start_steps", "1"}, {"steps", "15000"}, {"evaluation_interval", "3000"}, {"evaluation_episodes", "20"}},
        "ours: minutes on one core"},
   };

@@ -43,7 +43,7 @@ TEST_CASE("presets by task") {
   CHECK(value("fql", "fql-chunks", "cube-double-play-singletask-v0", "distillation") == "300");
   CHECK(value("fql", "fql-chunks", "cube-triple-play-singletask-v0", "distillation") == "100");
   CHECK(value("mvp", "small", "robomimic-lift", "actor_width") == "256");
-  CHECK(value("mvp", "small", "robomimic-lift", "offline_steps") == "12000");
+  CHECK(value("mvp", "small", "robomimic-lift", "offline_steps") == "15000");
   const auto fql = make_algorithm("fql");
   TrainingSettings loop;
   CHECK_THROWS_WITH_AS(apply_preset(*fql, loop, "fql-papr", "cube-single-v0"), doctest::Contains("fql-paper"), Error);
