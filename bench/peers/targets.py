@@ -91,7 +91,6 @@ def targets(rows, peaks):
         step, steps = f"environment_step/robomimic-{task}", f"environment_steps/robomimic-{task}"
         alone = best(step, ("meander",))
         at_least(4, step, f"robomimic-{task}: steps a second of one core", wanted, 1e6 / alone if alone else None)
-        at_least(4, step, f"robomimic-{task} step: robosuite / meander", 5, over(best(step, ("robosuite",)), alone))
         at_least(4, steps, f"robomimic-{task}, 8 environments: 1 thread / 2 threads", 1.9,
                  over(time_of(steps, "meander_alone", 2), mine(steps, 2)))
 
