@@ -79,28 +79,31 @@ bool RobomimicScript::is_over(const Point& target, double most) const {
 double RobomimicScript::heading() const { return std::atan2(hand_rotation_[4], hand_rotation_[1]); }
 double RobomimicScript::object_yaw() const { return std::atan2(object_rotation_[3], object_rotation_[0]); }
 
-RobomimicScript::Wish RobomimicScript::lift() {
-  const double yaw = nearest_turn(object_yaw() - heading(), pi / 2);
-  const Point grasp = plus(object_, off_[0], off_[1], off_[2]);
-  switch (phase_) {
-    case Phase::above: {
-      const Point target = plus(object_, off_[0], off_[1], height_);
-      if (is_over(target, 0.008) && std::abs(yaw) < 0.1 && hand_[2] - target[2] < 0.03) enter(Phase::descend);
-      else return {target, yaw};
-      [[fallthrough]];
-    }
-    case Phase::descend:
-      if (is_near(grasp, 0.007) || steps_ > 25) enter(Phase::grasp);
-      else return {grasp, yaw};
-      [[fallthrough]];
-    case Phase::grasp:
-      if (steps_ <= closing_) return {grasp, 0};
-      enter(Phase::raise);
-      [[fallthrough]];
-    default:
-      if (steps_ > 15 && object_[2] < 0.83) enter(Phase::above);  // missed
-      return {plus(hand_, 0, 0, metres_of_one), 0};
+std::optional<RobomimicScript::Wish> RobomimicScript::fetch(const Approach& a) {
+  if (phase_ == Phase::above) {
+    const bool there = is_over(a.above, a.over) && std::abs(a.yaw) < a.turned && hand_[2] - a.above[2] < a.too_high;
+    if (!there) return Wish{a.above, a.yaw};
+    enter(Phase::descend);
   }
+  if (phase_ == Phase::descend) {
+    if (!is_near(a.grasp, a.near) && steps_ <= a.patience) return Wish{a.grasp, a.yaw};
+    enter(Phase::grasp);
+  }
+  if (phase_ == Phase::grasp) {
+    if (steps_ <= closing_) return Wish{a.closing, 0};
+    enter(Phase::raise);
+  }
+  return {};
+}
+
+RobomimicScript::Wish RobomimicScript::lift() {
+  const Point grasp = plus(object_, off_[0], off_[1], off_[2]);
+  if (const auto wish = fetch({.above = plus(object_, off_[0], off_[1], height_), .grasp = grasp, .closing = grasp,
+                               .yaw = nearest_turn(object_yaw() - heading(), pi / 2), .over = 0.008, .turned = 0.1,
+                               .too_high = 0.03, .near = 0.007, .patience = 25}))
+    return *wish;
+  if (steps_ > 15 && object_[2] < 0.83) enter(Phase::above);  // missed
+  return {plus(hand_, 0, 0, metres_of_one), 0};
 }
 
 RobomimicScript::Wish RobomimicScript::can() {
@@ -108,23 +111,11 @@ RobomimicScript::Wish RobomimicScript::can() {
   const double high = 1.03 + height_ / 2;
   // Where the hand is when the can is over the goal.
   const double x = goal_x + hand_[0] - object_[0], y = goal_y + hand_[1] - object_[1];
+  if (const auto wish = fetch({.above = plus(object_, 0, 0, height_ + 0.03),
+                               .grasp = plus(object_, off_[0], off_[1], 0.01 + off_[2]), .closing = hand_, .over = 0.01,
+                               .turned = pi, .too_high = 0.04, .near = 0.008, .patience = 30}))
+    return *wish;
   switch (phase_) {
-    case Phase::above: {
-      const Point target = plus(object_, 0, 0, height_ + 0.03);
-      if (is_over(target, 0.01) && hand_[2] - target[2] < 0.04) enter(Phase::descend);
-      else return {target, 0};
-      [[fallthrough]];
-    }
-    case Phase::descend: {
-      const Point target = plus(object_, off_[0], off_[1], 0.01 + off_[2]);
-      if (is_near(target, 0.008) || steps_ > 30) enter(Phase::grasp);
-      else return {target, 0};
-      [[fallthrough]];
-    }
-    case Phase::grasp:
-      if (steps_ <= closing_) return hold();
-      enter(Phase::raise);
-      [[fallthrough]];
     case Phase::raise:
       if (object_[2] > 0.97) {
         enter(Phase::carry);
@@ -185,23 +176,12 @@ RobomimicScript::Wish RobomimicScript::square() {
     enter(Phase::above);
     plan_.reset();
   };
+  if (const auto wish = fetch({.above = plus(handle, 0, 0, height_),
+                               .grasp = plus(handle, off_[0] / 2, off_[1] / 2, off_[2] / 2), .closing = hand_,
+                               .yaw = to_grasp, .over = 0.006, .turned = 0.06, .too_high = 0.03, .near = 0.006,
+                               .patience = 30}))
+    return *wish;
   switch (phase_) {
-    case Phase::above: {
-      const Point target = plus(handle, 0, 0, height_);
-      if (is_over(target, 0.006) && std::abs(to_grasp) < 0.06 && hand_[2] - target[2] < 0.03) enter(Phase::descend);
-      else return {target, to_grasp};
-      [[fallthrough]];
-    }
-    case Phase::descend: {
-      const Point target = plus(handle, off_[0] / 2, off_[1] / 2, off_[2] / 2);
-      if (is_near(target, 0.006) || steps_ > 30) enter(Phase::grasp);
-      else return {target, to_grasp};
-      [[fallthrough]];
-    }
-    case Phase::grasp:
-      if (steps_ <= closing_) return hold();
-      enter(Phase::raise);
-      [[fallthrough]];
     case Phase::raise:
       if (object_[2] > 0.985) {
         enter(Phase::carry);

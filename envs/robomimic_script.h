@@ -33,6 +33,15 @@ class RobomimicScript {
   // How the nut is grasped, and where its handle points in the end (rad).
   struct Plan { double grasp_turn, end; };
 
+  // The first three phases, which all tasks have.
+  struct Approach {
+    Point above, grasp, closing;              // where the hand goes to
+    double yaw = 0;                           // rad, still to turn
+    double over, turned, too_high, near;      // m, rad, m, m: when it is above, and at the grasp
+    int patience;                             // steps after which it grasps wherever it is
+  };
+  std::optional<Wish> fetch(const Approach& a);  // nothing once the fingers are closed
+
   void enter(Phase phase);
   Wish lift();
   Wish can();
