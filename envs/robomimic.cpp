@@ -153,11 +153,12 @@ std::shared_ptr<mjModel> own_model(RobomimicTask task, const RobomimicScene& sce
 
 void Robomimic::DeleteData::operator()(mjData* data) const { mj_deleteData(data); }
 
-Robomimic::Robomimic(const std::string& name)
-    : Robomimic(name, parse_or_throw(name), robomimic_scene(parse_or_throw(name)),
-                own_model(parse_or_throw(name), robomimic_scene(parse_or_throw(name)))) {}
+Robomimic::Robomimic(const std::string& name) : Robomimic(parse_or_throw(name)) {}
 
-Robomimic::Robomimic(const std::string&, RobomimicTask task, const RobomimicScene& scene, std::shared_ptr<mjModel> own)
+Robomimic::Robomimic(RobomimicTask task)
+    : Robomimic(task, robomimic_scene(task), own_model(task, robomimic_scene(task))) {}
+
+Robomimic::Robomimic(RobomimicTask task, const RobomimicScene& scene, std::shared_ptr<mjModel> own)
     : MujocoEnvironment(describe(task), own ? SharedModel(own) : scene.model, substeps),
       task_(task),
       scene_(scene),

@@ -74,7 +74,8 @@ class Robomimic final : public MujocoEnvironment {
   Start draw(Draws& draws) const;
 
  private:
-  Robomimic(const std::string& name, RobomimicTask task, const RobomimicScene& scene, std::shared_ptr<mjModel_> own);
+  explicit Robomimic(RobomimicTask task);
+  Robomimic(RobomimicTask task, const RobomimicScene& scene, std::shared_ptr<mjModel_> own);
   void randomise(Stream& random) override;
   void forward() override;
   void observe(ObservationWriter& out) const override;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "error_of.h"
 #include "../folder.h"
 #include "npz_bytes.h"
 #include <meander/app/npz_file.h>
@@ -64,16 +65,6 @@ Members small_members() {
           {"actions", npy<double>("<f8", "(3, 1)", {0.5, -1, 9})},  // the last is nobody's
           {"rewards", npy<int8_t>("|i1", "(3,)", {-1, 0, 0})},
           {"terminals", npy<uint8_t>("|u1", "(3,)", {0, 0, 1})}};
-}
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no Error";
 }
 
 void check_refused(const std::string& path, const std::string& part) {

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <utility>
 
+#include "error_of.h"
 #include "../folder.h"
 #include "hdf5_files.h"
 #include <meander/app/child_process.h>
@@ -24,16 +25,6 @@ std::vector<float> numbers(Hdf5File& file, const std::string& name) {
   std::vector<float> all;
   file.read(name, *shape, [&](std::span<const float> piece) { all.insert(all.end(), piece.begin(), piece.end()); });
   return all;
-}
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no Error";
 }
 
 void check_error(const std::string& error, const std::string& part) {
